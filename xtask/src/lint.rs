@@ -57,24 +57,24 @@ pub(crate) fn lint(workspace: &Workspace, interrupt: &Interrupt) -> Result<()> {
     )?;
 
     let deny = DENY.installed(workspace, interrupt)?;
-    let cargo_deny = || {
+    let cargo_deny = |words: &str| {
         let mut command = workspace.command(&deny);
-        command.args(["--locked", "--log-level", "error"]);
+        command.args(["--locked", "--log-level", words]);
         command
     };
     checks.check(
         "licences, bans, sources",
-        cargo_deny().args(["check", "licenses", "bans", "sources"]),
+        cargo_deny("error").args(["check", "licenses", "bans", "sources"]),
     )?;
     title("advisories");
     match run_within(
-        cargo_deny().args(["fetch", "db"]),
+        cargo_deny("off").args(["fetch", "db"]),
         interrupt,
         Some(FETCH_MAX),
     )? {
         Some(status) if status.success() => checks.check(
             "advisories",
-            cargo_deny().args(["check", "--disable-fetch", "advisories"]),
+            cargo_deny("error").args(["check", "--disable-fetch", "advisories"]),
         )?,
         _ => eprintln!("SKIPPED: the advisory database can't be reached from here"),
     }

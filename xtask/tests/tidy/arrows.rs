@@ -1,0 +1,261 @@
+//! Arrows point inwards: which crate may depend on which. The table of ARCHITECTURE.md, held against the manifests.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::tree::{nothing_of, root};
+
+/// What a crate may know of ours.
+enum Ours {
+    /// These crates and no others.
+    Only(&'static [&'static str]),
+    /// Every crate of the workspace.
+    All,
+}
+
+/// A line of the table.
+struct Rule {
+    name: &'static str,
+    ours: Ours,
+    /// Crates of others that it must not know.
+    never: &'static [&'static str],
+}
+
+const HTTP: &[&str] = &["axum", "axum-server", "utoipa-axum"];
+
+/// Crate by crate, from the inside out. `xtask` builds before everything, so it knows nothing.
+const TABLE: &[Rule] = &[
+    Rule {
+        name: "domain",
+        ours: Ours::Only(&[]),
+        never: HTTP,
+    },
+    Rule {
+        name: "eventstore",
+        ours: Ours::Only(&[]),
+        never: HTTP,
+    },
+    Rule {
+        name: "secrets",
+        ours: Ours::Only(&[]),
+        never: &["axum", "sqlx", "tokio"],
+    },
+    Rule {
+        name: "projections",
+        ours: Ours::Only(&["domain", "eventstore"]),
+        never: HTTP,
+    },
+    Rule {
+        name: "engine",
+        ours: Ours::Only(&["domain", "eventstore", "secrets", "projections"]),
+        never: HTTP,
+    },
+    Rule {
+        name: "connector",
+        ours: Ours::Only(&[
+            "domain",
+            "engine",
+            "projections",
+            "eventstore",
+            "secrets",
+            "link-protocol",
+        ]),
+        never: &["axum-server", "utoipa-axum"],
+    },
+    Rule {
+        name: "api",
+        ours: Ours::Only(&[
+            "domain",
+            "eventstore",
+            "secrets",
+            "projections",
+            "engine",
+            "connector",
+            "link-protocol",
+        ]),
+        never: &[],
+    },
+    Rule {
+        name: "gatebook",
+        ours: Ours::Only(&[
+            "domain",
+            "eventstore",
+            "secrets",
+            "projections",
+            "engine",
+            "connector",
+            "api",
+            "link-protocol",
+        ]),
+        never: &[],
+    },
+    Rule {
+        name: "link-protocol",
+        ours: Ours::Only(&[]),
+        never: &["sqlx"],
+    },
+    Rule {
+        name: "gatebook-agent",
+        ours: Ours::Only(&["link-protocol"]),
+        never: &["sqlx", "axum"],
+    },
+    Rule {
+        name: "replay-tests",
+        ours: Ours::All,
+        never: &[],
+    },
+    Rule {
+        name: "xtask",
+        ours: Ours::Only(&[]),
+        never: &["tokio"],
+    },
+];
+
+/// All that the domain may use of others: nothing in it knows a clock, chance, the environment or I/O.
+const DOMAIN_MAY_USE: &[&str] = &[
+    "serde",
+    "serde_json",
+    "chrono",
+    "chrono-tz",
+    "rkyv",
+    "thiserror",
+    "imbl",
+];
+
+/// A package as its manifest describes it.
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+struct Dependency {
+    name: String,
+    is_ours: bool,
+    /// For its own tests only.
+    for_tests: bool,
+}
+
+fn packages() -> Vec<Package> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .output()
+        .expect("cargo metadata runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&metadata["packages"])
+        .iter()
+        .map(|package| Package {
+            name: text(&package["name"]),
+            dependencies: list(&package["dependencies"])
+                .iter()
+                .map(|dependency| Dependency {
+                    name: text(&dependency["name"]),
+                    is_ours: dependency["path"].is_string(),
+                    for_tests: dependency["kind"] == "dev",
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn broken(package: &Package) -> Vec<String> {
+    let Some(rule) = TABLE.iter().find(|rule| rule.name == package.name) else {
+        return vec![format!(
+            "{} has no line in the table of xtask/tests/tidy/arrows.rs",
+            package.name
+        )];
+    };
+    let mut found = Vec::new();
+    for dependency in &package.dependencies {
+        let Dependency {
+            name,
+            is_ours,
+            for_tests,
+        } = dependency;
+        // A crate may name itself for its tests, to switch on a feature.
+        if *is_ours
+            && *name != package.name
+            && matches!(rule.ours, Ours::Only(allowed) if !allowed.contains(&name.as_str()))
+        {
+            found.push(format!("{} must not depend on {name}", package.name));
+        }
+        if rule.never.contains(&name.as_str()) && !for_tests {
+            found.push(format!("{} must not depend on {name}", package.name));
+        }
+        if package.name == "domain"
+            && !is_ours
+            && !for_tests
+            && !DOMAIN_MAY_USE.contains(&name.as_str())
+        {
+            found.push(format!("domain must not use {name}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_crate_knows_only_what_the_table_allows() {
+    let found: Vec<String> = packages().iter().flat_map(broken).collect();
+    nothing_of(
+        found,
+        "The table of crates in ARCHITECTURE.md is the rule for dependencies:",
+    );
+}
+
+#[test]
+fn the_table_names_only_crates_that_exist() {
+    let packages = packages();
+    for rule in TABLE {
+        assert!(
+            packages.iter().any(|package| package.name == rule.name),
+            "the table names {}, which does not exist",
+            rule.name
+        );
+    }
+}
+
+#[test]
+fn a_forbidden_arrow_is_seen() {
+    let package = |name: &str, dependencies: &[(&str, bool)]| Package {
+        name: name.to_owned(),
+        dependencies: dependencies
+            .iter()
+            .map(|(name, is_ours)| Dependency {
+                name: (*name).to_owned(),
+                is_ours: *is_ours,
+                for_tests: false,
+            })
+            .collect(),
+    };
+    for (name, dependency, expected) in [
+        ("eventstore", ("domain", true), 1),
+        ("projections", ("engine", true), 1),
+        ("gatebook-agent", ("eventstore", true), 1),
+        ("domain", ("rand", false), 1),
+        ("engine", ("axum", false), 1),
+        ("stranger", ("serde", false), 1),
+        ("replay-tests", ("gatebook", true), 0),
+        ("domain", ("serde", false), 0),
+        ("engine", ("domain", true), 0),
+    ] {
+        assert_eq!(
+            broken(&package(name, &[dependency])).len(),
+            expected,
+            "{name} -> {dependency:?}"
+        );
+    }
+}
