@@ -1,0 +1,838 @@
+//! The frames on the wire: recorded ones, every limit, strangers' frames, and any frame at all.
+
+use link_protocol::limits::*;
+use link_protocol::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef-_TOKEN";
+const NONCE: &str = "00112233445566778899aabbccddeeff";
+const INSTALLER: &str = "abcdefghijklmnopqrstuvwxyz012345";
+
+fn hello() -> Value {
+    json!({
+        "type": "hello",
+        "protocols": [1],
+        "agent_version": "0.1.0",
+        "boot_id": NONCE,
+        "identity": {"resume": {"client_id": 7, "token": TOKEN}},
+        "facts": {
+            "hostname": "web-1", "fqdn": "web-1.example.com", "operating_system": "Debian 12 (x86_64)",
+            "private_ip": "10.0.0.7", "console_user": "anna", "install_mode": "service",
+            "machine_id": "9f86d081884c7d65", "time_zone": "Europe/Vienna",
+            "utc_offset_minutes": 60, "disabled": false
+        },
+        "sessions": ["lsid-1"]
+    })
+}
+
+fn register() -> Value {
+    let mut frame = hello();
+    frame["identity"] = json!({"register": {
+        "installer_id": INSTALLER, "secret": TOKEN, "attempt": NONCE,
+        "overrides": {
+            "name": "Web 1", "jump_group": "jumpgroup:web", "jump_policy": "office", "session_policy": "std",
+            "max_offline_minutes": 5, "tag": "web", "comments": "two\nlines"
+        }
+    }});
+    frame
+}
+
+fn check_in() -> Value {
+    json!({
+        "type": "check_in", "sequence": 3,
+        "facts": {"console_user": ""},
+        "figures": {
+            "cpu_permille": 123, "uptime_seconds": 86_400, "memory_total_bytes": 8_000_000_000_u64,
+            "memory_used_bytes": 1_000_000_000,
+            "disks": [{"mount": "/", "total_bytes": 100, "free_bytes": 50}]
+        }
+    })
+}
+
+fn welcome() -> Value {
+    json!({
+        "type": "welcome", "protocol": 1, "client_id": 7, "token": TOKEN, "heartbeat_seconds": 30,
+        "check_in_seconds": 3600, "check_in_now": true,
+        "anchors": {"version": 2, "list": [format!("sha256:{}", "ab".repeat(32)), "system"]},
+        "site_time_ms": 1_700_000_000_000_u64
+    })
+}
+
+fn client_frames() -> Vec<Value> {
+    vec![
+        hello(),
+        register(),
+        check_in(),
+        json!({"type": "session_started", "lsid": "lsid-1"}),
+        json!({"type": "session_failed", "lsid": "lsid-1", "reason": "client_disabled", "detail": "off"}),
+        json!({"type": "session_failed", "lsid": "lsid-1", "reason": "some_newer_code"}),
+        json!({"type": "session_ended", "lsid": "lsid-1", "reason": "asked"}),
+        json!({"type": "token_stored"}),
+        json!({"type": "anchors_stored", "version": 2}),
+        json!({"type": "pong", "nonce": 9}),
+        json!({"type": "goodbye"}),
+    ]
+}
+
+fn server_frames() -> Vec<Value> {
+    vec![
+        welcome(),
+        json!({"type": "refused", "code": "busy", "message": "Come back.", "retry_after_ms": 5000, "final": false}),
+        json!({"type": "refused", "code": "some_newer_code", "message": "", "final": true}),
+        json!({"type": "check_in_recorded", "sequence": 3}),
+        json!({"type": "start_session", "lsid": "lsid-1", "user_display_name": "Anna", "answer_within_ms": 20_000}),
+        json!({"type": "end_session", "lsid": "lsid-1", "reason": "Ended by Anna"}),
+        json!({"type": "rotate_token", "token": TOKEN}),
+        json!({"type": "anchors", "version": 3, "list": ["system", "newer:kind"]}),
+        json!({"type": "ping", "nonce": 9}),
+        json!({"type": "retry_later", "after_ms": 60_000}),
+    ]
+}
+
+/// The recorded form stays: what was on the wire yesterday is read today, and written the same.
+#[test]
+fn golden_frames_are_read_and_written_the_same() {
+    for golden in client_frames() {
+        let frame = ClientFrame::parse(&golden.to_string()).expect(&golden.to_string());
+        let written: Value = serde_json::from_str(&frame.to_text().unwrap()).unwrap();
+        assert_eq!(written, golden);
+    }
+    for golden in server_frames() {
+        let frame = ServerFrame::parse(&golden.to_string()).expect(&golden.to_string());
+        let written: Value = serde_json::from_str(&frame.to_text().unwrap()).unwrap();
+        assert_eq!(written, golden);
+    }
+}
+
+#[test]
+fn the_golden_frames_show_every_type() {
+    let types = |frames: Vec<Value>| -> Vec<String> {
+        frames
+            .iter()
+            .map(|frame| frame["type"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (client, server) = (types(client_frames()), types(server_frames()));
+    assert!(
+        ClientFrame::TYPES
+            .iter()
+            .all(|name| client.iter().any(|shown| shown == name))
+    );
+    assert!(
+        ServerFrame::TYPES
+            .iter()
+            .all(|name| server.iter().any(|shown| shown == name))
+    );
+}
+
+#[test]
+fn unknown_fields_are_skipped_everywhere() {
+    fn sprinkle(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.values_mut().for_each(sprinkle);
+                // An externally tagged choice has one member, its name.
+                if !members.contains_key("resume") && !members.contains_key("register") {
+                    members.insert("of_a_newer_version".to_owned(), json!({"deep": [1, null]}));
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(sprinkle),
+            _ => {}
+        }
+    }
+    for golden in client_frames() {
+        let mut more = golden.clone();
+        sprinkle(&mut more);
+        assert_eq!(
+            ClientFrame::parse(&more.to_string()),
+            ClientFrame::parse(&golden.to_string())
+        );
+    }
+    for golden in server_frames() {
+        let mut more = golden.clone();
+        sprinkle(&mut more);
+        assert_eq!(
+            ServerFrame::parse(&more.to_string()),
+            ServerFrame::parse(&golden.to_string())
+        );
+    }
+}
+
+#[test]
+fn frames_that_are_not_of_the_protocol_get_the_documented_close_code() {
+    let deep = format!(
+        "{{\"type\":\"goodbye\",\"x\":{}{}}}",
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
+    for (text, code) in [
+        (r#"{"type":"reboot"}"#, 4404),
+        (r#"{"type":"welcome","protocol":1}"#, 4404),
+        (r#"{"type":""}"#, 4404),
+        (r#"{"type":7}"#, 4400),
+        (r#"{"kind":"hello"}"#, 4400),
+        (r#"{"type":"hello"}"#, 4400),
+        (r#"{"type":"pong","nonce":"9"}"#, 4400),
+        (r#"{"type":"pong","nonce":-1}"#, 4400),
+        (r#"{"type":"pong","nonce":1.5}"#, 4400),
+        (r#"{"type":"pong","nonce":1,"nonce":2}"#, 4400),
+        (r#"{"type":"pong","nonce":1} {}"#, 4400),
+        ("", 4400),
+        ("null", 4400),
+        ("[]", 4400),
+        ("{", 4400),
+        ("hello", 4400),
+        (&deep, 4400),
+    ] {
+        let error = ClientFrame::parse(text).expect_err(text);
+        assert_eq!(error.close_code().number(), code, "{text:.60}: {error}");
+    }
+    assert_eq!(
+        ServerFrame::parse(r#"{"type":"hello"}"#),
+        Err(ProtocolError::UnknownFrame)
+    );
+}
+
+#[test]
+fn a_frame_is_read_at_its_longest_and_refused_one_byte_beyond() {
+    let frame = |padding: usize| format!(r#"{{"type":"goodbye","x":"{}"}}"#, "x".repeat(padding));
+    let room = FRAME_BYTES_MAX - frame(0).len();
+    assert_eq!(frame(room).len(), 65_536);
+    assert_eq!(
+        ClientFrame::parse(&frame(room)),
+        Ok(ClientFrame::Goodbye {})
+    );
+    let error = ClientFrame::parse(&frame(room + 1)).unwrap_err();
+    assert_eq!(error.close_code(), CloseCode::FrameTooBig);
+    assert!(
+        ServerFrame::parse(&frame(room + 1))
+            .unwrap_err()
+            .close_code()
+            == CloseCode::FrameTooBig
+    );
+}
+
+/// What stands at a place in a frame: the largest value allowed, and the smallest that is not.
+struct Limit {
+    frame: Value,
+    place: &'static str,
+    good: Value,
+    bad: Value,
+    code: u16,
+}
+
+fn limit(frame: Value, place: &'static str, good: Value, bad: Value) -> Limit {
+    Limit {
+        frame,
+        place,
+        good,
+        bad,
+        code: 4413,
+    }
+}
+
+fn text_limit(frame: Value, place: &'static str, chars_max: usize) -> Limit {
+    // A character of four bytes: the limit counts characters.
+    limit(
+        frame,
+        place,
+        json!("\u{1f980}".repeat(chars_max)),
+        json!("\u{1f980}".repeat(chars_max + 1)),
+    )
+}
+
+fn ascii_limit(frame: Value, place: &'static str, chars_max: usize) -> Limit {
+    limit(
+        frame,
+        place,
+        json!("a".repeat(chars_max)),
+        json!("a".repeat(chars_max + 1)),
+    )
+}
+
+fn meaning(frame: Value, place: &'static str, good: Value, bad: Value) -> Limit {
+    Limit {
+        frame,
+        place,
+        good,
+        bad,
+        code: 4400,
+    }
+}
+
+fn held(limits: Vec<Limit>, parse: impl Fn(&str) -> Result<(), ProtocolError>) {
+    for Limit {
+        frame,
+        place,
+        good,
+        bad,
+        code,
+    } in limits
+    {
+        let at = |value: Value| {
+            let mut changed = frame.clone();
+            *changed
+                .pointer_mut(place)
+                .unwrap_or_else(|| panic!("{place} in {frame}")) = value;
+            changed.to_string()
+        };
+        assert_eq!(parse(&at(good)), Ok(()), "{place} at its limit");
+        let error =
+            parse(&at(bad.clone())).expect_err(&format!("{place} beyond its limit: {bad:.80}"));
+        assert_eq!(error.close_code().number(), code, "{place}: {error}");
+    }
+}
+
+#[test]
+fn client_fields_are_taken_at_their_limit_and_refused_one_beyond() {
+    let (h, r, c) = (hello, register, check_in);
+    let failed =
+        || json!({"type": "session_failed", "lsid": "l", "reason": "internal", "detail": ""});
+    let ended = || json!({"type": "session_ended", "lsid": "l", "reason": "asked"});
+    let started = || json!({"type": "session_started", "lsid": "l"});
+    let pong = || json!({"type": "pong", "nonce": 1});
+    let stored = || json!({"type": "anchors_stored", "version": 1});
+    let disk = |mount: &str| json!({"mount": mount, "total_bytes": NUMBER_MAX, "free_bytes": 0});
+    let beyond = || json!(NUMBER_MAX + 1);
+    held(
+        vec![
+            limit(
+                h(),
+                "/protocols",
+                json!([1, 2, 3, 4, 5, 6, 7, 8]),
+                json!([1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            ),
+            meaning(h(), "/protocols", json!([65_535]), json!([])),
+            meaning(h(), "/protocols", json!([0]), json!([65_536])),
+            text_limit(h(), "/agent_version", 64),
+            meaning(h(), "/agent_version", json!("1"), json!("")),
+            meaning(h(), "/boot_id", json!(NONCE), json!(&NONCE[1..])),
+            meaning(h(), "/boot_id", json!(NONCE), json!(NONCE.to_uppercase())),
+            meaning(h(), "/boot_id", json!(NONCE), json!(format!("{NONCE}0"))),
+            limit(
+                h(),
+                "/identity/resume/client_id",
+                json!(NUMBER_MAX),
+                beyond(),
+            ),
+            meaning(h(), "/identity/resume/client_id", json!(1), json!(0)),
+            ascii_limit(h(), "/identity/resume/token", 128),
+            meaning(
+                h(),
+                "/identity/resume/token",
+                json!("a".repeat(32)),
+                json!("a".repeat(31)),
+            ),
+            meaning(
+                h(),
+                "/identity/resume/token",
+                json!(TOKEN),
+                json!(" ".repeat(40)),
+            ),
+            meaning(
+                h(),
+                "/identity",
+                json!({"resume": {"client_id": 7, "token": TOKEN}}),
+                json!({}),
+            ),
+            meaning(
+                h(),
+                "/identity",
+                json!({"resume": {"client_id": 7, "token": TOKEN}}),
+                json!({"guest": {}}),
+            ),
+            text_limit(h(), "/facts/hostname", 255),
+            text_limit(h(), "/facts/fqdn", 255),
+            text_limit(h(), "/facts/operating_system", 255),
+            text_limit(h(), "/facts/console_user", 255),
+            text_limit(h(), "/facts/machine_id", 64),
+            text_limit(h(), "/facts/time_zone", 64),
+            meaning(
+                h(),
+                "/facts/private_ip",
+                json!("fe80::1"),
+                json!("300.1.1.1"),
+            ),
+            meaning(h(), "/facts/private_ip", json!(""), json!("localhost")),
+            meaning(h(), "/facts/install_mode", json!("user"), json!("guest")),
+            limit(h(), "/facts/utc_offset_minutes", json!(1080), json!(1081)),
+            meaning(h(), "/facts/utc_offset_minutes", json!(-1080), json!(-1081)),
+            meaning(h(), "/facts/hostname", json!("a b"), json!("a\u{0}b")),
+            meaning(h(), "/facts/hostname", json!("a b"), json!("a\nb")),
+            meaning(h(), "/facts/hostname", json!("a\u{e9}"), json!("a\u{ffff}")),
+            limit(h(), "/sessions", json!(vec!["l"; 64]), json!(vec!["l"; 65])),
+            ascii_limit(h(), "/sessions/0", 64),
+            meaning(
+                r(),
+                "/identity/register/installer_id",
+                json!(INSTALLER),
+                json!(&INSTALLER[1..]),
+            ),
+            meaning(
+                r(),
+                "/identity/register/installer_id",
+                json!(INSTALLER),
+                json!(format!("{INSTALLER}a")),
+            ),
+            ascii_limit(r(), "/identity/register/secret", 128),
+            meaning(
+                r(),
+                "/identity/register/secret",
+                json!("a".repeat(32)),
+                json!("a".repeat(31)),
+            ),
+            meaning(r(), "/identity/register/attempt", json!(NONCE), json!("")),
+            text_limit(r(), "/identity/register/overrides/name", 128),
+            text_limit(r(), "/identity/register/overrides/jump_group", 255),
+            text_limit(r(), "/identity/register/overrides/jump_policy", 255),
+            text_limit(r(), "/identity/register/overrides/session_policy", 255),
+            text_limit(r(), "/identity/register/overrides/tag", 1024),
+            text_limit(r(), "/identity/register/overrides/comments", 1024),
+            meaning(
+                r(),
+                "/identity/register/overrides/comments",
+                json!("a\n\tb"),
+                json!("a\u{1b}[2J"),
+            ),
+            limit(
+                r(),
+                "/identity/register/overrides/max_offline_minutes",
+                json!(5_256_000),
+                json!(5_256_001),
+            ),
+            meaning(
+                r(),
+                "/identity/register/overrides/max_offline_minutes",
+                json!(1),
+                json!(0),
+            ),
+            limit(c(), "/sequence", json!(NUMBER_MAX), beyond()),
+            meaning(c(), "/sequence", json!(1), json!(0)),
+            limit(c(), "/figures/cpu_permille", json!(1000), json!(1001)),
+            limit(c(), "/figures/uptime_seconds", json!(NUMBER_MAX), beyond()),
+            limit(
+                c(),
+                "/figures/memory_total_bytes",
+                json!(NUMBER_MAX),
+                beyond(),
+            ),
+            limit(
+                c(),
+                "/figures/memory_used_bytes",
+                json!(NUMBER_MAX),
+                beyond(),
+            ),
+            limit(
+                c(),
+                "/figures/disks",
+                json!(vec![disk("/"); 32]),
+                json!(vec![disk("/"); 33]),
+            ),
+            text_limit(c(), "/figures/disks/0/mount", 255),
+            limit(
+                c(),
+                "/figures/disks/0/total_bytes",
+                json!(NUMBER_MAX),
+                beyond(),
+            ),
+            limit(
+                c(),
+                "/figures/disks/0/free_bytes",
+                json!(NUMBER_MAX),
+                beyond(),
+            ),
+            ascii_limit(started(), "/lsid", 64),
+            meaning(started(), "/lsid", json!("a-_Z9"), json!("")),
+            meaning(started(), "/lsid", json!("a"), json!("../a")),
+            ascii_limit(failed(), "/lsid", 64),
+            ascii_limit(failed(), "/reason", 64),
+            meaning(failed(), "/reason", json!("a_1"), json!("Not a code")),
+            text_limit(failed(), "/detail", 255),
+            ascii_limit(ended(), "/lsid", 64),
+            ascii_limit(ended(), "/reason", 64),
+            meaning(ended(), "/reason", json!("a_1"), json!("")),
+            limit(pong(), "/nonce", json!(NUMBER_MAX), beyond()),
+            limit(stored(), "/version", json!(NUMBER_MAX), beyond()),
+            meaning(stored(), "/version", json!(1), json!(0)),
+        ],
+        |text| ClientFrame::parse(text).map(drop),
+    );
+}
+
+#[test]
+fn server_fields_are_taken_at_their_limit_and_refused_one_beyond() {
+    let w = welcome;
+    let refused = || json!({"type": "refused", "code": "busy", "message": "", "retry_after_ms": 0, "final": false});
+    let start = || json!({"type": "start_session", "lsid": "l", "user_display_name": "", "answer_within_ms": 1});
+    let end = || json!({"type": "end_session", "lsid": "l", "reason": ""});
+    let rotate = || json!({"type": "rotate_token", "token": TOKEN});
+    let anchors = || json!({"type": "anchors", "version": 1, "list": ["system"]});
+    let later = || json!({"type": "retry_later", "after_ms": 1});
+    let recorded = || json!({"type": "check_in_recorded", "sequence": 1});
+    let ping = || json!({"type": "ping", "nonce": 1});
+    let beyond = || json!(NUMBER_MAX + 1);
+    held(
+        vec![
+            limit(w(), "/client_id", json!(NUMBER_MAX), beyond()),
+            meaning(w(), "/client_id", json!(1), json!(0)),
+            ascii_limit(w(), "/token", 128),
+            meaning(w(), "/token", json!("a".repeat(32)), json!("a".repeat(31))),
+            limit(w(), "/heartbeat_seconds", json!(300), json!(301)),
+            meaning(w(), "/heartbeat_seconds", json!(1), json!(0)),
+            limit(w(), "/check_in_seconds", json!(604_800), json!(604_801)),
+            meaning(w(), "/check_in_seconds", json!(1), json!(0)),
+            limit(w(), "/site_time_ms", json!(NUMBER_MAX), beyond()),
+            limit(w(), "/anchors/version", json!(NUMBER_MAX), beyond()),
+            limit(
+                w(),
+                "/anchors/list",
+                json!(vec!["system"; 8]),
+                json!(vec!["system"; 9]),
+            ),
+            meaning(w(), "/anchors/list", json!(["system"]), json!([])),
+            meaning(
+                w(),
+                "/anchors/list",
+                json!(["system"]),
+                json!(["sha256:12"]),
+            ),
+            limit(
+                w(),
+                "/anchors/list",
+                json!(["system", "x".repeat(128)]),
+                json!(["system", "x".repeat(129)]),
+            ),
+            ascii_limit(refused(), "/code", 64),
+            text_limit(refused(), "/message", 1024),
+            limit(
+                refused(),
+                "/retry_after_ms",
+                json!(86_400_000),
+                json!(86_400_001),
+            ),
+            ascii_limit(start(), "/lsid", 64),
+            text_limit(start(), "/user_display_name", 255),
+            limit(
+                start(),
+                "/answer_within_ms",
+                json!(86_400_000),
+                json!(86_400_001),
+            ),
+            ascii_limit(end(), "/lsid", 64),
+            text_limit(end(), "/reason", 255),
+            ascii_limit(rotate(), "/token", 128),
+            limit(anchors(), "/version", json!(NUMBER_MAX), beyond()),
+            meaning(anchors(), "/list", json!(["system"]), json!(["newer:kind"])),
+            limit(later(), "/after_ms", json!(86_400_000), json!(86_400_001)),
+            limit(recorded(), "/sequence", json!(NUMBER_MAX), beyond()),
+            limit(ping(), "/nonce", json!(NUMBER_MAX), beyond()),
+        ],
+        |text| ServerFrame::parse(text).map(drop),
+    );
+}
+
+#[test]
+fn figures_are_bounded_together_at_32_kibibytes() {
+    let with = |first: usize| {
+        let disk = |chars: usize| Disk {
+            mount: "\u{1f980}".repeat(chars),
+            total_bytes: NUMBER_MAX,
+            free_bytes: NUMBER_MAX,
+        };
+        let mut disks = vec![disk(238); DISKS_MAX - 1];
+        disks.push(disk(first));
+        CheckIn {
+            sequence: 1,
+            facts: Facts::default(),
+            figures: Figures {
+                disks,
+                ..Figures::default()
+            },
+        }
+    };
+    let bytes = |check_in: &CheckIn| serde_json::to_vec(&check_in.figures).unwrap().len();
+    let fits = (0..=TEXT_CHARS_MAX)
+        .rev()
+        .map(with)
+        .find(|c| bytes(c) <= FIGURES_BYTES_MAX)
+        .unwrap();
+    let chars = fits.figures.disks[DISKS_MAX - 1].mount.chars().count();
+    assert!(chars < TEXT_CHARS_MAX && FIGURES_BYTES_MAX - bytes(&fits) < 4);
+    assert!(ClientFrame::CheckIn(Box::new(fits)).to_text().is_ok());
+    let error = ClientFrame::CheckIn(Box::new(with(chars + 1)))
+        .to_text()
+        .unwrap_err();
+    assert_eq!(
+        error,
+        ProtocolError::OverLimit {
+            field: "figures",
+            limit: 32 * 1024
+        }
+    );
+}
+
+#[test]
+fn changed_facts_say_only_what_changed_and_what_is_gone() {
+    let before = Facts {
+        hostname: Some("web-1".to_owned()),
+        console_user: Some("anna".to_owned()),
+        utc_offset_minutes: Some(60),
+        ..Facts::default()
+    };
+    let now = Facts {
+        console_user: None,
+        utc_offset_minutes: Some(120),
+        private_ip: Some("10.0.0.7".to_owned()),
+        ..before.clone()
+    };
+    let changed = now.changed_since(&before);
+    let expected = Facts {
+        console_user: Some(String::new()),
+        utc_offset_minutes: Some(120),
+        private_ip: Some("10.0.0.7".to_owned()),
+        ..Facts::default()
+    };
+    assert_eq!(changed, expected);
+    assert!(before.changed_since(&before).is_empty());
+}
+
+/// threat C
+#[test]
+fn threat_c_neither_debug_nor_errors_show_a_token() {
+    for text in [hello().to_string(), register().to_string()] {
+        assert!(!format!("{:?}", ClientFrame::parse(&text)).contains(TOKEN));
+        let broken = text.replace("\"0.1.0\"", "1");
+        let error = ClientFrame::parse(&broken).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains(TOKEN));
+    }
+    assert!(!format!("{:?}", ServerFrame::parse(&welcome().to_string())).contains(TOKEN));
+}
+
+fn any_text(chars_max: usize) -> impl Strategy<Value = String> {
+    proptest::string::string_regex(&format!("[^\\p{{Cc}}\u{fffe}\u{ffff}]{{0,{chars_max}}}"))
+        .unwrap()
+}
+
+fn any_fact() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of(any_text(20))
+}
+
+prop_compose! {
+    fn any_facts()(
+        hostname in any_fact(), fqdn in any_fact(), operating_system in any_fact(), console_user in any_fact(),
+        machine_id in any_fact(), time_zone in any_fact(),
+        private_ip in proptest::option::of(any::<std::net::IpAddr>().prop_map(|ip| ip.to_string())),
+        install_mode in proptest::option::of(prop_oneof![Just(InstallMode::User), Just(InstallMode::Service)]),
+        utc_offset_minutes in proptest::option::of(-1080..=1080),
+        disabled in any::<Option<bool>>(),
+    ) -> Facts {
+        Facts {
+            hostname, fqdn, operating_system, private_ip, console_user, install_mode, machine_id, time_zone,
+            utc_offset_minutes, disabled,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_figures()(
+        cpu_permille in proptest::option::of(0..=1000_u32),
+        uptime_seconds in proptest::option::of(0..=NUMBER_MAX),
+        memory_total_bytes in proptest::option::of(0..=NUMBER_MAX),
+        memory_used_bytes in proptest::option::of(0..=NUMBER_MAX),
+        disks in proptest::collection::vec((any_text(30), 0..=NUMBER_MAX, 0..=NUMBER_MAX), 0..5),
+    ) -> Figures {
+        let disks = disks.into_iter().map(|(mount, total_bytes, free_bytes)| Disk { mount, total_bytes, free_bytes });
+        Figures { cpu_permille, uptime_seconds, memory_total_bytes, memory_used_bytes, disks: disks.collect() }
+    }
+}
+
+fn any_identity() -> impl Strategy<Value = Identity> {
+    let token = || "[A-Za-z0-9_-]{32,128}".prop_map(Secret::new);
+    prop_oneof![
+        (1..=NUMBER_MAX, token())
+            .prop_map(|(client_id, token)| Identity::Resume(Resume { client_id, token })),
+        (
+            "[A-Za-z0-9]{32}",
+            token(),
+            "[0-9a-f]{32}",
+            any_fact(),
+            proptest::option::of(1..=5_256_000_u32)
+        )
+            .prop_map(
+                |(installer_id, secret, attempt, name, max_offline_minutes)| {
+                    let overrides = Overrides {
+                        name,
+                        max_offline_minutes,
+                        ..Overrides::default()
+                    };
+                    Identity::Register(Register {
+                        installer_id,
+                        secret,
+                        attempt,
+                        overrides,
+                    })
+                }
+            ),
+    ]
+}
+
+fn any_client_frame() -> impl Strategy<Value = ClientFrame> {
+    let lsid = || "[A-Za-z0-9_-]{1,64}";
+    let code = || "newer_[a-z0-9_]{1,30}";
+    prop_oneof![
+        (
+            proptest::collection::vec(any::<u16>(), 1..8),
+            "[0-9.]{1,20}",
+            "[0-9a-f]{32}",
+            any_identity(),
+            any_facts(),
+            proptest::collection::vec(lsid(), 0..4),
+        )
+            .prop_map(
+                |(protocols, agent_version, boot_id, identity, facts, sessions)| {
+                    ClientFrame::Hello(Box::new(Hello {
+                        protocols,
+                        agent_version,
+                        boot_id,
+                        identity,
+                        facts,
+                        sessions,
+                    }))
+                }
+            ),
+        (1..=NUMBER_MAX, any_facts(), any_figures()).prop_map(|(sequence, facts, figures)| {
+            ClientFrame::CheckIn(Box::new(CheckIn {
+                sequence,
+                facts,
+                figures,
+            }))
+        }),
+        lsid().prop_map(|lsid| ClientFrame::SessionStarted { lsid }),
+        (lsid(), code(), any_text(40)).prop_map(|(lsid, code, detail)| {
+            ClientFrame::SessionFailed {
+                lsid,
+                reason: SessionFailReason::Other(code),
+                detail,
+            }
+        }),
+        (lsid(), code()).prop_map(|(lsid, code)| ClientFrame::SessionEnded {
+            lsid,
+            reason: SessionEndReason::Other(code)
+        }),
+        Just(ClientFrame::TokenStored {}),
+        (1..=NUMBER_MAX).prop_map(|version| ClientFrame::AnchorsStored { version }),
+        (0..=NUMBER_MAX).prop_map(|nonce| ClientFrame::Pong { nonce }),
+        Just(ClientFrame::Goodbye {}),
+    ]
+}
+
+fn any_anchors() -> impl Strategy<Value = AnchorList> {
+    let anchor = prop_oneof![
+        any::<[u8; 32]>().prop_map(Anchor::PublicKey),
+        Just(Anchor::System),
+        "newer:[a-z]{1,20}".prop_map(Anchor::Unknown),
+    ];
+    (1..=NUMBER_MAX, proptest::collection::vec(anchor, 0..7)).prop_map(|(version, mut list)| {
+        list.push(Anchor::System);
+        AnchorList { version, list }
+    })
+}
+
+fn any_server_frame() -> impl Strategy<Value = ServerFrame> {
+    let lsid = || "[A-Za-z0-9_-]{1,64}";
+    let token = || "[A-Za-z0-9_-]{32,128}".prop_map(Secret::new);
+    prop_oneof![
+        (
+            (any::<u16>(), 1..=NUMBER_MAX, proptest::option::of(token())),
+            (
+                HEARTBEAT_SECONDS,
+                CHECK_IN_SECONDS,
+                any::<bool>(),
+                any_anchors(),
+                0..=NUMBER_MAX
+            ),
+        )
+            .prop_map(
+                |(
+                    (protocol, client_id, token),
+                    (heartbeat, check_in, check_in_now, anchors, time),
+                )| {
+                    ServerFrame::Welcome(Box::new(Welcome {
+                        protocol,
+                        client_id,
+                        token,
+                        heartbeat_seconds: heartbeat,
+                        check_in_seconds: check_in,
+                        check_in_now,
+                        anchors,
+                        site_time_ms: time,
+                    }))
+                }
+            ),
+        (
+            "newer_[a-z]{1,20}",
+            any_text(60),
+            proptest::option::of(0..=RETRY_MS_MAX),
+            any::<bool>()
+        )
+            .prop_map(|(code, message, retry_after_ms, is_final)| {
+                ServerFrame::Refused(Refused {
+                    code: RefusedCode::Other(code),
+                    message,
+                    retry_after_ms,
+                    is_final,
+                })
+            }),
+        (1..=NUMBER_MAX).prop_map(|sequence| ServerFrame::CheckInRecorded { sequence }),
+        (lsid(), any_text(60), 0..=RETRY_MS_MAX).prop_map(
+            |(lsid, user_display_name, answer_within_ms)| {
+                ServerFrame::StartSession(StartSession {
+                    lsid,
+                    user_display_name,
+                    answer_within_ms,
+                })
+            }
+        ),
+        (lsid(), any_text(60))
+            .prop_map(|(lsid, reason)| ServerFrame::EndSession(EndSession { lsid, reason })),
+        token().prop_map(|token| ServerFrame::RotateToken { token }),
+        any_anchors().prop_map(ServerFrame::Anchors),
+        (0..=NUMBER_MAX).prop_map(|nonce| ServerFrame::Ping { nonce }),
+        (0..=RETRY_MS_MAX).prop_map(|after_ms| ServerFrame::RetryLater { after_ms }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_client_frame_reads_back_as_written(frame in any_client_frame()) {
+        prop_assert_eq!(ClientFrame::parse(&frame.to_text().unwrap()), Ok(frame));
+    }
+
+    #[test]
+    fn any_server_frame_reads_back_as_written(frame in any_server_frame()) {
+        prop_assert_eq!(ServerFrame::parse(&frame.to_text().unwrap()), Ok(frame));
+    }
+
+    /// threat L
+    #[test]
+    fn threat_l_no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = ClientFrame::parse(&text);
+        let _ = ServerFrame::parse(&text);
+        let _ = KeyInfo::decode(&text);
+    }
+
+    /// threat L
+    #[test]
+    fn threat_l_no_damage_to_a_good_frame_makes_the_reader_panic(
+        which in 0..11_usize, place in any::<prop::sample::Index>(), with in any::<char>(), cut in any::<bool>(),
+    ) {
+        let mut text: Vec<char> = client_frames()[which].to_string().chars().collect();
+        let place = place.index(text.len());
+        if cut { text.truncate(place) } else { text[place] = with }
+        if let Ok(frame) = ClientFrame::parse(&text.iter().collect::<String>()) {
+            prop_assert!(frame.to_text().is_ok());
+        }
+    }
+}
