@@ -1,0 +1,218 @@
+//! Everything that may be asked, by aggregate.
+
+use crate::access::jump_group;
+use crate::access::role::JumpItemRole;
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client;
+use crate::policy::jump_policy;
+use crate::session::access_session;
+use crate::site::settings::SiteSettings;
+use crate::site::{api_account, first_start, user};
+use crate::{audit, node, record};
+
+/// A request to change something. [`decide`](crate::decide) says what becomes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make the site.
+    FirstStart(first_start::Command),
+    /// Change the site's settings.
+    SiteSettings(record::Command<SiteSettings>),
+    /// Users.
+    User(user::Command),
+    /// API accounts.
+    ApiAccount(api_account::Command),
+    /// Jump Item Roles.
+    JumpItemRole(record::Command<JumpItemRole>),
+    /// Jump Groups and their members.
+    JumpGroup(jump_group::Command),
+    /// Jump Policies and their schedules.
+    JumpPolicy(jump_policy::Command),
+    /// Jump Client installers.
+    JumpClientInstaller(record::Command<JumpClientInstaller>),
+    /// Jump Clients.
+    JumpClient(jump_client::Command),
+    /// Access sessions.
+    AccessSession(access_session::Command),
+    /// Nodes.
+    Node(node::Command),
+    /// Refusals to write down.
+    Audit(audit::Command),
+}
+
+impl Command {
+    /// The command's name in the audit, such as `access_session.start`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::FirstStart(_) => "site.first_start",
+            Self::SiteSettings(command) => record_name(
+                command,
+                "site_settings.create",
+                "site_settings.change",
+                "site_settings.delete",
+            ),
+            Self::User(command) => match command {
+                user::Command::Record(command) => {
+                    record_name(command, "user.create", "user.change", "user.delete")
+                }
+                user::Command::SignIn { .. } => "user.sign_in",
+                user::Command::SignOut { .. } => "user.sign_out",
+                user::Command::ResetAdministrator { .. } => "administrator.reset",
+            },
+            Self::ApiAccount(command) => match command {
+                api_account::Command::Record(command) => record_name(
+                    command,
+                    "api_account.create",
+                    "api_account.change",
+                    "api_account.delete",
+                ),
+                api_account::Command::RegenerateSecret { .. } => "api_account.regenerate_secret",
+                api_account::Command::Authenticate { .. } => "api_account.authenticate",
+            },
+            Self::JumpItemRole(command) => record_name(
+                command,
+                "jump_item_role.create",
+                "jump_item_role.change",
+                "jump_item_role.delete",
+            ),
+            Self::JumpGroup(command) => match command {
+                jump_group::Command::Record(command) => record_name(
+                    command,
+                    "jump_group.create",
+                    "jump_group.change",
+                    "jump_group.delete",
+                ),
+                jump_group::Command::AddMember(..) => "jump_group.add_member",
+                jump_group::Command::ChangeMember(..) => "jump_group.change_member",
+                jump_group::Command::RemoveMember(..) => "jump_group.remove_member",
+            },
+            Self::JumpPolicy(command) => match command {
+                jump_policy::Command::Record(command) => record_name(
+                    command,
+                    "jump_policy.create",
+                    "jump_policy.change",
+                    "jump_policy.delete",
+                ),
+                jump_policy::Command::SetSchedule(..) => "jump_policy.set_schedule",
+            },
+            Self::JumpClientInstaller(command) => record_name(
+                command,
+                "jump_client_installer.create",
+                "jump_client_installer.change",
+                "jump_client_installer.delete",
+            ),
+            Self::JumpClient(command) => match command {
+                jump_client::Command::Register(_) => "jump_client.register",
+                jump_client::Command::Connect { .. } => "jump_client.connect",
+                jump_client::Command::CheckIn { .. } => "jump_client.check_in",
+                jump_client::Command::Disconnect { .. } => "jump_client.disconnect",
+                jump_client::Command::OfferToken { .. } => "jump_client.offer_token",
+                jump_client::Command::ConfirmToken { .. } => "jump_client.confirm_token",
+                jump_client::Command::Quarantine { .. } => "jump_client.quarantine",
+                jump_client::Command::Change(..) => "jump_client.change",
+                jump_client::Command::Delete(_) => "jump_client.delete",
+            },
+            Self::AccessSession(command) => match command {
+                access_session::Command::Start { .. } => "access_session.start",
+                access_session::Command::Establish { .. } => "access_session.establish",
+                access_session::Command::Fail { .. } => "access_session.fail",
+                access_session::Command::TimeOut { .. } => "access_session.time_out",
+                access_session::Command::End { .. } => "access_session.end",
+                access_session::Command::EndByEndpoint { .. } => "access_session.end_by_endpoint",
+                access_session::Command::Abandon { .. } => "access_session.abandon",
+            },
+            Self::Node(command) => match command {
+                node::Command::Start { .. } => "node.start",
+                node::Command::Stop { .. } => "node.stop",
+                node::Command::RecordCheckIns { .. } => "node.record_check_ins",
+            },
+            Self::Audit(_) => "audit.record",
+        }
+    }
+
+    /// The stream of the one thing it is asked of, where there is one already.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        let of = |category: &str, id: &dyn std::fmt::Display| Some(format!("{category}-{id}"));
+        match self {
+            Self::User(user::Command::SignIn { user, .. } | user::Command::SignOut { user }) => {
+                of("user", user)
+            }
+            Self::User(user::Command::ResetAdministrator { user, .. }) => of("user", user),
+            Self::User(user::Command::Record(command)) => record_subject(command),
+            Self::ApiAccount(api_account::Command::Record(command)) => record_subject(command),
+            Self::ApiAccount(
+                api_account::Command::RegenerateSecret { account, .. }
+                | api_account::Command::Authenticate { account, .. },
+            ) => of("api_account", account),
+            Self::JumpItemRole(command) => record_subject(command),
+            Self::JumpGroup(jump_group::Command::Record(command)) => record_subject(command),
+            Self::JumpGroup(
+                jump_group::Command::AddMember(group, ..)
+                | jump_group::Command::ChangeMember(group, ..)
+                | jump_group::Command::RemoveMember(group, _),
+            ) => of("jump_group", group),
+            Self::JumpPolicy(jump_policy::Command::Record(command)) => record_subject(command),
+            Self::JumpPolicy(jump_policy::Command::SetSchedule(policy, _)) => {
+                of("jump_policy", policy)
+            }
+            Self::JumpClientInstaller(command) => record_subject(command),
+            Self::JumpClient(command) => match command {
+                jump_client::Command::Register(register) => {
+                    of("jump_client_installer", &register.installer)
+                }
+                jump_client::Command::Connect { client, .. }
+                | jump_client::Command::CheckIn { client, .. }
+                | jump_client::Command::Disconnect { client, .. }
+                | jump_client::Command::OfferToken { client, .. }
+                | jump_client::Command::ConfirmToken { client, .. }
+                | jump_client::Command::Quarantine { client, .. }
+                | jump_client::Command::Change(client, _)
+                | jump_client::Command::Delete(client) => of("jump_client", client),
+            },
+            Self::AccessSession(command) => match command {
+                access_session::Command::Start { item, .. } => Some(item.to_string()),
+                access_session::Command::Establish { lsid, .. }
+                | access_session::Command::Fail { lsid, .. }
+                | access_session::Command::TimeOut { lsid }
+                | access_session::Command::End { lsid }
+                | access_session::Command::EndByEndpoint { lsid, .. }
+                | access_session::Command::Abandon { lsid } => of("access_session", lsid),
+            },
+            Self::FirstStart(_) | Self::SiteSettings(_) | Self::Node(_) | Self::Audit(_) => None,
+        }
+    }
+
+    /// Whether every refusal of this command is an event of its own: Jump actions and sign-ins (architecture.md, "Refusals").
+    #[must_use]
+    pub const fn refusals_are_recorded(&self) -> bool {
+        matches!(
+            self,
+            Self::AccessSession(
+                access_session::Command::Start { .. } | access_session::Command::End { .. }
+            ) | Self::User(user::Command::SignIn { .. })
+        )
+    }
+}
+
+const fn record_name<R: record::Record>(
+    command: &record::Command<R>,
+    create: &'static str,
+    change: &'static str,
+    delete: &'static str,
+) -> &'static str {
+    match command {
+        record::Command::Create(_) => create,
+        record::Command::Change(..) | record::Command::ChangePermissions(..) => change,
+        record::Command::Delete(_) => delete,
+    }
+}
+
+fn record_subject<R: record::Record>(command: &record::Command<R>) -> Option<String> {
+    match command {
+        record::Command::Create(_) => None,
+        record::Command::Change(id, _)
+        | record::Command::ChangePermissions(id, _)
+        | record::Command::Delete(id) => Some(format!("{}-{id}", R::CATEGORY)),
+    }
+}

@@ -1,0 +1,259 @@
+//! Everything that happens, by aggregate, and its stored form: a stream, a stored name and a JSON text.
+//!
+//! Stored names and fields are for good: fields are only added, and old shapes are read in [`Event::from_stored`] alone.
+
+use std::str::FromStr;
+
+use crate::access::jump_group;
+use crate::access::role::JumpItemRole;
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client;
+use crate::ids::{
+    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId,
+    Lsid, NodeEpoch, SiteSettingsId, UserId,
+};
+use crate::policy::jump_policy;
+use crate::record::{self, Record};
+use crate::session::access_session;
+use crate::site::settings::SiteSettings;
+use crate::site::{api_account, first_start, user};
+use crate::{audit, node};
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "events are read one at a time; a box each would cost an allocation a replayed event"
+)]
+pub enum Event {
+    /// The site.
+    Site(first_start::Event),
+    /// The site's settings.
+    SiteSettings(SiteSettingsId, record::Event<SiteSettings>),
+    /// A user.
+    User(UserId, user::Event),
+    /// An API account.
+    ApiAccount(ApiAccountId, api_account::Event),
+    /// A Jump Item Role.
+    JumpItemRole(JumpItemRoleId, record::Event<JumpItemRole>),
+    /// A Jump Group or its members.
+    JumpGroup(JumpGroupId, jump_group::Event),
+    /// A Jump Policy or its schedule.
+    JumpPolicy(JumpPolicyId, jump_policy::Event),
+    /// A Jump Client installer.
+    JumpClientInstaller(JumpClientInstallerId, record::Event<JumpClientInstaller>),
+    /// A Jump Client.
+    JumpClient(JumpClientId, jump_client::Event),
+    /// An access session.
+    AccessSession(Lsid, access_session::Event),
+    /// A run of a node.
+    Node(NodeEpoch, node::Event),
+    /// A refusal, on the day `yyyymmdd`.
+    Audit(u32, audit::Event),
+}
+
+/// Why a stored event can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableEvent {
+    /// The stream's category is none of ours.
+    #[error("stream {stream} has no known category")]
+    UnknownCategory {
+        /// The stream's name.
+        stream: String,
+    },
+    /// The stream's name does not end in an id of its category.
+    #[error("stream {stream} does not name one of its category")]
+    BadStream {
+        /// The stream's name.
+        stream: String,
+    },
+    /// The stored name is none of the category's; a newer version may have written it.
+    #[error("event type {name} is not known in stream {stream}")]
+    UnknownName {
+        /// The stream's name.
+        stream: String,
+        /// The stored name.
+        name: String,
+    },
+    /// The text is not of the event's form.
+    #[error("event {name} in stream {stream} can't be read")]
+    BadText {
+        /// The stream's name.
+        stream: String,
+        /// The stored name.
+        name: String,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+}
+
+impl Event {
+    /// The stream it belongs to: `<category>-<id>`, or `site`.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        match self {
+            Self::Site(_) => "site".to_owned(),
+            Self::SiteSettings(id, _) => format!("site_settings-{id}"),
+            Self::User(id, _) => format!("user-{id}"),
+            Self::ApiAccount(id, _) => format!("api_account-{id}"),
+            Self::JumpItemRole(id, _) => format!("jump_item_role-{id}"),
+            Self::JumpGroup(id, _) => format!("jump_group-{id}"),
+            Self::JumpPolicy(id, _) => format!("jump_policy-{id}"),
+            Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
+            Self::JumpClient(id, _) => format!("jump_client-{id}"),
+            Self::AccessSession(lsid, _) => format!("access_session-{lsid}"),
+            Self::Node(epoch, _) => format!("node-{epoch}"),
+            Self::Audit(day, _) => format!("refusal-{day:08}"),
+        }
+    }
+
+    /// The name it is stored under.
+    #[must_use]
+    pub fn stored_name(&self) -> &'static str {
+        match self {
+            Self::Site(event) => event.stored_name(),
+            Self::SiteSettings(_, event) => event.stored_name(),
+            Self::User(_, event) => event.stored_name(),
+            Self::ApiAccount(_, event) => event.stored_name(),
+            Self::JumpItemRole(_, event) => event.stored_name(),
+            Self::JumpGroup(_, event) => event.stored_name(),
+            Self::JumpPolicy(_, event) => event.stored_name(),
+            Self::JumpClientInstaller(_, event) => event.stored_name(),
+            Self::JumpClient(_, event) => event.stored_name(),
+            Self::AccessSession(_, event) => event.stored_name(),
+            Self::Node(_, event) => event.stored_name(),
+            Self::Audit(_, event) => event.stored_name(),
+        }
+    }
+
+    /// The JSON text it is stored as.
+    ///
+    /// # Errors
+    /// Never for the events of this crate: they are structs of plain values with text keys.
+    pub fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Site(event) => serde_json::to_vec(event),
+            Self::SiteSettings(_, event) => serde_json::to_vec(event),
+            Self::User(_, event) => serde_json::to_vec(event),
+            Self::ApiAccount(_, event) => serde_json::to_vec(event),
+            Self::JumpItemRole(_, event) => serde_json::to_vec(event),
+            Self::JumpGroup(_, event) => serde_json::to_vec(event),
+            Self::JumpPolicy(_, event) => serde_json::to_vec(event),
+            Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
+            Self::JumpClient(_, event) => serde_json::to_vec(event),
+            Self::AccessSession(_, event) => serde_json::to_vec(event),
+            Self::Node(_, event) => serde_json::to_vec(event),
+            Self::Audit(_, event) => serde_json::to_vec(event),
+        }
+    }
+
+    /// Reads an event back from its stored form.
+    ///
+    /// # Errors
+    /// When the stream, the name or the text is none of ours.
+    pub fn from_stored(stream: &str, name: &str, text: &[u8]) -> Result<Self, UnreadableEvent> {
+        let (category, id) = stream.split_once('-').unwrap_or((stream, ""));
+        let read = match category {
+            "site" => {
+                first_start::Event::from_stored(name, text).map(|event| event.map(Self::Site))
+            }
+            SiteSettings::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::SiteSettings(id, event)))
+            }
+            "user" => {
+                let id = parse(stream, id)?;
+                user::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::User(id, event)))
+            }
+            "api_account" => {
+                let id = parse(stream, id)?;
+                api_account::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::ApiAccount(id, event)))
+            }
+            JumpItemRole::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::JumpItemRole(id, event)))
+            }
+            "jump_group" => {
+                let id = parse(stream, id)?;
+                jump_group::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::JumpGroup(id, event)))
+            }
+            "jump_policy" => {
+                let id = parse(stream, id)?;
+                jump_policy::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::JumpPolicy(id, event)))
+            }
+            JumpClientInstaller::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::JumpClientInstaller(id, event)))
+            }
+            "jump_client" => {
+                let id = parse(stream, id)?;
+                jump_client::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::JumpClient(id, event)))
+            }
+            "access_session" => {
+                let id = parse(stream, id)?;
+                access_session::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::AccessSession(id, event)))
+            }
+            "node" => {
+                let id = NodeEpoch(parse(stream, id)?);
+                node::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::Node(id, event)))
+            }
+            "refusal" => {
+                let day = parse(stream, id)?;
+                audit::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::Audit(day, event)))
+            }
+            _ => {
+                return Err(UnreadableEvent::UnknownCategory {
+                    stream: stream.to_owned(),
+                });
+            }
+        };
+        match read {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => Err(UnreadableEvent::UnknownName {
+                stream: stream.to_owned(),
+                name: name.to_owned(),
+            }),
+            Err(source) => Err(UnreadableEvent::BadText {
+                stream: stream.to_owned(),
+                name: name.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Every name an event may be stored under, by aggregate; it only grows.
+    #[must_use]
+    pub fn stored_names() -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = Vec::new();
+        names.extend(first_start::Event::STORED_NAMES);
+        names.extend(SiteSettings::STORED_NAMES);
+        names.extend(user::Event::STORED_NAMES);
+        names.extend(api_account::Event::STORED_NAMES);
+        names.extend(JumpItemRole::STORED_NAMES);
+        names.extend(jump_group::Event::STORED_NAMES);
+        names.extend(jump_policy::Event::STORED_NAMES);
+        names.extend(JumpClientInstaller::STORED_NAMES);
+        names.extend(jump_client::Event::STORED_NAMES);
+        names.extend(access_session::Event::STORED_NAMES);
+        names.extend(node::Event::STORED_NAMES);
+        names.extend(audit::Event::STORED_NAMES);
+        names
+    }
+}
+
+fn parse<T: FromStr>(stream: &str, id: &str) -> Result<T, UnreadableEvent> {
+    id.parse().map_err(|_| UnreadableEvent::BadStream {
+        stream: stream.to_owned(),
+    })
+}

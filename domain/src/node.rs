@@ -1,0 +1,220 @@
+//! Nodes: runs of the program that share one log, each with an epoch of its own.
+//!
+//! States: started → stopped. A client is online while it is connected on a node that is not stopped, so one event takes
+//! all clients of a dead node offline.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{JumpClientId, NodeEpoch};
+use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
+
+/// What may be asked of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A node began to run.
+    Start {
+        /// This run.
+        epoch: NodeEpoch,
+        /// The node's name.
+        name: String,
+        /// Its own URL, where it has one.
+        url: Option<String>,
+    },
+    /// A node ended, or was seen not to beat.
+    Stop {
+        /// Which run.
+        epoch: NodeEpoch,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Check-ins that changed nothing, gathered: at most [`CHECK_INS_MAX`].
+    RecordCheckIns {
+        /// The node that gathered them.
+        epoch: NodeEpoch,
+        /// Who checked in, when.
+        check_ins: Vec<RoutineCheckIn>,
+    },
+}
+
+/// Most check-ins of one event.
+pub const CHECK_INS_MAX: usize = 1_000;
+
+/// Why a node's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It was told to.
+    Asked,
+    /// It was seen not to beat for 10 s.
+    Silent,
+    /// The same node started again without having said goodbye.
+    Restarted,
+}
+
+/// One check-in that changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutineCheckIn {
+    /// Who.
+    pub client: JumpClientId,
+    /// When, in UNIX seconds.
+    pub at: i64,
+}
+
+/// A node began to run. Expected rate: a few a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// The node's name.
+    pub name: String,
+    /// Its own URL, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// A node ended. Expected rate: a few a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Why.
+    pub reason: StopReason,
+}
+
+/// Check-ins that changed nothing. Expected rate: one a node and minute, more above 1,000 a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientsCheckedIn {
+    /// Who checked in, when; none left out.
+    pub check_ins: Vec<RoutineCheckIn>,
+}
+
+/// What happens to a node's run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// It began.
+    Started(Started),
+    /// It ended.
+    Stopped(Stopped),
+    /// Check-ins that changed nothing.
+    ClientsCheckedIn(ClientsCheckedIn),
+}
+
+impl Event {
+    /// The names it may be stored under.
+    pub const STORED_NAMES: &'static [&'static str] =
+        &["NodeStarted", "NodeStopped", "JumpClientsCheckedIn"];
+
+    /// The name it is stored under.
+    #[must_use]
+    pub const fn stored_name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "NodeStarted",
+            Self::Stopped(_) => "NodeStopped",
+            Self::ClientsCheckedIn(_) => "JumpClientsCheckedIn",
+        }
+    }
+
+    /// Reads an event back; `None` if the name is not one of a node's.
+    ///
+    /// # Errors
+    /// When the stored text is not of the event's form.
+    pub fn from_stored(name: &str, text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        match name {
+            "NodeStarted" => serde_json::from_slice(text).map(|event| Some(Self::Started(event))),
+            "NodeStopped" => serde_json::from_slice(text).map(|event| Some(Self::Stopped(event))),
+            "JumpClientsCheckedIn" => {
+                serde_json::from_slice(text).map(|event| Some(Self::ClientsCheckedIn(event)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What is known of a node that runs.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Node {
+    /// The node's name.
+    pub name: String,
+    /// Its own URL, where it has one.
+    pub url: Option<String>,
+    /// When it began to run.
+    pub started_at: Timestamp,
+}
+
+/// Decides what becomes of `command`, given all that is known.
+///
+/// # Errors
+/// Why not.
+pub fn decide(world: &World, command: &Command, _context: &Context) -> Decision {
+    match command {
+        Command::Start { epoch, name, url } => decide_start(world, *epoch, name, url.as_deref()),
+        Command::Stop { epoch, reason } => decide_stop(world, *epoch, *reason),
+        Command::RecordCheckIns { epoch, check_ins } => decide_check_ins(world, *epoch, check_ins),
+    }
+}
+
+/// Folds one event into the world.
+pub fn apply(world: &mut World, epoch: NodeEpoch, event: &Event, at: Timestamp) {
+    match event {
+        Event::Started(started) => {
+            let node = Node {
+                name: started.name.clone(),
+                url: started.url.clone(),
+                started_at: at,
+            };
+            world.nodes.insert(epoch, node);
+        }
+        Event::Stopped(_) => world.node_stopped(epoch, at),
+        Event::ClientsCheckedIn(_) => {}
+    }
+}
+
+fn decide_start(world: &World, epoch: NodeEpoch, name: &str, url: Option<&str>) -> Decision {
+    if world.nodes.contains(&epoch) {
+        return nothing();
+    }
+    let started = Started {
+        name: name.to_owned(),
+        url: url.map(str::to_owned),
+    };
+    let mut events: Vec<crate::Event> = world
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.name == name)
+        .map(|(earlier, _)| {
+            crate::Event::Node(
+                *earlier,
+                Event::Stopped(Stopped {
+                    reason: StopReason::Restarted,
+                }),
+            )
+        })
+        .collect();
+    events.push(crate::Event::Node(epoch, Event::Started(started)));
+    Ok(events)
+}
+
+fn decide_stop(world: &World, epoch: NodeEpoch, reason: StopReason) -> Decision {
+    if !world.nodes.contains(&epoch) {
+        return nothing();
+    }
+    happened(crate::Event::Node(
+        epoch,
+        Event::Stopped(Stopped { reason }),
+    ))
+}
+
+fn decide_check_ins(world: &World, epoch: NodeEpoch, check_ins: &[RoutineCheckIn]) -> Decision {
+    if !world.nodes.contains(&epoch) {
+        return Err(Refusal::NodeStopped);
+    }
+    let check_ins: Vec<RoutineCheckIn> = check_ins
+        .iter()
+        .copied()
+        .filter(|seen| world.jump_clients.contains(&seen.client))
+        .collect();
+    if check_ins.is_empty() {
+        return nothing();
+    }
+    happened(crate::Event::Node(
+        epoch,
+        Event::ClientsCheckedIn(ClientsCheckedIn { check_ins }),
+    ))
+}

@@ -1,0 +1,482 @@
+//! Jump Policies: a plain record (POL-01) with a schedule of its own event beside it.
+//!
+//! Every published member is stored and returned. What cannot be honoured yet (approval, tickets, second factors) makes a
+//! start refuse, never pass: [`gate`] fails closed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::JumpPolicyId;
+use crate::policy::schedule::Schedule;
+use crate::record::{self, Field, Kind, Record};
+use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
+
+/// What a Jump Policy asks of a session. Member names are those of the published schema (config-api.md 2.7).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "the members are the published schema's, described in FIELDS"
+)]
+pub struct JumpPolicy {
+    pub display_name: String,
+    pub code_name: String,
+    pub description: String,
+    pub schedule_enabled: bool,
+    pub simultaneous_jumps: String,
+    pub simultaneous_jump_behavior_applies_to_copies: bool,
+    pub simultaneous_jumps_rdp: String,
+    pub external_tools_rdp_allowed: bool,
+    pub external_tools_shell_allowed: bool,
+    pub schedule_strict: bool,
+    pub ticket_id_required: bool,
+    pub two_factor_challenge_required: bool,
+    pub session_start_notification: bool,
+    pub session_end_notification: bool,
+    pub notification_email_addresses: Vec<String>,
+    pub notification_display_name: String,
+    pub notification_email_language: String,
+    pub approval_required: bool,
+    pub approval_max_duration: u32,
+    pub approval_scope: String,
+    pub approval_email_addresses: Vec<String>,
+    pub approval_user_ids: Vec<String>,
+    pub approval_team_ids: Vec<String>,
+    pub approval_display_name: String,
+    pub approval_email_language: String,
+    pub approval_approver_scope: String,
+    pub recordings_disabled: bool,
+}
+
+impl Default for JumpPolicy {
+    fn default() -> Self {
+        Self {
+            display_name: String::new(),
+            code_name: String::new(),
+            description: String::new(),
+            schedule_enabled: true,
+            simultaneous_jumps: "global".to_owned(),
+            simultaneous_jump_behavior_applies_to_copies: false,
+            simultaneous_jumps_rdp: "global".to_owned(),
+            external_tools_rdp_allowed: true,
+            external_tools_shell_allowed: true,
+            schedule_strict: false,
+            ticket_id_required: false,
+            two_factor_challenge_required: false,
+            session_start_notification: false,
+            session_end_notification: false,
+            notification_email_addresses: Vec::new(),
+            notification_display_name: String::new(),
+            notification_email_language: "en-us".to_owned(),
+            approval_required: false,
+            approval_max_duration: 480,
+            approval_scope: "requestor".to_owned(),
+            approval_email_addresses: Vec::new(),
+            approval_user_ids: Vec::new(),
+            approval_team_ids: Vec::new(),
+            approval_display_name: String::new(),
+            approval_email_language: "en-us".to_owned(),
+            approval_approver_scope: "not_requestor".to_owned(),
+            recordings_disabled: false,
+        }
+    }
+}
+
+const ADDRESSES: Kind = Kind::Texts {
+    members_max: 100,
+    text_max: 255,
+};
+
+impl Record for JumpPolicy {
+    type Id = JumpPolicyId;
+    const CATEGORY: &'static str = "jump_policy";
+    const TITLE: &'static str = "Jump Policy";
+    const STORED_NAMES: [&'static str; 3] = [
+        "JumpPolicyCreated",
+        "JumpPolicyChanged",
+        "JumpPolicyDeleted",
+    ];
+    const FIELDS: &'static [Field] = &[
+        Field::new(
+            "display_name",
+            Kind::Text { min: 1, max: 255 },
+            "What the policy is called; unique.",
+        )
+        .required(),
+        Field::new(
+            "code_name",
+            Kind::CodeName,
+            "The name for scripts; unique, generated where absent.",
+        )
+        .filter(),
+        Field::new(
+            "description",
+            Kind::Text { min: 0, max: 1000 },
+            "What the policy is for.",
+        ),
+        Field::new(
+            "schedule_enabled",
+            Kind::Boolean,
+            "Sessions are permitted only inside the schedule.",
+        ),
+        Field::new(
+            "simultaneous_jumps",
+            Kind::Word(&["global", "join", "disallow"]),
+            "What a second user may do while a session runs.",
+        ),
+        Field::new(
+            "simultaneous_jump_behavior_applies_to_copies",
+            Kind::Boolean,
+            "Copies of one client count as one; only with simultaneous_jumps join.",
+        ),
+        Field::new(
+            "simultaneous_jumps_rdp",
+            Kind::Word(&["global", "new_session", "disallow"]),
+            "The same for Remote RDP items.",
+        ),
+        Field::new(
+            "external_tools_rdp_allowed",
+            Kind::Boolean,
+            "Follow the site's setting for external RDP tools.",
+        ),
+        Field::new(
+            "external_tools_shell_allowed",
+            Kind::Boolean,
+            "Follow the site's setting for external shell tools.",
+        ),
+        Field::new(
+            "schedule_strict",
+            Kind::Boolean,
+            "End sessions when the schedule no longer permits access.",
+        ),
+        Field::new(
+            "ticket_id_required",
+            Kind::Boolean,
+            "Ask for a ticket ID before a session starts.",
+        ),
+        Field::new(
+            "two_factor_challenge_required",
+            Kind::Boolean,
+            "Ask for a second factor before a session starts.",
+        ),
+        Field::new(
+            "session_start_notification",
+            Kind::Boolean,
+            "Mail the recipients when a session starts.",
+        ),
+        Field::new(
+            "session_end_notification",
+            Kind::Boolean,
+            "Mail the recipients when a session ends.",
+        ),
+        Field::new(
+            "notification_email_addresses",
+            ADDRESSES,
+            "Who is notified.",
+        ),
+        Field::new(
+            "notification_display_name",
+            Kind::Text { min: 0, max: 255 },
+            "What the recipients are called in the prompt.",
+        ),
+        Field::new(
+            "notification_email_language",
+            Kind::Text { min: 0, max: 10 },
+            "The language of notifications.",
+        ),
+        Field::new(
+            "approval_required",
+            Kind::Boolean,
+            "Ask for approval before a session starts.",
+        ),
+        Field::new(
+            "approval_max_duration",
+            Kind::Integer {
+                min: 1,
+                max: 524_160,
+            },
+            "Longest access that can be approved, in minutes.",
+        ),
+        Field::new(
+            "approval_scope",
+            Kind::Word(&["requestor", "anyone"]),
+            "Whom an approval is good for.",
+        ),
+        Field::new(
+            "approval_email_addresses",
+            ADDRESSES,
+            "Who may approve, by address.",
+        ),
+        Field::new(
+            "approval_user_ids",
+            ADDRESSES,
+            "Who may approve, by user id.",
+        ),
+        Field::new(
+            "approval_team_ids",
+            ADDRESSES,
+            "Who may approve, by team id.",
+        ),
+        Field::new(
+            "approval_display_name",
+            Kind::Text { min: 0, max: 255 },
+            "What the approvers are called.",
+        ),
+        Field::new(
+            "approval_email_language",
+            Kind::Text { min: 0, max: 10 },
+            "The language of requests.",
+        ),
+        Field::new(
+            "approval_approver_scope",
+            Kind::Word(&["not_requestor", "anyone"]),
+            "Whether requesters may approve themselves.",
+        ),
+        Field::new(
+            "recordings_disabled",
+            Kind::Boolean,
+            "Record nothing of sessions under this policy.",
+        ),
+    ];
+
+    fn find(world: &World, id: JumpPolicyId) -> Option<&Self> {
+        world.jump_policies.get(&id)
+    }
+
+    fn put(world: &mut World, id: JumpPolicyId, record: Self, _at: Timestamp) {
+        world.jump_policies.insert(id, record);
+    }
+
+    fn remove(world: &mut World, id: JumpPolicyId) {
+        world.jump_policies.remove(&id);
+        world.schedules.remove(&id);
+    }
+
+    fn complete(&mut self, world: &World, id: Option<JumpPolicyId>, _context: &Context) {
+        if self.code_name.is_empty() {
+            self.code_name =
+                record::generate_code_name(&self.display_name, "jump_policy", |name| {
+                    world.jump_policies.iter().any(|(other, policy)| {
+                        Some(*other) != id && policy.code_name.eq_ignore_ascii_case(name)
+                    })
+                });
+        }
+    }
+
+    fn check(&self, world: &World, id: Option<JumpPolicyId>) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        let name = self.display_name.to_lowercase();
+        let mut others = world
+            .jump_policies
+            .iter()
+            .filter(|(other, _)| Some(**other) != id);
+        if others
+            .clone()
+            .any(|(_, policy)| policy.display_name.to_lowercase() == name)
+        {
+            errors.push("display_name", "The display_name has already been taken.");
+        }
+        if others.any(|(_, policy)| policy.code_name.eq_ignore_ascii_case(&self.code_name)) {
+            errors.push("code_name", "The code_name has already been taken.");
+        }
+        let has_entries = id
+            .and_then(|id| world.schedules.get(&id))
+            .is_some_and(|s| !s.entries.is_empty());
+        if self.schedule_enabled && !has_entries {
+            errors.push(
+                "schedule_enabled",
+                "An enabled schedule needs at least one entry: create the policy with schedule_enabled false, set its schedule, then enable it.",
+            );
+        }
+        if self.schedule_enabled && self.approval_required {
+            errors.push(
+                "approval_required",
+                "The schedule and approval cannot both be enabled on one Jump Policy.",
+            );
+        }
+        if self.schedule_strict && !self.schedule_enabled {
+            errors.push(
+                "schedule_strict",
+                "The schedule_strict field needs schedule_enabled.",
+            );
+        }
+        if self.simultaneous_jump_behavior_applies_to_copies && self.simultaneous_jumps != "join" {
+            errors.push(
+                "simultaneous_jump_behavior_applies_to_copies",
+                "The simultaneous_jump_behavior_applies_to_copies field needs simultaneous_jumps to be join.",
+            );
+        }
+        if self.session_start_notification || self.session_end_notification {
+            if self.notification_email_addresses.is_empty() {
+                errors.push("notification_email_addresses", "The notification_email_addresses field is required when a notification is enabled.");
+            }
+            if self.notification_display_name.is_empty() {
+                errors.push("notification_display_name", "The notification_display_name field is required when a notification is enabled.");
+            }
+        }
+        if self.approval_required {
+            if self.approval_email_addresses.is_empty()
+                && self.approval_user_ids.is_empty()
+                && self.approval_team_ids.is_empty()
+            {
+                errors.push(
+                    "approval_email_addresses",
+                    "An approver is required when approval is enabled.",
+                );
+            }
+            if self.approval_display_name.is_empty() {
+                errors.push(
+                    "approval_display_name",
+                    "The approval_display_name field is required when approval is enabled.",
+                );
+            }
+        }
+        errors.into_result(())
+    }
+
+    fn may_be_deleted(world: &World, id: JumpPolicyId) -> Result<(), Refusal> {
+        world.not_used(Self::TITLE, world.users_of_policy(id))
+    }
+}
+
+/// What may be asked of a Jump Policy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make, change or delete the policy itself.
+    Record(record::Command<JumpPolicy>),
+    /// Set the whole schedule.
+    SetSchedule(JumpPolicyId, Schedule),
+}
+
+/// The schedule was set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleSet {
+    /// The schedule since.
+    pub schedule: Schedule,
+}
+
+/// What happens to a Jump Policy. Expected rate: a few a week.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "events are read one at a time and boxed nowhere else"
+)]
+pub enum Event {
+    /// The policy itself.
+    Record(record::Event<JumpPolicy>),
+    /// The schedule was set.
+    ScheduleSet(ScheduleSet),
+}
+
+impl Event {
+    /// The names it may be stored under.
+    pub const STORED_NAMES: &'static [&'static str] = &[
+        "JumpPolicyCreated",
+        "JumpPolicyChanged",
+        "JumpPolicyDeleted",
+        "JumpPolicyScheduleSet",
+    ];
+
+    /// The name it is stored under.
+    #[must_use]
+    pub fn stored_name(&self) -> &'static str {
+        match self {
+            Self::Record(event) => event.stored_name(),
+            Self::ScheduleSet(_) => "JumpPolicyScheduleSet",
+        }
+    }
+
+    /// Reads an event back; `None` if the name is not one of a Jump Policy's.
+    ///
+    /// # Errors
+    /// When the stored text is not of the event's form.
+    pub fn from_stored(name: &str, text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        match name {
+            "JumpPolicyScheduleSet" => {
+                serde_json::from_slice(text).map(|event| Some(Self::ScheduleSet(event)))
+            }
+            _ => Ok(record::Event::from_stored(name, text)?.map(Self::Record)),
+        }
+    }
+}
+
+/// Decides what becomes of `command`, given all that is known.
+///
+/// # Errors
+/// Why not.
+pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
+    match command {
+        Command::Record(command) => Ok(record::decide(world, command, context)?
+            .map(|(policy, event)| crate::Event::JumpPolicy(policy, Event::Record(event)))
+            .into_iter()
+            .collect()),
+        Command::SetSchedule(policy, schedule) => decide_set_schedule(world, *policy, schedule),
+    }
+}
+
+/// Folds one event into the world.
+pub fn apply(world: &mut World, policy: JumpPolicyId, event: &Event, at: Timestamp) {
+    match event {
+        Event::Record(event) => record::apply(world, policy, event, at),
+        Event::ScheduleSet(set) => world.schedules.insert(policy, set.schedule.clone()),
+    }
+}
+
+fn decide_set_schedule(world: &World, id: JumpPolicyId, schedule: &Schedule) -> Decision {
+    let policy = world
+        .jump_policies
+        .get(&id)
+        .ok_or(Refusal::not_found(JumpPolicy::TITLE))?;
+    schedule.check(policy.schedule_enabled)?;
+    if world.schedules.get(&id) == Some(schedule) {
+        return nothing();
+    }
+    happened(crate::Event::JumpPolicy(
+        id,
+        Event::ScheduleSet(ScheduleSet {
+            schedule: schedule.clone(),
+        }),
+    ))
+}
+
+/// Whether a session may start now under the policy `id` as far as time and what it asks for go.
+///
+/// # Errors
+/// The first gate that is closed, in the order of SESS-17: schedule, approval, ticket; then the second factor.
+pub fn gate(world: &World, id: JumpPolicyId, now: Timestamp) -> Result<(), Refusal> {
+    let Some(policy) = world.jump_policies.get(&id) else {
+        return Ok(());
+    };
+    let name = || policy.display_name.clone();
+    if policy.schedule_enabled {
+        let closed = Schedule::default();
+        let schedule = world.schedules.get(&id).unwrap_or(&closed);
+        if !schedule.is_open(now) {
+            return Err(Refusal::OutsideSchedule {
+                policy: name(),
+                next_open: schedule.next_open(now),
+                zone: schedule.timezone.clone(),
+            });
+        }
+    }
+    if policy.approval_required {
+        return Err(Refusal::ApprovalUnavailable { policy: name() });
+    }
+    if policy.ticket_id_required {
+        return Err(Refusal::NoTicketSystem);
+    }
+    if policy.two_factor_challenge_required {
+        return Err(Refusal::SecondFactorUnavailable { policy: name() });
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Every reason to say no, with the exact message users see and its class.
+//!
+//! A refusal is a value, not a state change: nothing is folded from it. The words are those of the guides wherever the
+//! guides have words; the rule's id stands beside each.
+
+use crate::access::role::JumpItemPermission;
+use crate::ids::JumpGroupRef;
+use crate::time::Timestamp;
+
+/// What a refusal means to a caller; `api` maps classes to status codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalClass {
+    /// What was named is not there, or the caller may not know that it is.
+    NotFound,
+    /// It is there, but in a state that does not allow this.
+    Conflict,
+    /// The caller may not. Recorded as an event of its own.
+    Forbidden,
+    /// What was sent is not right; it names the fields.
+    Invalid,
+    /// Not now; the same request may pass later.
+    Unavailable,
+}
+
+/// What is wrong with each field of a body, in the order found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FieldErrors(pub Vec<(String, String)>);
+
+impl FieldErrors {
+    /// One error on one field.
+    #[must_use]
+    pub fn one(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(vec![(field.into(), message.into())])
+    }
+
+    /// Adds an error.
+    pub fn push(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push((field.into(), message.into()));
+    }
+
+    /// `Ok(value)` where nothing is wrong.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] with all that was found.
+    pub fn into_result<T>(self, value: T) -> Result<T, Refusal> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(Refusal::Invalid(self))
+        }
+    }
+}
+
+impl std::fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("The given data was invalid."),
+            [(field, message), ..] => write!(f, "{field}: {message}"),
+        }
+    }
+}
+
+/// A reason to say no.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// One or more fields are not right.
+    #[error("{0}")]
+    Invalid(FieldErrors),
+
+    /// No record of this kind has this id, or the caller may not know of it.
+    #[error("{what} not found.")]
+    NotFound {
+        /// The kind in the guides' words, such as `Jump Group`.
+        what: &'static str,
+    },
+
+    /// A record is named by others and stays (ROLE-33).
+    #[error("{what} is in use by {}.", .by.join(", "))]
+    InUse {
+        /// The kind in the guides' words.
+        what: &'static str,
+        /// Who uses it, each as `kind "name"`; at most 20, then a count.
+        by: Vec<String>,
+    },
+
+    /// The first start happened already.
+    #[error("This site has been set up already.")]
+    SiteExists,
+
+    // --- who asks ---
+    /// User name or password is wrong; which of the two is not said.
+    #[error("The username or password is incorrect.")]
+    SignInFailed,
+
+    /// The account is switched off.
+    #[error("This account has been disabled.")]
+    UserDisabled,
+
+    /// Only an administrator may do this.
+    #[error("Only an administrator may do this.")]
+    AdministratorNeeded,
+
+    /// The API account is switched off, deleted, or comes from an address it may not come from (AUTH-29).
+    #[error("The API account may not be used.")]
+    ApiAccountDisabled,
+
+    /// An API account without any permission is of no use (AUTH-25).
+    #[error("At least one permission must be enabled.")]
+    NoApiPermission,
+
+    // --- may they ---
+    /// The user's own permissions do not let them start sessions at all (GPOL-04).
+    #[error("You are not allowed to access endpoints.")]
+    EndpointAccessNotAllowed,
+
+    /// The user's own permissions do not include this Jump method (GPOL-05).
+    #[error("You are not allowed to use the Jump method \"{method}\".")]
+    JumpMethodNotAllowed {
+        /// The method as the guides name it, such as `Jump Clients`.
+        method: &'static str,
+    },
+
+    /// The one role that counts lacks the permission (ROLE-16 to ROLE-25).
+    #[error("Your Jump Item Role does not include the permission \"{}\".", .permission.label())]
+    RoleLacks {
+        /// What would be needed.
+        permission: JumpItemPermission,
+    },
+
+    /// Someone else's session.
+    #[error("Only a member of the session or an administrator may do this.")]
+    NotYourSession,
+
+    // --- may they now ---
+    /// The schedule of the Jump Policy does not permit a session now (ERR-32, POL-13, POL-14).
+    #[error("The Jump Policy \"{policy}\" does not permit a session at this time. {}", next_opening(.next_open, .zone))]
+    OutsideSchedule {
+        /// The policy's display name.
+        policy: String,
+        /// When the item is available next; none if its schedule never opens.
+        next_open: Option<Timestamp>,
+        /// The IANA zone the schedule is kept in.
+        zone: String,
+    },
+
+    /// The policy asks for a second factor, and none can be given yet (decision in rules-notes).
+    #[error(
+        "The Jump Policy \"{policy}\" requires a second factor, and second factors cannot be used on this site yet."
+    )]
+    SecondFactorUnavailable {
+        /// The policy's display name.
+        policy: String,
+    },
+
+    /// The policy asks for approval, and none can be asked for yet. Fails closed.
+    #[error(
+        "The Jump Policy \"{policy}\" requires approval, and approvals cannot be requested on this site yet."
+    )]
+    ApprovalUnavailable {
+        /// The policy's display name.
+        policy: String,
+    },
+
+    /// The policy asks for a ticket and no ticket system is set (ERR-27; no full stop at the end).
+    #[error("No ticket system URL is configured. Please contact your administrator")]
+    NoTicketSystem,
+
+    /// More users are starting sessions at once than the site allows (ERR-09, LIM-07, SESS-23).
+    #[error("The server is currently too busy. Please try again later.")]
+    TooManyStarting,
+
+    // --- the Jump Client ---
+    /// Deleted, or out of the caller's sight (ERR-05, ERR-17).
+    #[error("The Jump Client does not exist.")]
+    JumpClientGone,
+
+    /// Marked offline when the start was checked (ERR-06, ERR-18, ERR-20).
+    #[error("The Jump Client is offline.")]
+    JumpClientOffline,
+
+    /// The connection dropped between the check and the spawn (ERR-12, ERR-20).
+    #[error("The active Jump Client is not connected.")]
+    JumpClientNotConnected,
+
+    /// Uninstalled at the endpoint (ERR-07, ERR-19).
+    #[error("The specified Jump Client has been uninstalled.")]
+    JumpClientUninstalled,
+
+    /// Switched off at the endpoint (ERR-15, CLNT-29).
+    #[error(
+        "The Jump Client has been disabled by the user and will not allow a session to start at this time."
+    )]
+    JumpClientDisabled,
+
+    /// The token is wrong, lost, or used by two machines (ERR-14, CLNT-30).
+    #[error(
+        "The Jump Client identification check failed. This may indicate that a new system has obtained the network address of the Jump Client you are attempting to access."
+    )]
+    JumpClientIdentityFailed,
+
+    /// The item is in a session already, and simultaneous access is off (ERR-08, CLNT-52).
+    #[error("Permission denied joining existing access session.")]
+    JoinDenied,
+
+    /// The agent could not bring the session up (ERR-10).
+    #[error("An internal error occurred while spawning the access session.")]
+    SpawnFailed,
+
+    /// The agent did not bring the session up in time (ERR-11; "a access" is literal).
+    #[error("An internal operation was taking too long while trying to spawn a access session.")]
+    SpawnTimedOut,
+
+    // --- the session ---
+    /// No such session is active.
+    #[error("The access session does not exist or has ended.")]
+    SessionNotActive,
+
+    // --- the installer ---
+    /// Unknown, deleted, or its secret is wrong (INST-13).
+    #[error("The installer is not valid.")]
+    InstallerInvalid,
+
+    /// Past its validity (INST-04).
+    #[error("The installer has expired.")]
+    InstallerExpired,
+
+    /// A value was passed that the installer does not let anyone override (INST-23).
+    #[error("The installer does not allow the {field} to be overridden.")]
+    OverrideNotAllowed {
+        /// Which value.
+        field: &'static str,
+    },
+
+    /// Items can't be made in this group by whoever asks.
+    #[error("The {} Jump Group {} does not exist.", .group.type_name(), .group.number())]
+    NoSuchJumpGroup {
+        /// The group that was named.
+        group: JumpGroupRef,
+    },
+
+    /// Another run of the node has taken this one's place.
+    #[error("This node has been declared stopped.")]
+    NodeStopped,
+}
+
+fn next_opening(next: &Option<Timestamp>, zone: &str) -> String {
+    let Some(next) = next else {
+        return "Its schedule has no time at which sessions are permitted.".to_owned();
+    };
+    let utc = next.to_utc();
+    match zone.parse::<chrono_tz::Tz>() {
+        Ok(zone) => format!(
+            "Next available: {} ({zone}).",
+            utc.with_timezone(&zone).format("%A, %Y-%m-%d %H:%M")
+        ),
+        Err(_) => format!(
+            "Next available: {} (UTC).",
+            utc.format("%A, %Y-%m-%d %H:%M")
+        ),
+    }
+}
+
+impl Refusal {
+    /// A record of the kind `what` is not there.
+    #[must_use]
+    pub const fn not_found(what: &'static str) -> Self {
+        Self::NotFound { what }
+    }
+
+    /// One field is not right.
+    #[must_use]
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(FieldErrors::one(field, message))
+    }
+
+    /// What this means to a caller.
+    #[must_use]
+    pub const fn class(&self) -> RefusalClass {
+        match self {
+            Self::Invalid(_) | Self::NoApiPermission => RefusalClass::Invalid,
+            Self::NotFound { .. }
+            | Self::JumpClientGone
+            | Self::SessionNotActive
+            | Self::NoSuchJumpGroup { .. } => RefusalClass::NotFound,
+            Self::InUse { .. }
+            | Self::SiteExists
+            | Self::JumpClientOffline
+            | Self::JumpClientNotConnected
+            | Self::JumpClientUninstalled
+            | Self::JumpClientDisabled
+            | Self::JumpClientIdentityFailed
+            | Self::SpawnFailed
+            | Self::InstallerExpired
+            | Self::OverrideNotAllowed { .. }
+            | Self::NodeStopped => RefusalClass::Conflict,
+            Self::SignInFailed
+            | Self::UserDisabled
+            | Self::AdministratorNeeded
+            | Self::ApiAccountDisabled
+            | Self::EndpointAccessNotAllowed
+            | Self::JumpMethodNotAllowed { .. }
+            | Self::RoleLacks { .. }
+            | Self::NotYourSession
+            | Self::OutsideSchedule { .. }
+            | Self::SecondFactorUnavailable { .. }
+            | Self::ApprovalUnavailable { .. }
+            | Self::NoTicketSystem
+            | Self::JoinDenied
+            | Self::InstallerInvalid => RefusalClass::Forbidden,
+            Self::TooManyStarting | Self::SpawnTimedOut => RefusalClass::Unavailable,
+        }
+    }
+
+    /// A short stable word for machines, beside the message for people: the variant in snake case.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::NotFound { .. } => "not_found",
+            Self::InUse { .. } => "in_use",
+            Self::SiteExists => "site_exists",
+            Self::SignInFailed => "sign_in_failed",
+            Self::UserDisabled => "user_disabled",
+            Self::AdministratorNeeded => "administrator_needed",
+            Self::ApiAccountDisabled => "api_account_disabled",
+            Self::NoApiPermission => "no_api_permission",
+            Self::EndpointAccessNotAllowed => "endpoint_access_not_allowed",
+            Self::JumpMethodNotAllowed { .. } => "jump_method_not_allowed",
+            Self::RoleLacks { .. } => "role_lacks",
+            Self::NotYourSession => "not_your_session",
+            Self::OutsideSchedule { .. } => "outside_schedule",
+            Self::SecondFactorUnavailable { .. } => "second_factor_unavailable",
+            Self::ApprovalUnavailable { .. } => "approval_unavailable",
+            Self::NoTicketSystem => "no_ticket_system",
+            Self::TooManyStarting => "too_many_starting",
+            Self::JumpClientGone => "jump_client_gone",
+            Self::JumpClientOffline => "jump_client_offline",
+            Self::JumpClientNotConnected => "jump_client_not_connected",
+            Self::JumpClientUninstalled => "jump_client_uninstalled",
+            Self::JumpClientDisabled => "jump_client_disabled",
+            Self::JumpClientIdentityFailed => "jump_client_identity_failed",
+            Self::JoinDenied => "join_denied",
+            Self::SpawnFailed => "spawn_failed",
+            Self::SpawnTimedOut => "spawn_timed_out",
+            Self::SessionNotActive => "session_not_active",
+            Self::InstallerInvalid => "installer_invalid",
+            Self::InstallerExpired => "installer_expired",
+            Self::OverrideNotAllowed { .. } => "override_not_allowed",
+            Self::NoSuchJumpGroup { .. } => "no_such_jump_group",
+            Self::NodeStopped => "node_stopped",
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The rkyv form of a [`World`]: its tables as plain lists. Indexes are made anew when it is read.
+
+use crate::access::jump_group::{JumpGroup, Membership};
+use crate::access::role::JumpItemRole;
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client::JumpClient;
+use crate::ids::{
+    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId,
+    Lsid, NodeEpoch, UserId,
+};
+use crate::node::Node;
+use crate::policy::jump_policy::JumpPolicy;
+use crate::policy::schedule::Schedule;
+use crate::session::access_session::AccessSession;
+use crate::site::api_account::{ApiAccount, SeenFrom};
+use crate::site::first_start::Site;
+use crate::site::settings::SiteSettings;
+use crate::site::user::User;
+use crate::table::Table;
+use crate::{Timestamp, World};
+
+/// A [`World`] as lists, to be written and read in one go.
+#[derive(Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "each member is the table of the same name in World"
+)]
+pub struct WorldSnapshot {
+    pub site: Option<Site>,
+    pub settings: SiteSettings,
+    pub users: Vec<(UserId, User)>,
+    pub api_accounts: Vec<(ApiAccountId, ApiAccount)>,
+    pub jump_item_roles: Vec<(JumpItemRoleId, JumpItemRole)>,
+    pub jump_groups: Vec<(JumpGroupId, JumpGroup)>,
+    pub jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
+    pub schedules: Vec<(JumpPolicyId, Schedule)>,
+    pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
+    pub jump_clients: Vec<(JumpClientId, JumpClient)>,
+    pub sessions: Vec<(Lsid, AccessSession)>,
+    pub nodes: Vec<(NodeEpoch, Node)>,
+    pub members: Vec<((JumpGroupId, UserId), Membership)>,
+    pub stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
+    pub seen_from: Vec<(ApiAccountId, SeenFrom)>,
+    pub counters: Vec<(String, u32)>,
+}
+
+fn rows<K: Ord + Clone, V: Clone>(table: &Table<K, V>) -> Vec<(K, V)> {
+    table
+        .iter()
+        .map(|(key, row)| (key.clone(), row.clone()))
+        .collect()
+}
+
+impl From<&World> for WorldSnapshot {
+    fn from(world: &World) -> Self {
+        Self {
+            site: world.site.clone(),
+            settings: world.settings.clone(),
+            users: rows(&world.users),
+            api_accounts: rows(&world.api_accounts),
+            jump_item_roles: rows(&world.jump_item_roles),
+            jump_groups: rows(&world.jump_groups),
+            jump_policies: rows(&world.jump_policies),
+            schedules: rows(&world.schedules),
+            installers: rows(&world.installers),
+            jump_clients: rows(&world.jump_clients),
+            sessions: rows(&world.sessions),
+            nodes: rows(&world.nodes),
+            members: rows(&world.members),
+            stopped_nodes: world
+                .stopped_nodes
+                .iter()
+                .map(|(epoch, at)| (*epoch, *at))
+                .collect(),
+            seen_from: rows(&world.seen_from),
+            counters: world
+                .counters
+                .iter()
+                .map(|(name, number)| (name.clone(), *number))
+                .collect(),
+        }
+    }
+}
+
+impl From<WorldSnapshot> for World {
+    fn from(snapshot: WorldSnapshot) -> Self {
+        let mut world = Self {
+            site: snapshot.site,
+            settings: snapshot.settings,
+            users: snapshot.users.into_iter().collect(),
+            api_accounts: snapshot.api_accounts.into_iter().collect(),
+            jump_item_roles: snapshot.jump_item_roles.into_iter().collect(),
+            jump_groups: snapshot.jump_groups.into_iter().collect(),
+            jump_policies: snapshot.jump_policies.into_iter().collect(),
+            schedules: snapshot.schedules.into_iter().collect(),
+            installers: snapshot.installers.into_iter().collect(),
+            jump_clients: snapshot.jump_clients.into_iter().collect(),
+            sessions: snapshot.sessions.into_iter().collect(),
+            nodes: snapshot.nodes.into_iter().collect(),
+            members: snapshot.members.into_iter().collect(),
+            stopped_nodes: snapshot.stopped_nodes.into_iter().collect(),
+            seen_from: snapshot.seen_from.into_iter().collect(),
+            counters: snapshot.counters.into_iter().collect(),
+            ..Self::default()
+        };
+        world.rebuild_indexes();
+        world
+    }
+}
