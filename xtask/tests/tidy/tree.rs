@@ -14,7 +14,7 @@ pub(crate) struct Source {
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .unwrap()
+        .expect("xtask lies in the checkout")
         .to_path_buf()
 }
 
