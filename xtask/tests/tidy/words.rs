@@ -47,6 +47,7 @@ fn empty_names(path: &str, text: &str) -> Vec<String> {
                 found.push(format!("{path}:{line}: a module named `{name}`"));
             }
             if is_type
+                && name.starts_with(char::is_uppercase)
                 && !WORDS_OF_THE_GUIDES.contains(name)
                 && EMPTY_WORDS.iter().any(|word| ends_with_part(name, word))
             {
@@ -118,6 +119,7 @@ fn an_empty_name_is_seen() {
             0,
         ),
         ("a/src/b.rs", "pub struct ServiceDesk;", 0),
+        ("a/src/b.rs", "SELECT event.type, data", 0),
     ] {
         assert_eq!(empty_names(path, text).len(), expected, "{path} {text}");
     }
