@@ -13,7 +13,7 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, JumpClient, Presence};
 use crate::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef,
-    JumpItemRoleId, JumpPolicyId, Lsid, NodeEpoch, UserId,
+    JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid, NodeEpoch, UserId,
 };
 use crate::node::{self, Node};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -65,6 +65,7 @@ pub struct World {
     pub(crate) users_by_name: OrdMap<String, UserId>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
+    pub(crate) clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
     pub(crate) items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
@@ -360,6 +361,9 @@ impl World {
         self.used_id("jump_client", id.0);
         self.items_by_group
             .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
+        if let Some(attempt) = &client.attempt {
+            self.clients_by_attempt.insert(attempt.clone(), id);
+        }
         self.jump_clients.insert(id, client);
     }
 
@@ -372,8 +376,12 @@ impl World {
             return;
         };
         let before = client.properties.group();
+        let attempt = client.attempt.clone();
         change(client);
         let after = client.properties.group();
+        if let (Some(attempt), None) = (attempt, &client.attempt) {
+            self.clients_by_attempt.remove(&attempt);
+        }
         if before != after {
             let item = JumpItemRef::JumpClient(id);
             self.items_by_group.remove(&(before, item));
@@ -385,7 +393,16 @@ impl World {
         if let Some(client) = self.jump_clients.remove(&id) {
             self.items_by_group
                 .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));
+            if let Some(attempt) = &client.attempt {
+                self.clients_by_attempt.remove(attempt);
+            }
         }
+    }
+
+    /// The client that a registration with this number made, until it has shown that it keeps its token.
+    #[must_use]
+    pub fn client_of_attempt(&self, attempt: &KeyedHash) -> Option<JumpClientId> {
+        self.clients_by_attempt.get(attempt).copied()
     }
 
     /// Whether the client is connected on a node that runs.
@@ -569,6 +586,11 @@ impl World {
             .jump_clients
             .iter()
             .map(|(id, client)| (client.properties.group(), JumpItemRef::JumpClient(*id)))
+            .collect();
+        self.clients_by_attempt = self
+            .jump_clients
+            .iter()
+            .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
             .collect();
         let sessions = self.sessions.clone();
         for (lsid, session) in sessions.iter() {

@@ -361,6 +361,8 @@ pub struct JumpClient {
     pub offered_token: Option<KeyedHash>,
     /// Keyed hash of the token before; whoever shows it after the new one was confirmed is a clone.
     pub previous_token: Option<KeyedHash>,
+    /// Names the registration until the client has shown that it keeps its token, so that a repeated one is the same client.
+    pub attempt: Option<KeyedHash>,
     /// Two machines showed one identity; none of them is served until it is registered anew.
     pub quarantined: bool,
     /// When it last connected.
@@ -445,6 +447,8 @@ pub struct Register {
     pub facts: Facts,
     /// Keyed hash of the identity token the client will get.
     pub token: KeyedHash,
+    /// Keyed hash of the number the machine drew for this registration and repeats until it has its token.
+    pub attempt: KeyedHash,
     /// Name passed at install, where the installer lets it be overridden (INST-26).
     pub name: Option<String>,
     /// Tag passed at install (INST-33).
@@ -466,6 +470,8 @@ pub struct Registered {
     pub facts: Facts,
     /// Keyed hash of its identity token.
     pub token: KeyedHash,
+    /// Keyed hash of the number the machine drew for this registration.
+    pub attempt: KeyedHash,
 }
 
 /// A client connected. Expected rate: one a client and day, storms after outages.
@@ -656,6 +662,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 token: registered.token.clone(),
                 offered_token: None,
                 previous_token: None,
+            attempt: Some(registered.attempt.clone()),
                 quarantined: false,
                 last_connect_at: at,
                 last_disconnect_at: None,
@@ -681,11 +688,12 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             });
         }
         Event::TokenConfirmed(confirmed) => world.change_jump_client(id, |client| {
-            client.previous_token = Some(std::mem::replace(
-                &mut client.token,
-                confirmed.token.clone(),
-            ));
+            if client.token != confirmed.token {
+                let before = std::mem::replace(&mut client.token, confirmed.token.clone());
+                client.previous_token = Some(before);
+            }
             client.offered_token = None;
+            client.attempt = None;
         }),
         Event::Quarantined(_) => world.change_jump_client(id, |client| client.quarantined = true),
         Event::Record(event) => record::apply(world, id, event, at),
@@ -738,6 +746,7 @@ fn decide_register(world: &World, register: &Register, context: &Context) -> Dec
         connection_type: installer.connection_type.clone(),
         facts: register.facts.clone(),
         token: register.token.clone(),
+        attempt: register.attempt.clone(),
     };
     let connected = Connected {
         link: register.link,
@@ -836,10 +845,10 @@ fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Dec
 
 fn decide_confirm_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
     let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
-    if client.token == *token {
+    if client.token == *token && client.attempt.is_none() && client.offered_token.is_none() {
         return nothing();
     }
-    if client.offered_token.as_ref() != Some(token) {
+    if client.token != *token && client.offered_token.as_ref() != Some(token) {
         return Err(Refusal::JumpClientIdentityFailed);
     }
     happened(crate::Event::JumpClient(
