@@ -662,7 +662,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 token: registered.token.clone(),
                 offered_token: None,
                 previous_token: None,
-            attempt: Some(registered.attempt.clone()),
+                attempt: Some(registered.attempt.clone()),
                 quarantined: false,
                 last_connect_at: at,
                 last_disconnect_at: None,
