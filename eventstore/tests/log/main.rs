@@ -1,0 +1,9 @@
+//! One suite over both databases: what the log promises.
+
+mod appending;
+mod model;
+mod opening;
+mod reading;
+mod rows;
+mod support;
+mod verifying;
