@@ -1,0 +1,40 @@
+//! `cargo xtask bench`: figures of this machine, as ratios within one run.
+//!
+//! Machines are noisy: what counts is the ratio of two figures that were measured in turns in the same run. The commands and
+//! the figures of one run are kept in `docs/performance.md`.
+
+mod append;
+mod bare;
+mod fleet;
+mod freshness;
+mod startup;
+
+use anyhow::{Result, bail};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = names.iter().find(|name| !ALL.contains(&name.as_str())) {
+        bail!("no bench is called {unknown}; there are: {}", ALL.join(", "));
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    if wanted("append") {
+        append::run().await?;
+    }
+    if wanted("startup") {
+        startup::run().await?;
+    }
+    if wanted("freshness") {
+        freshness::run().await?;
+    }
+    Ok(())
+}
+
+/// The benches by name, in the order they run.
+const ALL: &[&str] = &["append", "startup", "freshness"];
+
+/// The middle one of some figures.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,7 @@
+//! Whole-system tests: the real programs, driven from outside, and what their logs must fold into.
+//!
+//! - [`program`]: runs `gatebook` and `gatebook-agent` as processes of their own, and ends them.
+//! - [`caller`]: an API account that calls the HTTP API.
+
+pub mod caller;
+pub mod program;
