@@ -18,7 +18,7 @@ pub enum ServerFrame {
     /// The answer to a `hello` that was accepted.
     Welcome(Box<Welcome>),
     /// The answer to a `hello` that was not, or the end of a client that was removed or quarantined.
-    /// The server closes with 4403 after it.
+    /// The server closes with 4403 after it, or with 4426 for `protocol_not_supported`.
     Refused(Refused),
     /// The check-in is in the log for good.
     CheckInRecorded {

@@ -1,0 +1,348 @@
+//! Connection after connection, until told to stop: section 8 of `docs/client-link.md`.
+
+use std::time::Duration;
+
+use link_protocol::{Identity, KeyInfo, Overrides, Refused, Register, Resume};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::dial::{Dial, DialError};
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::link::{Ended, Link, told_to_stop};
+use crate::machine::Machine;
+use crate::pauses::Pauses;
+use crate::sessions::Sessions;
+use crate::store::{Attempt, State, Store, StoreError};
+
+/// How long TCP, TLS and the upgrade may take together.
+pub const DIALED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a link must have been online for the pauses to begin anew.
+pub const LASTING: Duration = Duration::from_secs(60);
+
+/// With what an agent is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The installer's key; needed until there is an identity.
+    pub key: Option<KeyInfo>,
+    /// Addresses to use instead of those of the key.
+    pub servers: Vec<Endpoint>,
+    /// What this installation sets itself when it registers.
+    pub overrides: Overrides,
+}
+
+/// Why an agent stopped in good order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was told to.
+    Told,
+    /// The server refused it for good; a person has to do something.
+    Refused(Refused),
+}
+
+/// Why an agent can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// There is neither an identity nor a key.
+    #[error("this machine has no identity yet: start with an installer's key (--key KEY_INFO)")]
+    NoKey,
+    /// An address of the key or the state can't be used.
+    #[error("the server address {url} is not usable")]
+    Endpoint {
+        /// The address.
+        url: String,
+        /// Why.
+        source: EndpointError,
+    },
+    /// The state can't be kept.
+    #[error("the state can't be kept")]
+    Store(#[from] StoreError),
+    /// The system's random source gave nothing.
+    #[error("the system's random source failed")]
+    NoRandomness,
+}
+
+/// An agent: one machine on one site.
+pub struct Agent<D> {
+    dial: D,
+    store: Store,
+    machine: Machine,
+    key: Option<KeyInfo>,
+    overrides: Overrides,
+    endpoints: Vec<Endpoint>,
+    sessions: Sessions,
+    boot_id: String,
+}
+
+impl<D: Dial> Agent<D> {
+    /// Gets an agent ready; what a registration needs is on disk afterwards.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn new(
+        dial: D,
+        mut store: Store,
+        machine: Machine,
+        options: Options,
+    ) -> Result<Self, AgentError> {
+        let Options {
+            key,
+            servers,
+            overrides,
+        } = options;
+        let state = prepared(store.state(), key.as_ref())?;
+        let endpoints = if servers.is_empty() {
+            endpoints_of(&state.urls)?
+        } else {
+            servers
+        };
+        store.change(state).await?;
+        let (sessions, boot_id) = (Sessions::default(), nonce()?);
+        Ok(Self {
+            dial,
+            store,
+            machine,
+            key,
+            overrides,
+            endpoints,
+            sessions,
+            boot_id,
+        })
+    }
+
+    /// Stays connected until `stop` says true or the server refuses for good. Everything else is logged
+    /// and tried again.
+    ///
+    /// # Errors
+    /// [`AgentError::NoKey`] if there is nothing to register with.
+    pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<Stopped, AgentError> {
+        let mut pauses = Pauses::default();
+        let mut turn = 0;
+        while !*stop.borrow() {
+            let endpoint = self.endpoints[turn % self.endpoints.len()].clone();
+            let hint = match self.connect(&endpoint, &mut stop).await? {
+                Tried::Stopped => return Ok(Stopped::Told),
+                Tried::NotReached(error) => {
+                    turn += 1;
+                    let hint = error.retry_after();
+                    tracing::warn!(%endpoint, error = chain(&error), "not connected");
+                    hint
+                }
+                Tried::Linked(Ended::Stopped, _) => return Ok(Stopped::Told),
+                Tried::Linked(Ended::Refused(refused), _) if refused.is_final => {
+                    self.sessions.forget();
+                    tracing::error!(code = ?refused.code, message = refused.message, "refused for good");
+                    return Ok(Stopped::Refused(refused));
+                }
+                Tried::Linked(ended, online_for) => {
+                    if online_for.is_none() {
+                        turn += 1;
+                    }
+                    if online_for.is_some_and(|online_for| online_for >= LASTING) {
+                        pauses.reset();
+                    }
+                    tracing::warn!(%endpoint, reason = chain(&ended), ?online_for, "the link ended");
+                    ended.retry_after()
+                }
+            };
+            let pause = pauses.next(hint);
+            tracing::info!(?pause, "coming back after a pause");
+            tokio::select! {
+                () = told_to_stop(&mut stop) => {}
+                () = sleep(pause) => {}
+            }
+        }
+        Ok(Stopped::Told)
+    }
+
+    async fn connect(
+        &mut self,
+        endpoint: &Endpoint,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Tried, AgentError> {
+        let (identity, anchors) = {
+            let state = self.store.state().ok_or(AgentError::NoKey)?;
+            (self.identity(state)?, state.anchors.clone())
+        };
+        let reached = async {
+            // Before dialling: the server waits only ten seconds for hello.
+            let facts = self.machine.facts().await;
+            let dialed = timeout(DIALED_WITHIN, self.dial.dial(endpoint, &anchors)).await;
+            dialed
+                .unwrap_or(Err(DialError::TimedOut))
+                .map(|dialed| (facts, dialed))
+        };
+        let reached = tokio::select! {
+            () = told_to_stop(stop) => return Ok(Tried::Stopped),
+            reached = reached => reached,
+        };
+        match reached {
+            Err(error) => Ok(Tried::NotReached(error)),
+            Ok((facts, dialed)) => {
+                let link = Link::new(
+                    dialed,
+                    &mut self.store,
+                    &mut self.sessions,
+                    &self.machine,
+                    stop.clone(),
+                );
+                let (ended, online_for) = link.run(&self.boot_id, identity, facts).await;
+                Ok(Tried::Linked(ended, online_for))
+            }
+        }
+    }
+
+    fn identity(&self, state: &State) -> Result<Identity, AgentError> {
+        if let Some(client) = &state.client {
+            let (client_id, token) = (client.id, client.token.clone());
+            return Ok(Identity::Resume(Resume { client_id, token }));
+        }
+        let (Some(key), Some(attempt)) = (&self.key, &state.attempt) else {
+            return Err(AgentError::NoKey);
+        };
+        Ok(Identity::Register(Register {
+            installer_id: key.installer_id.clone(),
+            secret: key.secret.clone(),
+            attempt: attempt.nonce.clone(),
+            overrides: self.overrides.clone(),
+        }))
+    }
+}
+
+enum Tried {
+    Stopped,
+    NotReached(DialError),
+    Linked(Ended, Option<Duration>),
+}
+
+/// The state to begin with, from what is on disk and the key given.
+fn prepared(held: Option<&State>, key: Option<&KeyInfo>) -> Result<State, AgentError> {
+    match (held, key) {
+        (Some(held), None) if held.client.is_some() => Ok(held.clone()),
+        (Some(held), Some(key)) if held.client.is_some() => {
+            let mut state = held.clone();
+            // A newer key of the same site brings back an agent that slept through a change of anchors.
+            let same_site = key.urls.iter().any(|url| state.urls.contains(url));
+            if same_site && key.anchors.supersedes(&state.anchors) {
+                state.anchors = key.anchors.clone();
+                state.urls = key.urls.clone();
+            }
+            Ok(state)
+        }
+        (_, None) => Err(AgentError::NoKey),
+        (held, Some(key)) => {
+            let mut state = State::new(key.urls.clone(), key.anchors.clone());
+            let under_way = held.and_then(|held| held.attempt.clone());
+            state.attempt =
+                match under_way.filter(|attempt| attempt.installer_id == key.installer_id) {
+                    Some(attempt) => Some(attempt),
+                    None => Some(Attempt {
+                        installer_id: key.installer_id.clone(),
+                        nonce: nonce()?,
+                    }),
+                };
+            Ok(state)
+        }
+    }
+}
+
+fn endpoints_of(urls: &[String]) -> Result<Vec<Endpoint>, AgentError> {
+    urls.iter()
+        .map(|url| {
+            url.parse().map_err(|source| AgentError::Endpoint {
+                url: url.clone(),
+                source,
+            })
+        })
+        .collect()
+}
+
+/// 128 random bits as 32 hexadecimal digits.
+fn nonce() -> Result<String, AgentError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| AgentError::NoRandomness)?;
+    Ok(hex::encode(bytes))
+}
+
+/// An error with its causes, for one line of the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use link_protocol::{Anchor, AnchorList, Secret};
+
+    use super::*;
+    use crate::store::Client;
+
+    fn key(url: &str, anchors_version: u64) -> KeyInfo {
+        KeyInfo {
+            urls: vec![url.to_owned()],
+            installer_id: "i".repeat(32),
+            secret: Secret::new("s".repeat(43)),
+            anchors: AnchorList {
+                version: anchors_version,
+                list: vec![Anchor::System],
+            },
+        }
+    }
+
+    fn registered() -> State {
+        let mut state = prepared(None, Some(&key("https://a", 5))).unwrap();
+        state.attempt = None;
+        state.client = Some(Client {
+            id: 7,
+            token: Secret::new("t".repeat(43)),
+        });
+        state
+    }
+
+    #[test]
+    fn without_identity_and_key_there_is_nothing_to_do() {
+        assert!(matches!(prepared(None, None), Err(AgentError::NoKey)));
+        let begun = prepared(None, Some(&key("https://a", 1))).unwrap();
+        assert!(matches!(
+            prepared(Some(&begun), None),
+            Err(AgentError::NoKey)
+        ));
+        assert_eq!(prepared(Some(&registered()), None).unwrap(), registered());
+    }
+
+    #[test]
+    fn a_registration_under_way_is_continued_with_the_same_installer_only() {
+        let begun = prepared(None, Some(&key("https://a", 1))).unwrap();
+        let again = prepared(Some(&begun), Some(&key("https://a", 1))).unwrap();
+        assert_eq!(again.attempt, begun.attempt);
+        let mut other = key("https://a", 1);
+        other.installer_id = "j".repeat(32);
+        assert_ne!(
+            prepared(Some(&begun), Some(&other)).unwrap().attempt,
+            begun.attempt
+        );
+    }
+
+    #[test]
+    fn a_key_changes_an_identity_only_with_newer_anchors_of_the_same_site() {
+        let version = |key: &KeyInfo| {
+            prepared(Some(&registered()), Some(key))
+                .unwrap()
+                .anchors
+                .version
+        };
+        assert_eq!(version(&key("https://a", 6)), 6);
+        assert_eq!(version(&key("https://a", 4)), 5);
+        assert_eq!(version(&key("https://b", 6)), 5);
+        let client = prepared(Some(&registered()), Some(&key("https://a", 6)))
+            .unwrap()
+            .client;
+        assert_eq!(client, registered().client);
+    }
+}

@@ -1,0 +1,455 @@
+//! One connection, from `hello` to its end.
+
+use std::future::pending;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use link_protocol::version;
+use link_protocol::{
+    AnchorList, CheckIn, ClientFrame, CloseCode, Facts, Hello, Identity, ProtocolError, Refused,
+    Secret, ServerFrame, Welcome,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+
+use crate::dial::{Dialed, Socket};
+use crate::machine::{Machine, Reading};
+use crate::sessions::Sessions;
+use crate::store::{Client, State, Store, StoreError};
+
+/// How long the server may take to answer `hello`.
+pub const WELCOME_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a frame may take to leave.
+pub const SENT_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the server may take to close after `goodbye`.
+pub const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the last words of a link that is over may take.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often the facts are looked at for a change.
+pub const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The agent was told to stop, and has said goodbye.
+    #[error("stopped")]
+    Stopped,
+    /// The server said no.
+    #[error("refused by the server: {}", .0.message)]
+    Refused(Refused),
+    /// The server asked to come back later.
+    #[error("the server asks to come back later")]
+    RetryLater(Duration),
+    /// The server closed, with this code if it gave one.
+    #[error("closed by the server{}", shown(*.0))]
+    Closed(Option<u16>),
+    /// Nothing was heard for two and a half heartbeats.
+    #[error("nothing heard from the server for {0:?}")]
+    Silent(Duration),
+    /// The server took too long to answer `hello`, or to take a frame.
+    #[error("the server is too slow")]
+    TooSlow,
+    /// The server sent what the protocol does not allow.
+    #[error("the server broke the protocol")]
+    Misspoke(#[source] ProtocolError),
+    /// The server sent a binary message, or a frame that may not be sent now.
+    #[error("the server broke the protocol: {0}")]
+    Misplaced(CloseCode),
+    /// A frame of our own is outside the limits.
+    #[error("a frame could not be sent")]
+    Unsendable(#[source] ProtocolError),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] Box<SocketError>),
+    /// A new identity could not be kept.
+    #[error("could not keep the identity")]
+    NotKept(#[source] StoreError),
+}
+
+fn shown(code: Option<u16>) -> String {
+    match (code, code.and_then(CloseCode::from_number)) {
+        (_, Some(code)) => format!(" with {code}"),
+        (Some(number), None) => format!(" with {number}"),
+        (None, None) => String::new(),
+    }
+}
+
+impl Ended {
+    /// What to close the connection with; none if it is closed or gone.
+    fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Stopped
+            | Self::Refused(_)
+            | Self::RetryLater(_)
+            | Self::NotKept(_)
+            | Self::Unsendable(_) => Some(CloseCode::Normal),
+            Self::Silent(_) | Self::TooSlow => Some(CloseCode::TimedOut),
+            Self::Misspoke(error) => Some(error.close_code()),
+            Self::Misplaced(code) => Some(*code),
+            Self::Closed(_) | Self::Broken(_) => None,
+        }
+    }
+
+    /// How long the server asks to stay away.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RetryLater(after) => Some(*after),
+            Self::Refused(refused) => refused.retry_after_ms.map(Duration::from_millis),
+            _ => None,
+        }
+    }
+}
+
+/// What a connection works on, for as long as it lasts.
+pub struct Link<'a> {
+    socket: Socket,
+    local_ip: Option<IpAddr>,
+    store: &'a mut Store,
+    sessions: &'a mut Sessions,
+    machine: &'a Machine,
+    stop: watch::Receiver<bool>,
+    sent_facts: Facts,
+    sequence: u64,
+    online_since: Option<Instant>,
+}
+
+impl<'a> Link<'a> {
+    /// A connection that has not said hello yet. `store` must hold a state.
+    pub fn new(
+        dialed: Dialed,
+        store: &'a mut Store,
+        sessions: &'a mut Sessions,
+        machine: &'a Machine,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let Dialed { socket, local_ip } = dialed;
+        Self {
+            socket,
+            local_ip,
+            store,
+            sessions,
+            machine,
+            stop,
+            sent_facts: Facts::default(),
+            sequence: 0,
+            online_since: None,
+        }
+    }
+
+    /// Says hello and does what the server says until the connection ends. Answers how it ended and how
+    /// long it was online, if it was.
+    pub async fn run(
+        mut self,
+        boot_id: &str,
+        identity: Identity,
+        facts: Facts,
+    ) -> (Ended, Option<Duration>) {
+        let Err(ended) = self.drive(boot_id, identity, facts).await;
+        match (&ended, ended.close_code()) {
+            // The answer to the server's close frame; whether it arrives changes nothing any more.
+            (Ended::Closed(_), _) => drop(timeout(GONE_WITHIN, self.socket.flush()).await),
+            (_, Some(code)) => self.close(code).await,
+            (_, None) => {}
+        }
+        (ended, self.online_since.map(|since| since.elapsed()))
+    }
+
+    async fn drive(
+        &mut self,
+        boot_id: &str,
+        identity: Identity,
+        facts: Facts,
+    ) -> Result<std::convert::Infallible, Ended> {
+        let registers = matches!(identity, Identity::Register(_));
+        let facts = self.with_address(facts);
+        let hello = Hello {
+            protocols: version::offered(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: boot_id.to_owned(),
+            identity,
+            facts: facts.clone(),
+            sessions: self.sessions.lsids(),
+        };
+        self.send(ClientFrame::Hello(Box::new(hello))).await?;
+        self.sent_facts = facts;
+        let welcome = self.await_welcome().await?;
+        self.accept(&welcome, registers).await?;
+        self.online_since = Some(Instant::now());
+        tracing::info!(client_id = welcome.client_id, "online");
+        self.stay(&welcome).await
+    }
+
+    async fn await_welcome(&mut self) -> Result<Welcome, Ended> {
+        let deadline = Instant::now() + WELCOME_WITHIN;
+        loop {
+            let message = tokio::select! {
+                () = told_to_stop(&mut self.stop) => return Err(self.say_goodbye().await),
+                () = sleep_until(deadline) => return Err(Ended::TooSlow),
+                message = self.socket.next() => message,
+            };
+            match read(message)? {
+                None => {}
+                Some(ServerFrame::Welcome(welcome)) => return Ok(*welcome),
+                Some(ServerFrame::Refused(refused)) => return Err(Ended::Refused(refused)),
+                Some(ServerFrame::RetryLater { after_ms }) => return Err(later(after_ms)),
+                Some(_) => return Err(Ended::Misplaced(CloseCode::OutOfOrder)),
+            }
+        }
+    }
+
+    /// Takes a welcome over: what must be kept is on disk before anything is confirmed.
+    async fn accept(&mut self, welcome: &Welcome, registers: bool) -> Result<(), Ended> {
+        let invalid = |field, reason| Ended::Misspoke(ProtocolError::Invalid { field, reason });
+        if version::agree(&[welcome.protocol]).is_none() {
+            return Err(invalid("protocol", "it was not offered"));
+        }
+        if registers {
+            let Some(token) = welcome.token.clone() else {
+                return Err(invalid("token", "a new client needs one"));
+            };
+            let mut next = self.state().clone();
+            next.client = Some(Client {
+                id: welcome.client_id,
+                token,
+            });
+            next.attempt = None;
+            self.store.change(next).await.map_err(Ended::NotKept)?;
+            tracing::info!(client_id = welcome.client_id, "registered");
+            self.send(ClientFrame::TokenStored {}).await?;
+        } else {
+            if self
+                .state()
+                .client
+                .as_ref()
+                .is_none_or(|client| client.id != welcome.client_id)
+            {
+                return Err(invalid("client_id", "it is another client's"));
+            }
+            if let Some(token) = welcome.token.clone() {
+                self.keep_token(token).await?;
+            }
+        }
+        self.keep_anchors(welcome.anchors.clone()).await
+    }
+
+    /// Does what the server says, until the end.
+    async fn stay(&mut self, welcome: &Welcome) -> Result<std::convert::Infallible, Ended> {
+        let silence = Duration::from_secs(u64::from(welcome.heartbeat_seconds)) * 5 / 2;
+        let interval = Duration::from_secs(u64::from(welcome.check_in_seconds));
+        let mut heard_at = Instant::now();
+        let mut next_look = heard_at + LOOK_EVERY;
+        let mut next_check_in = if welcome.check_in_now {
+            heard_at
+        } else {
+            heard_at + interval
+        };
+        let mut reading: Option<Pin<Box<dyn Future<Output = Reading> + Send + '_>>> = None;
+        let machine = self.machine;
+        loop {
+            let idle = reading.is_none();
+            tokio::select! {
+                () = told_to_stop(&mut self.stop) => return Err(self.say_goodbye().await),
+                () = sleep_until(heard_at + silence) => return Err(Ended::Silent(silence)),
+                message = self.socket.next() => {
+                    let frame = read(message)?;
+                    heard_at = Instant::now();
+                    if let Some(frame) = frame {
+                        self.obey(frame).await?;
+                    }
+                }
+                // Reading the machine takes a moment, in which pings must be answered.
+                () = sleep_until(next_check_in.min(next_look)), if idle => {
+                    reading = Some(Box::pin(machine.read()));
+                }
+                done = async { match reading.as_mut() { Some(reading) => reading.await, None => pending().await } } => {
+                    reading = None;
+                    let now = Instant::now();
+                    next_look = now + LOOK_EVERY;
+                    let due = now >= next_check_in;
+                    if due {
+                        next_check_in = now + interval;
+                    }
+                    self.check_in(done, due).await?;
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, frame: ServerFrame) -> Result<(), Ended> {
+        match frame {
+            ServerFrame::Welcome(_) => Err(Ended::Misplaced(CloseCode::OutOfOrder)),
+            ServerFrame::Refused(refused) => Err(Ended::Refused(refused)),
+            ServerFrame::RetryLater { after_ms } => Err(later(after_ms)),
+            ServerFrame::Ping { nonce } => self.send(ClientFrame::Pong { nonce }).await,
+            ServerFrame::CheckInRecorded { sequence } => {
+                tracing::debug!(sequence, "check-in recorded");
+                Ok(())
+            }
+            ServerFrame::StartSession(start) => {
+                let answer = self.sessions.start(start);
+                self.send(answer).await
+            }
+            ServerFrame::EndSession(end) => {
+                let answer = self.sessions.end(end);
+                self.send(answer).await
+            }
+            ServerFrame::RotateToken { token } => self.keep_token(token).await,
+            ServerFrame::Anchors(anchors) => self.keep_anchors(anchors).await,
+        }
+    }
+
+    /// Checks in if it is due or a fact has changed.
+    async fn check_in(&mut self, reading: Reading, due: bool) -> Result<(), Ended> {
+        let facts = self.with_address(reading.facts);
+        let changed = facts.changed_since(&self.sent_facts);
+        if !due && changed.is_empty() {
+            return Ok(());
+        }
+        self.sequence += 1;
+        let check_in = CheckIn {
+            sequence: self.sequence,
+            facts: changed,
+            figures: reading.figures,
+        };
+        self.send(ClientFrame::CheckIn(Box::new(check_in))).await?;
+        self.sent_facts = facts;
+        tracing::debug!(sequence = self.sequence, "checked in");
+        Ok(())
+    }
+
+    /// Keeps a new token, and confirms it only when it is on disk. One that can't be kept is not
+    /// confirmed, so that the present one stays good.
+    async fn keep_token(&mut self, token: Secret) -> Result<(), Ended> {
+        let mut next = self.state().clone();
+        if let Some(client) = &mut next.client {
+            client.token = token;
+        }
+        match self.store.change(next).await {
+            Ok(()) => {
+                tracing::info!("identity token replaced");
+                self.send(ClientFrame::TokenStored {}).await
+            }
+            Err(error) => {
+                tracing::error!(%error, "a new identity token could not be kept, the present one stays");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an anchor list over if it is newer, and says which version is held.
+    async fn keep_anchors(&mut self, anchors: AnchorList) -> Result<(), Ended> {
+        if anchors.supersedes(&self.state().anchors) {
+            let version = anchors.version;
+            let mut next = self.state().clone();
+            next.anchors = anchors;
+            if let Err(error) = self.store.change(next).await {
+                tracing::error!(%error, "new trust anchors could not be kept");
+                return Ok(());
+            }
+            tracing::info!(version, "trust anchors replaced");
+        }
+        let version = self.state().anchors.version;
+        self.send(ClientFrame::AnchorsStored { version }).await
+    }
+
+    async fn say_goodbye(&mut self) -> Ended {
+        for frame in self
+            .sessions
+            .end_all()
+            .into_iter()
+            .chain([ClientFrame::Goodbye {}])
+        {
+            if let Err(ended) = self.send(frame).await {
+                return ended;
+            }
+        }
+        if timeout(CLOSED_WITHIN, self.see_closed()).await.is_err() {
+            tracing::debug!("the server did not close after goodbye");
+        }
+        Ended::Stopped
+    }
+
+    async fn send(&mut self, frame: ClientFrame) -> Result<(), Ended> {
+        let text = frame.to_text().map_err(Ended::Unsendable)?;
+        match timeout(SENT_WITHIN, self.socket.send(Message::text(text))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Ended::Broken(Box::new(error))),
+            Err(_) => Err(Ended::TooSlow),
+        }
+    }
+
+    /// Says why, and waits a moment for the other side; whatever goes wrong now, the link is over.
+    async fn close(&mut self, code: CloseCode) {
+        let frame = CloseFrame {
+            code: code.number().into(),
+            reason: code.reason().into(),
+        };
+        let closed = async {
+            if self.socket.close(Some(frame)).await.is_ok() {
+                self.see_closed().await;
+            }
+        };
+        let _ = timeout(GONE_WITHIN, closed).await;
+    }
+
+    /// Skips what still comes, up to the server's close frame, and answers that.
+    async fn see_closed(&mut self) {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if message.is_close() {
+                // The answer is queued by now; whether it arrives changes nothing any more.
+                let _ = self.socket.flush().await;
+                break;
+            }
+        }
+    }
+
+    fn with_address(&self, facts: Facts) -> Facts {
+        Facts {
+            private_ip: self.local_ip.map(|ip| ip.to_string()),
+            ..facts
+        }
+    }
+
+    fn state(&self) -> &State {
+        self.store
+            .state()
+            .expect("a link is made over a store that holds a state")
+    }
+}
+
+/// What came, if it is a frame and not one of WebSocket's own messages.
+fn read(message: Option<Result<Message, SocketError>>) -> Result<Option<ServerFrame>, Ended> {
+    match message {
+        None => Err(Ended::Closed(None)),
+        Some(Ok(Message::Text(text))) => {
+            ServerFrame::parse(&text).map(Some).map_err(Ended::Misspoke)
+        }
+        Some(Ok(Message::Binary(_))) => Err(Ended::Misplaced(CloseCode::BinaryFrame)),
+        Some(Ok(Message::Close(frame))) => Err(Ended::Closed(frame.map(|frame| frame.code.into()))),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
+        Some(Err(SocketError::Capacity(_))) => Err(Ended::Misplaced(CloseCode::FrameTooBig)),
+        Some(Err(SocketError::ConnectionClosed | SocketError::AlreadyClosed)) => {
+            Err(Ended::Closed(None))
+        }
+        Some(Err(error)) => Err(Ended::Broken(Box::new(error))),
+    }
+}
+
+fn later(after_ms: u64) -> Ended {
+    Ended::RetryLater(Duration::from_millis(after_ms))
+}
+
+/// Answers when the agent shall stop; also when nobody is left to say so.
+pub(crate) async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the program's main part.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
