@@ -160,7 +160,7 @@ mod tests {
 
     use rcgen::{
         BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
-        IsCa, KeyPair, KeyUsagePurpose,
+        IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
     };
 
     use super::*;
@@ -212,6 +212,17 @@ mod tests {
         verifier
             .verify_server_cert(leaf, sent, &name, &[], now)
             .map(drop)
+    }
+
+    /// The hash that `openssl pkey -pubin -outform DER | sha256sum` prints.
+    #[test]
+    fn a_pin_is_the_hash_of_the_whole_public_key_structure() {
+        let key = KeyPair::generate().unwrap();
+        let expected: [u8; 32] = Sha256::digest(key.subject_public_key_info()).into();
+        assert_eq!(
+            public_key_hash(authority_with_key("Site", key).der()),
+            Some(expected)
+        );
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! An agent against a played server, over streams in memory and with time that waits for nobody.
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of it is test code, which the lint can not see"
+)]
 
 mod far_side;
 

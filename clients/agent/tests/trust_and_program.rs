@@ -1,4 +1,8 @@
 //! An agent against a played server over real TLS, and the program itself.
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of it is test code, which the lint can not see"
+)]
 
 mod far_side;
 

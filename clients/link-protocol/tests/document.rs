@@ -12,7 +12,11 @@ fn blocks(heading: &str) -> Vec<&'static str> {
     let opening = format!("```{heading}\n");
     PAGE.split(&opening)
         .skip(1)
-        .map(|rest| rest.split("\n```").next().unwrap())
+        .map(|rest| {
+            rest.split("\n```")
+                .next()
+                .expect("a split has a first part")
+        })
         .collect()
 }
 

@@ -93,12 +93,12 @@ fn server_frames() -> Vec<Value> {
 #[test]
 fn golden_frames_are_read_and_written_the_same() {
     for golden in client_frames() {
-        let frame = ClientFrame::parse(&golden.to_string()).expect(&golden.to_string());
+        let frame = ClientFrame::parse(&golden.to_string()).unwrap();
         let written: Value = serde_json::from_str(&frame.to_text().unwrap()).unwrap();
         assert_eq!(written, golden);
     }
     for golden in server_frames() {
-        let frame = ServerFrame::parse(&golden.to_string()).expect(&golden.to_string());
+        let frame = ServerFrame::parse(&golden.to_string()).unwrap();
         let written: Value = serde_json::from_str(&frame.to_text().unwrap()).unwrap();
         assert_eq!(written, golden);
     }
