@@ -206,6 +206,11 @@ impl EventStore {
         Ok(head)
     }
 
+    /// Whether other processes may append to this log as well.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.inner.backend, Backend::Postgres(_))
+    }
+
     /// Newest position known here: from own appends, notifications and polling. It never goes back.
     pub fn watch_head(&self) -> watch::Receiver<u64> {
         self.inner.head.subscribe()

@@ -1,0 +1,240 @@
+//! What is asked of the engine, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::access::jump_group;
+use domain::fleet::jump_client;
+use domain::session::access_session;
+use domain::site::{api_account, user};
+use domain::{Cause, Command, Event, Refusal, Timestamp, record};
+use uuid::Uuid;
+
+use crate::side::Side;
+
+/// A command on its way to the engine.
+pub struct Submission {
+    /// What is asked.
+    pub command: Command,
+    /// Who asks, by which way.
+    pub cause: Cause,
+    /// Where it queues.
+    pub lane: Lane,
+    /// Makes a repeat of the same command harmless.
+    pub idempotency: Option<Idempotency>,
+    /// Rows that commit with the command's events.
+    pub side: Option<Side>,
+}
+
+impl Submission {
+    /// A command without key and side rows.
+    #[must_use]
+    pub const fn new(command: Command, cause: Cause, lane: Lane) -> Self {
+        Self {
+            command,
+            cause,
+            lane,
+            idempotency: None,
+            side: None,
+        }
+    }
+
+    /// A command of Gatebook itself by a due date.
+    #[must_use]
+    pub const fn by_timer(command: Command) -> Self {
+        Self::new(command, Cause::timer(), Lane::Bulk)
+    }
+
+    /// The same with an idempotency key.
+    #[must_use]
+    pub fn with_idempotency(mut self, idempotency: Idempotency) -> Self {
+        self.idempotency = Some(idempotency);
+        self
+    }
+
+    /// The same with side rows.
+    #[must_use]
+    pub fn with_side(mut self, side: Side) -> Self {
+        self.side = Some(side);
+        self
+    }
+}
+
+/// Where a command queues. Each lane is bounded; they are drained by weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// People who wait for an answer. Weight 8.
+    People,
+    /// Agents and integrations. Weight 4.
+    Integrations,
+    /// Timers and bulk work. Weight 1.
+    Bulk,
+}
+
+/// Names a command so that its repeat is recognised for 24 hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, unique among all callers: whoever takes keys from outside puts the caller before.
+    pub key: String,
+    /// SHA-256 of what was asked; the same key with another one is refused.
+    pub request_hash: [u8; 32],
+}
+
+/// A command that was accepted and committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// Position of its last event; without events, the position it was decided at.
+    pub position: u64,
+    /// Epoch of the log; positions handed out are `epoch-position`.
+    pub epoch: i64,
+    /// When its events were recorded; without events, when the newest before it was.
+    pub recorded_at: Timestamp,
+    /// Its events, in order.
+    pub events: Vec<Event>,
+    /// Whether this is the answer of an earlier time, told by an idempotency key.
+    pub repeated: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// A rule says no.
+    #[error("{refusal}")]
+    Refused {
+        /// The rule's words.
+        refusal: Refusal,
+        /// Id of the `ActionRefused` event, where the refusal was written down.
+        event: Option<Uuid>,
+    },
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The lane is full, or another node keeps the tail.
+    #[error("too much is waiting to be decided")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The log can't be written. Unless the cause says otherwise, nothing happened.
+    #[error("the log can't be written: {cause}")]
+    Unavailable {
+        /// Why.
+        cause: Unavailability,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The command would make more than 1,000 events, or one larger than the log keeps.
+    #[error("the request is too large to be carried out at once")]
+    TooLarge,
+    /// The engine stops and takes nothing new.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl ExecuteError {
+    pub(crate) const fn busy() -> Self {
+        Self::Busy {
+            retry_after: RETRY_AFTER,
+        }
+    }
+
+    pub(crate) const fn unavailable(cause: Unavailability) -> Self {
+        Self::Unavailable {
+            cause,
+            retry_after: RETRY_AFTER,
+        }
+    }
+}
+
+/// What callers are told to wait before they try again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why the log can't be written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unavailability {
+    /// The database has no space left.
+    #[error("it is full")]
+    Full,
+    /// The database refuses writes.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// The database does not answer, or failed.
+    #[error("it does not answer")]
+    Unreachable,
+    /// The answer to COMMIT was lost and could not be learned before the engine had to stop: it is not known whether the
+    /// command was carried out.
+    #[error("it is not known whether the command was carried out")]
+    InDoubt,
+    /// The engine has stopped writing for good.
+    #[error("{0}")]
+    Halted(Arc<Halt>),
+    /// A fault of this program while it decided this one command; it was logged.
+    #[error("the command failed inside the server")]
+    Fault,
+}
+
+/// Why an engine stopped writing for good. Whoever runs it starts a new one, which folds the log anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The log is not the one that was folded: a restore or a failover put it back to an earlier state.
+    #[error(
+        "the log was put back to an earlier state (folded up to {at}, it ends at {head}); a new start folds it anew"
+    )]
+    Rewound {
+        /// The position that was folded here.
+        at: u64,
+        /// Where the log ends.
+        head: u64,
+    },
+    /// Another node wrote an event that this program can't read, most likely a newer version.
+    #[error("an event at position {position} can't be read by this version: {reason}")]
+    Unreadable {
+        /// Its position.
+        position: u64,
+        /// What was wrong.
+        reason: String,
+    },
+    /// What is stored can't be right.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Whether a command ends or revokes something. Such a command is never turned away because its lane is full.
+pub(crate) const fn always_fits(command: &Command) -> bool {
+    match command {
+        Command::AccessSession(command) => {
+            !matches!(command, access_session::Command::Start { .. })
+        }
+        Command::User(command) => match command {
+            user::Command::Record(command) => takes_away(command),
+            user::Command::SignOut { .. } | user::Command::ResetAdministrator { .. } => true,
+            user::Command::SignIn { .. } => false,
+        },
+        Command::ApiAccount(command) => match command {
+            api_account::Command::Record(command) => takes_away(command),
+            api_account::Command::RegenerateSecret { .. } => true,
+            api_account::Command::Authenticate { .. } => false,
+        },
+        Command::JumpItemRole(command) => takes_away(command),
+        Command::JumpClientInstaller(command) => takes_away(command),
+        Command::JumpGroup(command) => match command {
+            jump_group::Command::Record(command) => takes_away(command),
+            jump_group::Command::ChangeMember(..) | jump_group::Command::RemoveMember(..) => true,
+            jump_group::Command::AddMember(..) => false,
+        },
+        Command::JumpPolicy(_) => true,
+        Command::JumpClient(command) => matches!(
+            command,
+            jump_client::Command::Quarantine { .. }
+                | jump_client::Command::Delete(_)
+                | jump_client::Command::Disconnect { .. }
+        ),
+        Command::Node(command) => matches!(command, domain::node::Command::Stop { .. }),
+        Command::FirstStart(_) | Command::SiteSettings(_) | Command::Audit(_) => false,
+    }
+}
+
+/// Changes count as revoking too: switching an account off is one.
+const fn takes_away<R: record::Record>(command: &record::Command<R>) -> bool {
+    !matches!(command, record::Command::Create(_))
+}
