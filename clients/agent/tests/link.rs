@@ -26,7 +26,7 @@ const URL: &str = "https://gatebook.example:8443";
 
 /// Gives the other end of every connection to the test.
 struct MemoryDial {
-    dialed: mpsc::UnboundedSender<(Instant, DuplexStream)>,
+    dialed: mpsc::Sender<(Instant, DuplexStream)>,
     /// How many dials fail before one succeeds.
     failing: AtomicUsize,
     failed_at: Mutex<Vec<Instant>>,
@@ -57,7 +57,7 @@ impl Dial for MemoryDial {
 struct Running {
     state: PathBuf,
     dial: std::sync::Arc<MemoryDial>,
-    connections: mpsc::UnboundedReceiver<(Instant, DuplexStream)>,
+    connections: mpsc::Receiver<(Instant, DuplexStream)>,
     stop: watch::Sender<bool>,
     agent: JoinHandle<Stopped>,
 }
@@ -67,7 +67,7 @@ async fn start(state: &Path, key: Option<KeyInfo>) -> Running {
 }
 
 async fn start_failing(state: &Path, key: Option<KeyInfo>, failing: usize) -> Running {
-    let (dialed, connections) = mpsc::unbounded_channel();
+    let (dialed, connections) = mpsc::channel(16);
     let dial = std::sync::Arc::new(MemoryDial {
         dialed,
         failing: failing.into(),
