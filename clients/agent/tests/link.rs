@@ -44,6 +44,7 @@ impl Dial for MemoryDial {
         let (near, far) = tokio::io::duplex(256 * 1024);
         self.dialed
             .send((Instant::now(), far))
+            .await
             .expect("the test is still there");
         let socket = upgrade(endpoint, Box::new(near)).await?;
         Ok(Dialed {
