@@ -1,0 +1,24 @@
+-- The report index: sessions, and how far the log was folded into them. A change of shape is a new file with a new
+-- version (projections/src/report), never a change of this one in place.
+
+CREATE TABLE IF NOT EXISTS session (
+    lsid       TEXT PRIMARY KEY,
+    -- Microseconds UTC. Null while it is still starting.
+    started_at INTEGER,
+    -- Null while it runs, and where it was closed abnormally.
+    ended_at   INTEGER,
+    -- The facts of its events, as JSON.
+    facts      TEXT NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS session_by_start ON session (started_at, lsid, ended_at);
+CREATE INDEX IF NOT EXISTS session_by_end ON session (ended_at, started_at);
+
+CREATE TABLE IF NOT EXISTS bookmark (
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    position  INTEGER NOT NULL,
+    -- Leaf hash of the event at that position: proves that it is this log.
+    leaf_hash BLOB NOT NULL,
+    -- False while a rebuild has not reached the head for the first time.
+    complete  BOOLEAN NOT NULL
+);

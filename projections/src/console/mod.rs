@@ -1,0 +1,404 @@
+//! Jump Items as the Jump interface shows them: search text, status, presence, Last Accessed, newest figures, and counts per
+//! group and tag for the footer.
+//!
+//! A list asks the `World` for the items one may see and this view for their rows. Presence is not written into rows: a row
+//! names its node, so one event takes all clients of a stopped node offline.
+
+mod counts;
+mod row;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+use domain::access::jump_group;
+use domain::fleet::jump_client::{self, JumpClient, Presence};
+use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, NodeEpoch, UserId};
+use domain::session::access_session;
+use domain::site::user;
+use domain::{Event, Timestamp, World, node, record};
+
+use crate::recorded::Recorded;
+pub use counts::Counts;
+use counts::{GroupCounts, Place};
+pub use row::{ConsoleRow, SearchField, Status, Texts, fold};
+
+/// The view. Readers and the one who applies share it without a lock of their own.
+#[derive(Debug, Default)]
+pub struct ConsoleView {
+    rows: DashMap<JumpItemRef, Stored>,
+    groups: RwLock<HashMap<JumpGroupRef, GroupCounts>>,
+    /// What groups are called, as shown and folded.
+    names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>)>,
+    /// Nodes that stopped, with when; a node not here runs.
+    stopped: RwLock<HashMap<NodeEpoch, Timestamp>>,
+}
+
+/// What is kept of an item.
+#[derive(Clone, Debug)]
+struct Stored {
+    texts: Arc<Texts>,
+    group: JumpGroupRef,
+    presence: Presence,
+    /// Since when it has been offline if it is disconnected; else when it connected.
+    since: Timestamp,
+    last_accessed: Option<Timestamp>,
+    connection: Connection,
+    disabled: bool,
+    quarantined: bool,
+    figures: Option<Arc<[u8]>>,
+}
+
+/// How a client connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Active,
+    Passive,
+    Uninstalled,
+}
+
+impl ConsoleView {
+    /// The view of a `World`, without figures.
+    #[must_use]
+    pub fn of(world: &World) -> Self {
+        let view = Self::default();
+        for (group, _) in world.jump_groups.iter() {
+            view.name_group(JumpGroupRef::Shared(*group), world);
+        }
+        for (owner, _) in world.users.iter() {
+            view.name_group(JumpGroupRef::Personal(*owner), world);
+        }
+        for (id, client) in world.jump_clients.iter() {
+            view.put(*id, client);
+            if let (Presence::Connected(link), Some(since)) =
+                (client.presence, world.offline_since(client))
+            {
+                view.note_stop(link.node, since);
+            }
+        }
+        view
+    }
+
+    /// Folds one event in; see [`crate::Views::apply`].
+    pub fn apply(&self, recorded: &Recorded, world_after: &World) {
+        match &recorded.event {
+            Event::JumpClient(id, event) => self.apply_jump_client(*id, event, world_after),
+            Event::AccessSession(_, event) => match event {
+                access_session::Event::Started(started) => {
+                    let JumpItemRef::JumpClient(id) = started.item;
+                    self.refresh_state(id, world_after);
+                }
+                access_session::Event::Established(_)
+                | access_session::Event::Failed(_)
+                | access_session::Event::Ended(_) => {}
+            },
+            Event::Node(epoch, event) => match event {
+                node::Event::Stopped(_) => self.note_stop(*epoch, recorded.recorded_at),
+                node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => {}
+            },
+            Event::JumpGroup(id, event) => match event {
+                jump_group::Event::Record(event) => {
+                    self.apply_group(JumpGroupRef::Shared(*id), event, world_after);
+                }
+                jump_group::Event::MemberAdded(_)
+                | jump_group::Event::MemberChanged(_)
+                | jump_group::Event::MemberRemoved(_) => {}
+            },
+            Event::User(id, event) => match event {
+                user::Event::Record(event) => self.apply_user(*id, event, world_after),
+                user::Event::SignedIn(_)
+                | user::Event::SignedOut(_)
+                | user::Event::AdministratorReset(_) => {}
+            },
+            Event::Site(_)
+            | Event::SiteSettings(..)
+            | Event::ApiAccount(..)
+            | Event::JumpItemRole(..)
+            | Event::JumpPolicy(..)
+            | Event::JumpClientInstaller(..)
+            | Event::Audit(..) => {}
+        }
+    }
+
+    /// The row of an item; none if there is no such item.
+    pub fn row(&self, item: JumpItemRef) -> Option<ConsoleRow> {
+        let stored = self.rows.get(&item)?.clone();
+        let (group_name, group_folded) = self.group_name(stored.group);
+        let offline_since = self.offline_since(&stored);
+        Some(ConsoleRow {
+            item,
+            texts: stored.texts,
+            group: stored.group,
+            group_name,
+            group_folded,
+            online: offline_since.is_none(),
+            offline_since,
+            last_accessed: stored.last_accessed,
+            passive: stored.connection == Connection::Passive,
+            uninstalled: stored.connection == Connection::Uninstalled,
+            disabled: stored.disabled,
+            quarantined: stored.quarantined,
+        })
+    }
+
+    /// How many items a group has, by the footer's kinds.
+    pub fn counts(&self, group: JumpGroupRef) -> Counts {
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        groups
+            .get(&group)
+            .map(|counts| counts.total(|epoch| self.runs(epoch)))
+            .unwrap_or_default()
+    }
+
+    /// The tags of a group's items with how many items each has, by tag; items without a tag are under the empty one.
+    pub fn tags(&self, group: JumpGroupRef) -> Vec<(String, Counts)> {
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        groups
+            .get(&group)
+            .map(|counts| counts.by_tag(|epoch| self.runs(epoch)))
+            .unwrap_or_default()
+    }
+
+    /// The newest figures of a client, as the hub encoded them.
+    pub fn figures(&self, client: JumpClientId) -> Option<Arc<[u8]>> {
+        self.rows
+            .get(&JumpItemRef::JumpClient(client))?
+            .figures
+            .clone()
+    }
+
+    /// Puts the newest figures of a client; those of a client that is gone are dropped.
+    pub fn set_figures(&self, client: JumpClientId, figures: Arc<[u8]>) {
+        if let Some(mut row) = self.rows.get_mut(&JumpItemRef::JumpClient(client)) {
+            row.figures = Some(figures);
+        }
+    }
+
+    fn apply_jump_client(&self, id: JumpClientId, event: &jump_client::Event, world: &World) {
+        match event {
+            jump_client::Event::Registered(_) | jump_client::Event::CheckedIn(_) => {
+                self.refresh_all(id, world);
+            }
+            jump_client::Event::Record(event) => match event {
+                record::Event::Created(_) | record::Event::Changed(_) => {
+                    self.refresh_all(id, world);
+                }
+                record::Event::Deleted(_) => self.remove(JumpItemRef::JumpClient(id)),
+            },
+            jump_client::Event::Connected(_)
+            | jump_client::Event::Disconnected(_)
+            | jump_client::Event::Quarantined(_) => self.refresh_state(id, world),
+            jump_client::Event::TokenOffered(_) | jump_client::Event::TokenConfirmed(_) => {}
+        }
+    }
+
+    fn apply_group<R>(&self, group: JumpGroupRef, event: &record::Event<R>, world: &World) {
+        match event {
+            record::Event::Created(_) | record::Event::Changed(_) => self.name_group(group, world),
+            record::Event::Deleted(_) => self.forget_group(group),
+        }
+    }
+
+    fn apply_user(&self, user: UserId, event: &record::Event<user::User>, world: &World) {
+        let group = JumpGroupRef::Personal(user);
+        match event {
+            record::Event::Changed(changes) if !changes.contains_key("private_display_name") => {}
+            event => self.apply_group(group, event, world),
+        }
+    }
+
+    /// Takes everything of a client anew; one that is not in the `World` any more is removed.
+    fn refresh_all(&self, id: JumpClientId, world: &World) {
+        match world.jump_clients.get(&id) {
+            Some(client) => self.put(id, client),
+            None => self.remove(JumpItemRef::JumpClient(id)),
+        }
+    }
+
+    /// Takes what is no text of a client anew; the texts only if it comes from another address now.
+    fn refresh_state(&self, id: JumpClientId, world: &World) {
+        let item = JumpItemRef::JumpClient(id);
+        let Some(client) = world.jump_clients.get(&id) else {
+            return self.remove(item);
+        };
+        let moved = match self.rows.get_mut(&item) {
+            Some(mut row) if row.texts.public_ip() == client.public_ip => {
+                let before = row.place();
+                row.copy_state(client);
+                let after = row.place();
+                (before != after).then(|| (row.group, row.texts.clone(), before, after))
+            }
+            row => {
+                drop(row);
+                return self.put(id, client);
+            }
+        };
+        if let Some((group, texts, before, after)) = moved {
+            let at = |place| Some((group, texts.tag(), place));
+            self.count(at(before), at(after));
+        }
+    }
+
+    fn put(&self, id: JumpClientId, client: &JumpClient) {
+        let item = JumpItemRef::JumpClient(id);
+        let mut stored = Stored::of(client);
+        let texts = stored.texts.clone();
+        let after = (stored.group, stored.place());
+        let before = match self.rows.get_mut(&item) {
+            Some(mut row) => {
+                stored.figures = row.figures.take();
+                Some(std::mem::replace(&mut *row, stored))
+            }
+            None => self.rows.insert(item, stored),
+        };
+        let before = before.map(|row| (row.group, row.place(), row.texts));
+        let unchanged = before.as_ref().is_some_and(|(group, place, earlier)| {
+            (*group, *place) == after && earlier.tag() == texts.tag()
+        });
+        if unchanged {
+            return;
+        }
+        let before = before
+            .as_ref()
+            .map(|(group, place, texts)| (*group, texts.tag(), *place));
+        self.count(before, Some((after.0, texts.tag(), after.1)));
+        self.list(before.map(|(group, ..)| group), Some(after.0), item);
+    }
+
+    fn remove(&self, item: JumpItemRef) {
+        if let Some((_, row)) = self.rows.remove(&item) {
+            self.count(Some((row.group, row.texts.tag(), row.place())), None);
+            self.list(Some(row.group), None, item);
+        }
+    }
+
+    /// Moves one item in the counts.
+    fn count(
+        &self,
+        from: Option<(JumpGroupRef, &str, Place)>,
+        to: Option<(JumpGroupRef, &str, Place)>,
+    ) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((group, tag, place)) = from
+            && let Some(counts) = groups.get_mut(&group)
+        {
+            counts.take(tag, place);
+        }
+        if let Some((group, tag, place)) = to {
+            groups.entry(group).or_default().add(tag, place);
+        }
+    }
+
+    /// Moves one item in the lists of groups.
+    fn list(&self, from: Option<JumpGroupRef>, to: Option<JumpGroupRef>, item: JumpItemRef) {
+        if from == to {
+            return;
+        }
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = from
+            && let Some(counts) = groups.get_mut(&group)
+        {
+            counts.items.remove(&item);
+            if counts.items.is_empty() {
+                groups.remove(&group);
+            }
+        }
+        if let Some(group) = to {
+            groups.entry(group).or_default().items.insert(item);
+        }
+    }
+
+    fn forget_group(&self, group: JumpGroupRef) {
+        self.names.remove(&group);
+        let items: Vec<JumpItemRef> = {
+            let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+            groups
+                .get(&group)
+                .map(|counts| counts.items.iter().copied().collect())
+                .unwrap_or_default()
+        };
+        for item in items {
+            self.remove(item);
+        }
+    }
+
+    fn name_group(&self, group: JumpGroupRef, world: &World) {
+        if !world.has_group(group) {
+            self.names.remove(&group);
+            return;
+        }
+        let name = world.group_name(group);
+        let folded = fold(&name).into();
+        self.names.insert(group, (name.into(), folded));
+    }
+
+    fn group_name(&self, group: JumpGroupRef) -> (Arc<str>, Arc<str>) {
+        match self.names.get(&group) {
+            Some(names) => names.clone(),
+            None => (Arc::from(""), Arc::from("")),
+        }
+    }
+
+    fn note_stop(&self, epoch: NodeEpoch, at: Timestamp) {
+        let mut stopped = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
+        stopped.insert(epoch, at);
+    }
+
+    fn stopped_at(&self, epoch: NodeEpoch) -> Option<Timestamp> {
+        let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
+        stopped.get(&epoch).copied()
+    }
+
+    fn runs(&self, epoch: NodeEpoch) -> bool {
+        self.stopped_at(epoch).is_none()
+    }
+
+    fn offline_since(&self, row: &Stored) -> Option<Timestamp> {
+        match row.presence {
+            Presence::Connected(link) => self.stopped_at(link.node),
+            Presence::Disconnected => Some(row.since),
+        }
+    }
+}
+
+impl Stored {
+    fn of(client: &JumpClient) -> Self {
+        let mut stored = Self {
+            texts: Arc::new(Texts::of(client)),
+            group: client.properties.group(),
+            presence: client.presence,
+            since: client.last_connect_at,
+            last_accessed: None,
+            connection: Connection::Active,
+            disabled: false,
+            quarantined: false,
+            figures: None,
+        };
+        stored.copy_state(client);
+        stored
+    }
+
+    fn copy_state(&mut self, client: &JumpClient) {
+        self.presence = client.presence;
+        self.since = match client.presence {
+            Presence::Connected(_) => client.last_connect_at,
+            Presence::Disconnected => client.last_disconnect_at.unwrap_or(client.last_connect_at),
+        };
+        self.last_accessed = client.last_access_at;
+        self.connection = match client.connection_type.as_str() {
+            "passive" => Connection::Passive,
+            "uninstalled" => Connection::Uninstalled,
+            _ => Connection::Active,
+        };
+        self.disabled = client.facts.disabled;
+        self.quarantined = client.quarantined;
+    }
+
+    fn place(&self) -> Place {
+        match (self.connection, self.presence) {
+            (Connection::Passive, _) => Place::Passive,
+            (_, Presence::Connected(link)) => Place::On(link.node),
+            (_, Presence::Disconnected) => Place::Offline,
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! A row of the Jump interface: its texts as shown and as searched, and its status.
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::fleet::jump_client::JumpClient;
+use domain::ids::{JumpGroupRef, JumpItemRef};
+use domain::site::settings::SiteSettings;
+use domain::{Timestamp, time};
+
+/// Folds text for searching: lower case, letter by letter.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// An item as the Jump interface shows it. Its texts are behind methods of [`Texts`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsoleRow {
+    /// Which item.
+    pub item: JumpItemRef,
+    /// What is shown and searched.
+    pub texts: Arc<Texts>,
+    /// The group it is in.
+    pub group: JumpGroupRef,
+    /// What the group is called; a personal one by its owner's private display name.
+    pub group_name: Arc<str>,
+    pub(crate) group_folded: Arc<str>,
+    /// Whether it is connected on a node that runs.
+    pub online: bool,
+    /// Since when it has been offline; none while it is online.
+    pub offline_since: Option<Timestamp>,
+    /// When a session last started on it; none is shown as "Never".
+    pub last_accessed: Option<Timestamp>,
+    /// It keeps no connection.
+    pub passive: bool,
+    /// It was uninstalled at the endpoint and is still listed.
+    pub uninstalled: bool,
+    /// The user at the endpoint switched it off.
+    pub disabled: bool,
+    /// Two machines showed its identity.
+    pub quarantined: bool,
+}
+
+/// What an item can be searched by (SESS-06). "Domain" and "Workgroup" come with the kinds of items that have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SearchField {
+    /// Free text.
+    Comments,
+    /// Who is signed in at the machine.
+    ConsoleUser,
+    /// The machine's full name.
+    Fqdn,
+    /// What its group is called.
+    Group,
+    /// The machine's host name.
+    HostnameIp,
+    /// How one jumps there: "Jump Client".
+    JumpMethod,
+    /// When a session last started, as RFC 3339, or "Never".
+    LastAccessed,
+    /// What the item is called.
+    Name,
+    /// The machine's own address.
+    PrivateIp,
+    /// The address it connects from.
+    PublicIp,
+    /// The words of the status column.
+    Status,
+    /// The item's tag.
+    Tag,
+}
+
+impl SearchField {
+    /// All of them, in the guide's order.
+    pub const ALL: [Self; 12] = [
+        Self::Comments,
+        Self::ConsoleUser,
+        Self::Fqdn,
+        Self::Group,
+        Self::HostnameIp,
+        Self::JumpMethod,
+        Self::LastAccessed,
+        Self::Name,
+        Self::PrivateIp,
+        Self::PublicIp,
+        Self::Status,
+        Self::Tag,
+    ];
+
+    /// The guide's word for it (SESS-06).
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Comments => "Comments",
+            Self::ConsoleUser => "Console User",
+            Self::Fqdn => "FQDN",
+            Self::Group => "Group",
+            Self::HostnameIp => "Hostname/IP",
+            Self::JumpMethod => "Jump Method",
+            Self::LastAccessed => "Last Accessed",
+            Self::Name => "Name",
+            Self::PrivateIp => "Private IP",
+            Self::PublicIp => "Public IP",
+            Self::Status => "Status",
+            Self::Tag => "Tag",
+        }
+    }
+
+    /// The field with this title.
+    #[must_use]
+    pub fn titled(title: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.title() == title)
+    }
+}
+
+/// What the status column says (SESS-02). Upgrades, and the words of other kinds of items, come with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Connected: a session can start.
+    Active,
+    /// Not connected.
+    Offline,
+    /// Not connected for longer than the site's lost days (CLNT-12).
+    Lost,
+    /// It keeps no connection.
+    Passive,
+    /// Switched off at the endpoint, or quarantined.
+    Unavailable,
+    /// Uninstalled at the endpoint.
+    Uninstalled,
+}
+
+impl Status {
+    /// The words of the column.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Active => "Active (1)",
+            Self::Offline => "Active [Offline]",
+            Self::Lost => "Active [Lost]",
+            Self::Passive => "Passive",
+            Self::Unavailable => "Unavailable",
+            Self::Uninstalled => "Uninstalled",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+impl ConsoleRow {
+    /// The words of the column "Jump Method".
+    #[must_use]
+    pub const fn jump_method(&self) -> &'static str {
+        let JumpItemRef::JumpClient(_) = self.item;
+        "Jump Client"
+    }
+
+    /// The status at `now`, in the order in which a start would be refused.
+    #[must_use]
+    pub fn status(&self, now: Timestamp, settings: &SiteSettings) -> Status {
+        if self.quarantined {
+            return Status::Unavailable;
+        }
+        if self.uninstalled {
+            return Status::Uninstalled;
+        }
+        match self.offline_since {
+            _ if self.passive => Status::Passive,
+            Some(since) if now.since(since) >= i64::from(settings.lost_days) * time::DAY => {
+                Status::Lost
+            }
+            Some(_) => Status::Offline,
+            None if self.disabled => Status::Unavailable,
+            None => Status::Active,
+        }
+    }
+
+    /// When it was last accessed, in words: RFC 3339, or "Never".
+    #[must_use]
+    pub fn last_accessed_words(&self) -> String {
+        self.last_accessed
+            .map_or_else(|| "Never".to_owned(), Timestamp::to_rfc3339)
+    }
+
+    /// Whether one of `fields` contains `needle`, which the caller has folded with [`fold`] (SESS-07).
+    #[must_use]
+    pub fn matches(
+        &self,
+        fields: &[SearchField],
+        needle: &str,
+        now: Timestamp,
+        settings: &SiteSettings,
+    ) -> bool {
+        fields.iter().any(|field| match field {
+            SearchField::Comments => self.texts.folded(Text::Comments).contains(needle),
+            SearchField::ConsoleUser => self.texts.folded(Text::ConsoleUser).contains(needle),
+            SearchField::Fqdn => self.texts.folded(Text::Fqdn).contains(needle),
+            SearchField::Group => self.group_folded.contains(needle),
+            SearchField::HostnameIp => self.texts.folded(Text::Hostname).contains(needle),
+            SearchField::JumpMethod => fold(self.jump_method()).contains(needle),
+            SearchField::LastAccessed => fold(&self.last_accessed_words()).contains(needle),
+            SearchField::Name => self.texts.folded(Text::Name).contains(needle),
+            SearchField::PrivateIp => self.texts.folded(Text::PrivateIp).contains(needle),
+            SearchField::PublicIp => self.texts.folded(Text::PublicIp).contains(needle),
+            SearchField::Status => fold(self.status(now, settings).words()).contains(needle),
+            SearchField::Tag => self.texts.folded(Text::Tag).contains(needle),
+        })
+    }
+}
+
+/// The texts of an item: as shown, and folded to lower case. Two allocations a row, made anew only when a text changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    shown: Packed,
+    folded: Packed,
+}
+
+/// Which text, by its place.
+#[derive(Clone, Copy)]
+enum Text {
+    Name,
+    Tag,
+    Comments,
+    Hostname,
+    Fqdn,
+    OperatingSystem,
+    PublicIp,
+    PrivateIp,
+    ConsoleUser,
+}
+
+const TEXTS: usize = 9;
+
+/// Texts one behind the other, with where each ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Packed {
+    bytes: Box<str>,
+    ends: [u32; TEXTS],
+}
+
+impl Packed {
+    fn of(texts: [&str; TEXTS]) -> Self {
+        let mut bytes = String::with_capacity(texts.iter().map(|text| text.len()).sum());
+        let ends = texts.map(|text| {
+            bytes.push_str(text);
+            // An agent's texts and a record's limits end far below.
+            u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+        });
+        Self {
+            bytes: bytes.into(),
+            ends,
+        }
+    }
+
+    fn get(&self, text: Text) -> &str {
+        let index = text as usize;
+        let start = match index {
+            0 => 0,
+            _ => self.ends[index - 1] as usize,
+        };
+        self.bytes
+            .get(start..self.ends[index] as usize)
+            .unwrap_or_default()
+    }
+}
+
+impl Texts {
+    pub(crate) fn of(client: &JumpClient) -> Self {
+        let shown = [
+            client.properties.name.as_str(),
+            &client.properties.tag,
+            &client.properties.comments,
+            &client.facts.hostname,
+            &client.facts.fqdn,
+            &client.facts.operating_system,
+            &client.public_ip,
+            &client.facts.private_ip,
+            &client.facts.console_user,
+        ];
+        let folded = shown.map(fold);
+        Self {
+            shown: Packed::of(shown),
+            folded: Packed::of(folded.each_ref().map(String::as_str)),
+        }
+    }
+
+    fn folded(&self, text: Text) -> &str {
+        self.folded.get(text)
+    }
+
+    /// What the item is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shown.get(Text::Name)
+    }
+
+    /// Its tag; may be empty.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        self.shown.get(Text::Tag)
+    }
+
+    /// Free text.
+    #[must_use]
+    pub fn comments(&self) -> &str {
+        self.shown.get(Text::Comments)
+    }
+
+    /// The machine's host name.
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        self.shown.get(Text::Hostname)
+    }
+
+    /// The machine's full name.
+    #[must_use]
+    pub fn fqdn(&self) -> &str {
+        self.shown.get(Text::Fqdn)
+    }
+
+    /// The machine's operating system.
+    #[must_use]
+    pub fn operating_system(&self) -> &str {
+        self.shown.get(Text::OperatingSystem)
+    }
+
+    /// The address it connects from, with port.
+    #[must_use]
+    pub fn public_ip(&self) -> &str {
+        self.shown.get(Text::PublicIp)
+    }
+
+    /// The machine's own address.
+    #[must_use]
+    pub fn private_ip(&self) -> &str {
+        self.shown.get(Text::PrivateIp)
+    }
+
+    /// Who is signed in at the machine; may be empty.
+    #[must_use]
+    pub fn console_user(&self) -> &str {
+        self.shown.get(Text::ConsoleUser)
+    }
+}

@@ -1,0 +1,130 @@
+//! An event of the log, decoded: what every fold takes.
+
+use domain::{Cause, Event, Timestamp};
+use eventstore::RecordedEvent;
+use uuid::Uuid;
+
+/// The only way events are stored so far: data and meta as they were given.
+const CODEC_PLAIN: i16 = 0;
+
+/// One event of the log, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Place in the whole log: gapless from 1, in the order of commits.
+    pub position: u64,
+    /// Unique in the whole log.
+    pub id: Uuid,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Who asked for it by which way.
+    pub cause: Cause,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An event of the log can't be read. Whoever folds stops here: nothing is skipped.
+#[derive(Debug, thiserror::Error)]
+#[error("the event at position {position} can't be read")]
+pub struct UnreadableEvent {
+    /// Where it stands in the log.
+    pub position: u64,
+    /// Why.
+    #[source]
+    pub why: Unreadable,
+}
+
+/// Why an event can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Its stream, its name or its text is none of ours.
+    #[error(transparent)]
+    Event(#[from] domain::event::UnreadableEvent),
+    /// What stands beside it is no cause.
+    #[error("its cause is not of the known form")]
+    Cause(#[source] serde_json::Error),
+    /// It is stored in a way that a newer version may know.
+    #[error("it is stored with codec {codec}, which this version does not know")]
+    Codec {
+        /// The codec.
+        codec: i16,
+    },
+}
+
+impl Recorded {
+    /// Decodes an event as the log holds it.
+    ///
+    /// # Errors
+    /// When stream, name, text, cause or codec is not known here.
+    pub fn from_stored(stored: &RecordedEvent) -> Result<Self, UnreadableEvent> {
+        read(stored).map_err(|why| UnreadableEvent {
+            position: stored.position,
+            why,
+        })
+    }
+}
+
+fn read(stored: &RecordedEvent) -> Result<Recorded, Unreadable> {
+    if stored.codec != CODEC_PLAIN {
+        return Err(Unreadable::Codec {
+            codec: stored.codec,
+        });
+    }
+    Ok(Recorded {
+        position: stored.position,
+        id: stored.id,
+        recorded_at: Timestamp(stored.recorded_at),
+        cause: serde_json::from_slice(&stored.meta).map_err(Unreadable::Cause)?,
+        event: Event::from_stored(&stored.stream, &stored.event_type, &stored.data)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored() -> RecordedEvent {
+        RecordedEvent {
+            position: 7,
+            stream: "node-3".to_owned(),
+            revision: 0,
+            id: Uuid::from_u128(1),
+            event_type: "NodeStopped".to_owned(),
+            data: br#"{"reason":"asked"}"#.to_vec(),
+            meta: br#"{"actor":"system","surface":"timer"}"#.to_vec(),
+            codec: 0,
+            recorded_at: 5,
+            leaf_hash: [0; 32],
+        }
+    }
+
+    #[test]
+    fn an_event_comes_back_with_its_cause() {
+        let recorded = Recorded::from_stored(&stored()).expect("readable");
+        assert_eq!((recorded.position, recorded.recorded_at), (7, Timestamp(5)));
+        assert_eq!(recorded.cause, Cause::timer());
+        assert_eq!(recorded.event.stored_name(), "NodeStopped");
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_that_names_the_position() {
+        type Spoil = fn(&mut RecordedEvent);
+        let spoils: [(&str, Spoil); 5] = [
+            ("stream", |event| event.stream = "castle-3".to_owned()),
+            ("name", |event| event.event_type = "NodeDanced".to_owned()),
+            ("text", |event| event.data = b"{}".to_vec()),
+            ("cause", |event| event.meta = b"{}".to_vec()),
+            ("codec", |event| event.codec = 1),
+        ];
+        for (what, spoil) in spoils {
+            let mut event = stored();
+            spoil(&mut event);
+            let error = Recorded::from_stored(&event).expect_err(what);
+            assert_eq!(
+                error.to_string(),
+                "the event at position 7 can't be read",
+                "{what}"
+            );
+            assert!(std::error::Error::source(&error).is_some(), "{what}");
+        }
+    }
+}

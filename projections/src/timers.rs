@@ -1,0 +1,474 @@
+//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule closes.
+//!
+//! Knows no clock: it is asked what is due until an instant. What waits for a time that an administrator may set is ordered
+//! by the instant it counts from, so a changed setting moves no entries. Only sessions have entries: clients that are
+//! offline without one cost nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use domain::access::jump_group;
+use domain::fleet::jump_client::{self, Presence};
+use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch, UserId};
+use domain::policy::jump_policy;
+use domain::policy::schedule::Schedule;
+use domain::session::access_session::{self, Command as Asked, SPAWN_TIMEOUT};
+use domain::site::settings::SiteSettings;
+use domain::site::user;
+use domain::{Command, Event, Timestamp, World, node, record, time};
+
+use crate::recorded::Recorded;
+
+/// Something is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// Since when. For a session over a removed item this is when the session began: it is due at once.
+    pub at: Timestamp,
+    /// What to ask then. `decide` has the last word.
+    pub command: Command,
+}
+
+/// What is due when.
+#[derive(Debug, Default)]
+pub struct Timers(RwLock<Entries>);
+
+#[derive(Debug, Default, PartialEq)]
+struct Entries {
+    sessions: HashMap<Lsid, Entry>,
+    /// Sessions by what an event may name.
+    by_item: BTreeSet<(JumpItemRef, Lsid)>,
+    by_group: BTreeSet<(JumpGroupRef, Lsid)>,
+    by_node: BTreeSet<(NodeEpoch, Lsid)>,
+    by_policy: BTreeSet<(JumpPolicyId, Lsid)>,
+    /// By the instant each began to start.
+    starting: BTreeSet<(Timestamp, Lsid)>,
+    /// By the instant their client went offline.
+    waiting: BTreeSet<(Timestamp, Lsid)>,
+    /// Over removed items, by the instant each began.
+    orphaned: BTreeSet<(Timestamp, Lsid)>,
+    /// Under a schedule that ends sessions, by the instant it closes.
+    closing: BTreeSet<(Timestamp, Lsid)>,
+}
+
+/// What an event says to look at again.
+#[derive(Clone, Copy)]
+enum Touched {
+    Nothing,
+    Session(Lsid),
+    Item(JumpItemRef),
+    Group(JumpGroupRef),
+    Node(NodeEpoch),
+    Policy(JumpPolicyId),
+}
+
+/// All that the entries of one session follow from.
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    item: JumpItemRef,
+    started_at: Timestamp,
+    starting: bool,
+    client: Client,
+    policy: Option<JumpPolicyId>,
+    closing: Option<Closing>,
+}
+
+/// When a schedule ends a session (POL-17).
+#[derive(Clone, Debug, PartialEq)]
+struct Closing {
+    at: Timestamp,
+    schedule: Arc<Schedule>,
+}
+
+/// The session's client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Client {
+    Online(JumpGroupRef, NodeEpoch),
+    Offline(JumpGroupRef, Timestamp),
+    Removed,
+}
+
+/// What a queue asks of a session.
+type Ask = fn(Lsid) -> Asked;
+
+impl Timers {
+    /// The timers of a `World`.
+    #[must_use]
+    pub fn of(world: &World) -> Self {
+        let mut entries = Entries::default();
+        for (lsid, _) in world.sessions.iter() {
+            entries.refresh(*lsid, world);
+        }
+        Self(RwLock::new(entries))
+    }
+
+    /// Folds one event in; see [`crate::Views::apply`].
+    pub fn apply(&self, recorded: &Recorded, world_after: &World) {
+        let touched = touched(&recorded.event);
+        if matches!(touched, Touched::Nothing) || self.is_untouched(touched) {
+            return;
+        }
+        let mut entries = self.write();
+        for lsid in entries.named_by(touched) {
+            entries.refresh(lsid, world_after);
+        }
+    }
+
+    /// What is due until `until`, inclusive: the oldest first, at most `limit`.
+    pub fn due(&self, until: Timestamp, settings: &SiteSettings, limit: usize) -> Vec<Due> {
+        let closed_since = self
+            .read()
+            .closing
+            .first()
+            .is_some_and(|(at, _)| *at <= until);
+        if closed_since {
+            self.write().pass_over_reopened(until);
+        }
+        let entries = self.read();
+        let mut due: Vec<(Timestamp, Lsid, Asked)> = Vec::new();
+        let queues: [(&BTreeSet<(Timestamp, Lsid)>, i64, Ask); 4] = [
+            (&entries.orphaned, 0, |lsid| Asked::Abandon { lsid }),
+            (&entries.starting, SPAWN_TIMEOUT, |lsid| Asked::TimeOut {
+                lsid,
+            }),
+            (&entries.waiting, wait_of(settings), |lsid| Asked::Abandon {
+                lsid,
+            }),
+            (&entries.closing, 0, |lsid| Asked::EndBySchedule { lsid }),
+        ];
+        for (queue, wait, command) in queues {
+            due.extend(
+                queue
+                    .iter()
+                    .map(|(from, lsid)| (from.plus(wait), *lsid))
+                    .take_while(|(at, _)| *at <= until)
+                    .take(limit)
+                    .map(|(at, lsid)| (at, lsid, command(lsid))),
+            );
+        }
+        due.sort_by_key(|(at, lsid, _)| (*at, *lsid));
+        due.truncate(limit);
+        due.into_iter()
+            .map(|(at, _, command)| Due {
+                at,
+                command: Command::AccessSession(command),
+            })
+            .collect()
+    }
+
+    /// When the next thing is due, if anything is. It may be that [`Self::due`] finds nothing then: a schedule that closed while
+    /// nobody looked may be open again.
+    pub fn next(&self, settings: &SiteSettings) -> Option<Timestamp> {
+        let entries = self.read();
+        let first = |queue: &BTreeSet<(Timestamp, Lsid)>, wait: i64| {
+            queue.first().map(|(from, _)| from.plus(wait))
+        };
+        [
+            first(&entries.orphaned, 0),
+            first(&entries.starting, SPAWN_TIMEOUT),
+            first(&entries.waiting, wait_of(settings)),
+            first(&entries.closing, 0),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Most events of clients concern none with a session: they are passed over without locking readers out.
+    fn is_untouched(&self, touched: Touched) -> bool {
+        match touched {
+            Touched::Session(_) => false,
+            _ => self.read().named_by(touched).is_empty(),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Timers {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || *self.read() == *other.read()
+    }
+}
+
+fn wait_of(settings: &SiteSettings) -> i64 {
+    i64::from(settings.lost_agent_seconds) * time::SECOND
+}
+
+fn touched(event: &Event) -> Touched {
+    match event {
+        Event::AccessSession(lsid, event) => match event {
+            access_session::Event::Started(_)
+            | access_session::Event::Established(_)
+            | access_session::Event::Failed(_)
+            | access_session::Event::Ended(_) => Touched::Session(*lsid),
+        },
+        Event::JumpClient(client, event) => match event {
+            jump_client::Event::Connected(_)
+            | jump_client::Event::Disconnected(_)
+            | jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
+            jump_client::Event::Registered(_)
+            | jump_client::Event::CheckedIn(_)
+            | jump_client::Event::TokenOffered(_)
+            | jump_client::Event::TokenConfirmed(_)
+            | jump_client::Event::Quarantined(_) => Touched::Nothing,
+        },
+        Event::JumpGroup(group, event) => match event {
+            jump_group::Event::Record(record::Event::Deleted(_)) => shared(*group),
+            jump_group::Event::Record(_)
+            | jump_group::Event::MemberAdded(_)
+            | jump_group::Event::MemberChanged(_)
+            | jump_group::Event::MemberRemoved(_) => Touched::Nothing,
+        },
+        Event::User(user, event) => match event {
+            user::Event::Record(record::Event::Deleted(_)) => personal(*user),
+            user::Event::Record(_)
+            | user::Event::SignedIn(_)
+            | user::Event::SignedOut(_)
+            | user::Event::AdministratorReset(_) => Touched::Nothing,
+        },
+        Event::JumpPolicy(policy, event) => match event {
+            jump_policy::Event::Record(_) | jump_policy::Event::ScheduleSet(_) => {
+                Touched::Policy(*policy)
+            }
+        },
+        Event::Node(epoch, event) => match event {
+            node::Event::Stopped(_) => Touched::Node(*epoch),
+            node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => Touched::Nothing,
+        },
+        Event::Site(_)
+        | Event::SiteSettings(..)
+        | Event::ApiAccount(..)
+        | Event::JumpItemRole(..)
+        | Event::JumpClientInstaller(..)
+        | Event::Audit(..) => Touched::Nothing,
+    }
+}
+
+fn shared(group: JumpGroupId) -> Touched {
+    Touched::Group(JumpGroupRef::Shared(group))
+}
+
+fn personal(owner: UserId) -> Touched {
+    Touched::Group(JumpGroupRef::Personal(owner))
+}
+
+const FIRST: Lsid = Lsid(0);
+const LAST: Lsid = Lsid(u128::MAX);
+
+impl Entries {
+    fn named_by(&self, touched: Touched) -> Vec<Lsid> {
+        match touched {
+            Touched::Nothing => Vec::new(),
+            Touched::Session(lsid) => vec![lsid],
+            Touched::Item(item) => sessions_of(&self.by_item, item),
+            Touched::Group(group) => sessions_of(&self.by_group, group),
+            Touched::Node(epoch) => sessions_of(&self.by_node, epoch),
+            Touched::Policy(policy) => sessions_of(&self.by_policy, policy),
+        }
+    }
+
+    /// Makes the entries of a session what the `World` says.
+    fn refresh(&mut self, lsid: Lsid, world: &World) {
+        let now = Entry::of(lsid, world);
+        let before = match now.clone() {
+            Some(entry) => self.sessions.insert(lsid, entry),
+            None => self.sessions.remove(&lsid),
+        };
+        if before == now {
+            return;
+        }
+        if let Some(before) = before {
+            self.change(lsid, &before, false);
+        }
+        if let Some(now) = now {
+            self.change(lsid, &now, true);
+        }
+    }
+
+    fn change(&mut self, lsid: Lsid, entry: &Entry, add: bool) {
+        change(&mut self.by_item, entry.item, lsid, add);
+        if entry.starting {
+            change(&mut self.starting, entry.started_at, lsid, add);
+        }
+        if let Some(policy) = entry.policy {
+            change(&mut self.by_policy, policy, lsid, add);
+        }
+        if let Some(closing) = &entry.closing {
+            change(&mut self.closing, closing.at, lsid, add);
+        }
+        match entry.client {
+            Client::Online(group, node) => {
+                change(&mut self.by_group, group, lsid, add);
+                change(&mut self.by_node, node, lsid, add);
+            }
+            Client::Offline(group, since) => {
+                change(&mut self.by_group, group, lsid, add);
+                change(&mut self.waiting, since, lsid, add);
+            }
+            Client::Removed => change(&mut self.orphaned, entry.started_at, lsid, add),
+        }
+    }
+
+    /// Moves sessions whose schedule closed before `until` and is open again then to its next closing: nobody looked in
+    /// between, and what the schedule permits now is not ended.
+    fn pass_over_reopened(&mut self, until: Timestamp) {
+        let closed: Vec<(Timestamp, Lsid)> = self
+            .closing
+            .iter()
+            .take_while(|(at, _)| *at <= until)
+            .copied()
+            .collect();
+        for (at, lsid) in closed {
+            let Some(closing) = self
+                .sessions
+                .get_mut(&lsid)
+                .and_then(|entry| entry.closing.as_mut())
+            else {
+                continue;
+            };
+            if let Some(next) = closing.schedule.closes_after(until) {
+                closing.at = next;
+                self.closing.remove(&(at, lsid));
+                self.closing.insert((next, lsid));
+            }
+        }
+    }
+}
+
+fn sessions_of<K: Ord + Copy>(index: &BTreeSet<(K, Lsid)>, key: K) -> Vec<Lsid> {
+    index
+        .range((key, FIRST)..=(key, LAST))
+        .map(|(_, lsid)| *lsid)
+        .collect()
+}
+
+fn change<K: Ord>(index: &mut BTreeSet<(K, Lsid)>, key: K, lsid: Lsid, add: bool) {
+    if add {
+        index.insert((key, lsid));
+    } else {
+        index.remove(&(key, lsid));
+    }
+}
+
+impl Entry {
+    fn of(lsid: Lsid, world: &World) -> Option<Self> {
+        let session = world.sessions.get(&lsid)?;
+        let JumpItemRef::JumpClient(client) = session.item;
+        let client = match world.jump_clients.get(&client) {
+            None => Client::Removed,
+            Some(client) => {
+                let group = client.properties.group();
+                match (world.offline_since(client), client.presence) {
+                    (None, Presence::Connected(link)) => Client::Online(group, link.node),
+                    (Some(since), _) => Client::Offline(group, since),
+                    (None, Presence::Disconnected) => {
+                        Client::Offline(group, client.last_connect_at)
+                    }
+                }
+            }
+        };
+        Some(Self {
+            item: session.item,
+            started_at: session.started_at,
+            starting: !session.established,
+            client,
+            policy: session.jump_policy_id,
+            closing: session
+                .jump_policy_id
+                .and_then(|policy| Closing::of(policy, session.started_at, world)),
+        })
+    }
+}
+
+impl Closing {
+    /// The first closing after the session began. That may be long ago, by a schedule that was set since: see
+    /// [`Entries::pass_over_reopened`].
+    fn of(policy: JumpPolicyId, started_at: Timestamp, world: &World) -> Option<Self> {
+        let at = jump_policy::ends_sessions_at(world, policy, started_at)?;
+        let schedule = world.schedules.get(&policy).cloned().unwrap_or_default();
+        Some(Self {
+            at,
+            schedule: Arc::new(schedule),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The names whose events may change an entry.
+    const FOLDED: &[&str] = &[
+        "AccessSessionStarted",
+        "AccessSessionEstablished",
+        "AccessSessionFailed",
+        "AccessSessionEnded",
+        "JumpClientConnected",
+        "JumpClientDisconnected",
+        "JumpClientChanged",
+        "JumpClientDeleted",
+        "JumpGroupDeleted",
+        "UserDeleted",
+        "NodeStopped",
+        "JumpPolicyCreated",
+        "JumpPolicyChanged",
+        "JumpPolicyDeleted",
+        "JumpPolicyScheduleSet",
+    ];
+
+    /// The names whose events change none: no session begins, ends, or loses its client by them.
+    const PASSED_OVER: &[&str] = &[
+        "SiteCreated",
+        "SiteSettingsCreated",
+        "SiteSettingsChanged",
+        "SiteSettingsDeleted",
+        "UserCreated",
+        "UserChanged",
+        "UserSignedIn",
+        "UserSignedOut",
+        "AdministratorReset",
+        "ApiAccountCreated",
+        "ApiAccountChanged",
+        "ApiAccountDeleted",
+        "ApiAccountSecretRegenerated",
+        "ApiAccountAuthenticated",
+        "JumpItemRoleCreated",
+        "JumpItemRoleChanged",
+        "JumpItemRoleDeleted",
+        "JumpGroupCreated",
+        "JumpGroupChanged",
+        "JumpGroupMemberAdded",
+        "JumpGroupMemberChanged",
+        "JumpGroupMemberRemoved",
+        "JumpClientInstallerCreated",
+        "JumpClientInstallerChanged",
+        "JumpClientInstallerDeleted",
+        "JumpClientRegistered",
+        "JumpClientCheckedIn",
+        "JumpClientTokenOffered",
+        "JumpClientTokenConfirmed",
+        "JumpClientQuarantined",
+        "NodeStarted",
+        "JumpClientsCheckedIn",
+        "ActionRefused",
+        "AttemptsRefused",
+    ];
+
+    #[test]
+    fn every_event_was_thought_of() {
+        let thought_of: BTreeSet<&str> = FOLDED.iter().chain(PASSED_OVER).copied().collect();
+        assert_eq!(
+            thought_of.len(),
+            FOLDED.len() + PASSED_OVER.len(),
+            "a name stands twice"
+        );
+        let stored: BTreeSet<&str> = domain::Event::stored_names().into_iter().collect();
+        assert_eq!(thought_of, stored);
+    }
+}
