@@ -119,6 +119,7 @@ impl Command {
                 access_session::Command::TimeOut { .. } => "access_session.time_out",
                 access_session::Command::End { .. } => "access_session.end",
                 access_session::Command::EndByEndpoint { .. } => "access_session.end_by_endpoint",
+                access_session::Command::EndBySchedule { .. } => "access_session.end_by_schedule",
                 access_session::Command::Abandon { .. } => "access_session.abandon",
             },
             Self::Node(command) => match command {
@@ -177,6 +178,7 @@ impl Command {
                 | access_session::Command::TimeOut { lsid }
                 | access_session::Command::End { lsid }
                 | access_session::Command::EndByEndpoint { lsid, .. }
+                | access_session::Command::EndBySchedule { lsid }
                 | access_session::Command::Abandon { lsid } => of("access_session", lsid),
             },
             Self::FirstStart(_) | Self::SiteSettings(_) | Self::Node(_) | Self::Audit(_) => None,

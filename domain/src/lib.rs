@@ -29,6 +29,9 @@ pub mod event;
 pub mod snapshot;
 pub mod world;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 pub use command::Command;
 pub use context::{Actor, Cause, Context, Decision, Fresh, Surface, happened, nothing, refuse};
 pub use event::Event;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{JumpClientId, NodeEpoch};
 use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
+#[cfg(test)]
+mod tests;
+
 /// What may be asked of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -170,6 +173,9 @@ fn decide_start(world: &World, epoch: NodeEpoch, name: &str, url: Option<&str>) 
     if world.nodes.contains(&epoch) {
         return nothing();
     }
+    if world.stopped_nodes.contains_key(&epoch) {
+        return Err(Refusal::NodeStopped);
+    }
     let started = Started {
         name: name.to_owned(),
         url: url.map(str::to_owned),
@@ -210,11 +216,12 @@ fn decide_check_ins(world: &World, epoch: NodeEpoch, check_ins: &[RoutineCheckIn
         .copied()
         .filter(|seen| world.jump_clients.contains(&seen.client))
         .collect();
-    if check_ins.is_empty() {
-        return nothing();
-    }
-    happened(crate::Event::Node(
-        epoch,
-        Event::ClientsCheckedIn(ClientsCheckedIn { check_ins }),
-    ))
+    let event = |check_ins: &[RoutineCheckIn]| {
+        let check_ins = check_ins.to_vec();
+        crate::Event::Node(
+            epoch,
+            Event::ClientsCheckedIn(ClientsCheckedIn { check_ins }),
+        )
+    };
+    Ok(check_ins.chunks(CHECK_INS_MAX).map(event).collect())
 }

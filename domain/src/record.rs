@@ -473,7 +473,7 @@ pub fn read_body(
             }
             continue;
         };
-        if !purpose.writes(field) {
+        if !purpose.writes(field) || is_absent(field, value) {
             continue;
         }
         match read_value(field, value) {
@@ -492,6 +492,11 @@ pub fn read_body(
         }
     }
     errors.into_result(read)
+}
+
+/// An empty code name counts as none (config-api.md 7.1).
+fn is_absent(field: &Field, value: &Value) -> bool {
+    field.kind == Kind::CodeName && value.as_str() == Some("")
 }
 
 /// Reads one value against one line of a table.
@@ -621,28 +626,27 @@ fn check_references(world: &World, fields: &[Field], object: &Object) -> Result<
 
 /// Makes a code name from a display name (POL-02, POL-52, GRP-02, architecture.md "Code names").
 ///
-/// Lower case, blanks to `_`, all outside `[a-z0-9_]` dropped, empty becomes `fallback`, cut to 60, then `_2`, `_3`.
+/// Lower case, blanks to `_`, all outside `[a-z0-9_]` dropped, cut to 60, then `_2`, `_3`. Where nothing is left, `fallback`
+/// and the lowest free number: `jump_group0`, `jump_group1`.
 pub fn generate_code_name(
     display_name: &str,
     fallback: &str,
     taken: impl Fn(&str) -> bool,
 ) -> String {
-    let mut base: String = display_name
+    let base: String = display_name
         .to_lowercase()
         .chars()
         .map(|c| if c.is_whitespace() { '_' } else { c })
         .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
         .take(60)
         .collect();
-    if base.is_empty() {
-        base = fallback.to_owned();
-    }
-    if !taken(&base) {
-        return base;
-    }
-    let mut number: u32 = 2;
+    let mut number: u32 = if base.is_empty() { 0 } else { 1 };
     loop {
-        let name = format!("{base}_{number}");
+        let name = match number {
+            _ if base.is_empty() => format!("{fallback}{number}"),
+            1 => base.clone(),
+            _ => format!("{base}_{number}"),
+        };
         if !taken(&name) {
             return name;
         }

@@ -105,6 +105,13 @@ pub enum Refusal {
     #[error("The API account may not be used.")]
     ApiAccountDisabled,
 
+    /// The API account's permissions do not include this (AUTH-28).
+    #[error("The API account does not have the permission \"{permission}\".")]
+    ApiPermissionNeeded {
+        /// The permission in the guides' words, with its API in front.
+        permission: &'static str,
+    },
+
     /// An API account without any permission is of no use (AUTH-25).
     #[error("At least one permission must be enabled.")]
     NoApiPermission,
@@ -298,6 +305,7 @@ impl Refusal {
             | Self::UserDisabled
             | Self::AdministratorNeeded
             | Self::ApiAccountDisabled
+            | Self::ApiPermissionNeeded { .. }
             | Self::EndpointAccessNotAllowed
             | Self::JumpMethodNotAllowed { .. }
             | Self::RoleLacks { .. }
@@ -324,6 +332,7 @@ impl Refusal {
             Self::UserDisabled => "user_disabled",
             Self::AdministratorNeeded => "administrator_needed",
             Self::ApiAccountDisabled => "api_account_disabled",
+            Self::ApiPermissionNeeded { .. } => "api_permission_needed",
             Self::NoApiPermission => "no_api_permission",
             Self::EndpointAccessNotAllowed => "endpoint_access_not_allowed",
             Self::JumpMethodNotAllowed { .. } => "jump_method_not_allowed",

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use imbl::{OrdMap, OrdSet};
 
+use crate::access::admission;
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
-use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient, Presence};
 use crate::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef,
@@ -25,7 +26,7 @@ use crate::site::first_start::{self, Site};
 use crate::site::settings::SiteSettings;
 use crate::site::user::{self, User};
 use crate::table::Table;
-use crate::{Command, Context, Decision, Event, Refusal, Timestamp, audit};
+use crate::{Command, Context, Decision, Event, Refusal, Timestamp, audit, time};
 
 /// Everything that is known. Reading is free for all; only events change it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +78,7 @@ pub struct World {
 /// # Errors
 /// The refusal, with the words for the caller.
 pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
+    admission::check(world, command, context)?;
     match command {
         Command::FirstStart(command) => first_start::decide(world, command, context),
         Command::SiteSettings(command) => {
@@ -93,11 +95,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         }
         Command::JumpGroup(command) => jump_group::decide(world, command, context),
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
-        Command::JumpClientInstaller(command) => {
-            plain(record::decide(world, command, context)?, |(id, event)| {
-                Event::JumpClientInstaller(id, event)
-            })
-        }
+        Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::AccessSession(command) => access_session::decide(world, command, context),
         Command::Node(command) => node::decide(world, command, context),
@@ -426,6 +424,14 @@ impl World {
                 Some(client.last_disconnect_at.unwrap_or(client.last_connect_at))
             }
         }
+    }
+
+    /// Whether the client has been offline for longer than the site's lost days; the label goes when it comes back (CLNT-13).
+    #[must_use]
+    pub fn is_lost(&self, client: &JumpClient, now: Timestamp) -> bool {
+        let days = i64::from(self.settings.lost_days);
+        self.offline_since(client)
+            .is_some_and(|since| now >= since.plus(days * time::DAY))
     }
 
     // --- sessions ---

@@ -9,6 +9,9 @@ use crate::ids::{JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId
 use crate::record::{self, Field, Kind, Record};
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
+#[cfg(test)]
+mod tests;
+
 /// A shared Jump Group.
 #[derive(
     Clone,

@@ -9,6 +9,9 @@ use crate::ids::{JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, UserId
 use crate::site::user::User;
 use crate::{Refusal, World};
 
+#[cfg(test)]
+mod tests;
+
 /// Where the one role that counts comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,18 +109,31 @@ pub fn need(
 }
 
 /// The groups whose items `user` may see, shared ones first.
+///
+/// Whose System slot gives no access, as most users', is looked up in their memberships alone.
 #[must_use]
 pub fn visible_groups(world: &World, user: UserId) -> Vec<JumpGroupRef> {
-    let shared = world
-        .jump_groups
-        .iter()
-        .map(|(group, _)| JumpGroupRef::Shared(*group));
-    let personal = world
-        .users
-        .iter()
-        .map(|(owner, _)| JumpGroupRef::Personal(*owner));
-    shared
-        .chain(personal)
-        .filter(|group| access_to_group(world, user, *group).is_some())
-        .collect()
+    let Some(account) = world.users.get(&user) else {
+        return Vec::new();
+    };
+    let sees_all = world
+        .jump_item_roles
+        .get(&account.unassigned_jump_item_role_id)
+        .is_some_and(JumpItemRole::gives_access);
+    let mut groups: Vec<JumpGroupRef> = if sees_all {
+        let shared = world.jump_groups.iter();
+        let personal = world.users.iter();
+        shared
+            .map(|(group, _)| JumpGroupRef::Shared(*group))
+            .chain(personal.map(|(owner, _)| JumpGroupRef::Personal(*owner)))
+            .collect()
+    } else {
+        world
+            .groups_with_member(user)
+            .map(JumpGroupRef::Shared)
+            .chain([JumpGroupRef::Personal(user)])
+            .collect()
+    };
+    groups.retain(|group| access_to_group(world, user, *group).is_some());
+    groups
 }

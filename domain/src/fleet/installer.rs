@@ -4,11 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::permission;
+use crate::access::role::JumpItemPermission;
 use crate::ids::{
     JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpPolicyId, KeyedHash, UserId,
 };
-use crate::record::{Field, Kind, Record, Reference, Write};
-use crate::{Context, FieldErrors, Refusal, Timestamp, World, time};
+use crate::record::{self, Field, Kind, Record, Reference, Write};
+use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, time};
+
+#[cfg(test)]
+mod tests;
 
 /// Shortest validity, in minutes (INST-03).
 pub const VALID_MINUTES_MIN: i64 = 10;
@@ -287,5 +292,41 @@ impl Record for JumpClientInstaller {
             errors.push("secret_hash", "The secret_hash field is required.");
         }
         errors.into_result(())
+    }
+}
+
+/// Decides what becomes of `command`, given all that is known.
+///
+/// # Errors
+/// Why not; for a user also that their role in the group does not let them deploy (ROLE-16).
+pub fn decide(
+    world: &World,
+    command: &record::Command<JumpClientInstaller>,
+    context: &Context,
+) -> Decision {
+    let Some((id, event)) = record::decide(world, command, context)? else {
+        return Ok(Vec::new());
+    };
+    if let Actor::User(user) = context.actor() {
+        let group = match &event {
+            record::Event::Created(installer) => Some(installer.group()),
+            _ => world.installers.get(&id).map(JumpClientInstaller::group),
+        };
+        if let Some(group) = group {
+            may_deploy(world, *user, group)?;
+        }
+    }
+    Ok(vec![crate::Event::JumpClientInstaller(id, event)])
+}
+
+fn may_deploy(world: &World, user: UserId, group: JumpGroupRef) -> Result<(), Refusal> {
+    let access = permission::access_to_group(world, user, group)
+        .ok_or(Refusal::NoSuchJumpGroup { group })?;
+    if access.role.allows(JumpItemPermission::CreateAndDeploy) {
+        Ok(())
+    } else {
+        Err(Refusal::RoleLacks {
+            permission: JumpItemPermission::CreateAndDeploy,
+        })
     }
 }

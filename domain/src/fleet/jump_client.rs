@@ -6,328 +6,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::permission;
 use crate::access::role::JumpItemPermission;
 use crate::fleet::installer::JumpClientInstaller;
-use crate::ids::{
-    JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId,
-    KeyedHash, LinkId, UserId,
-};
-use crate::record::{self, Field, Kind, Record, Reference};
-use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
+use crate::ids::{JumpClientId, JumpClientInstallerId, JumpItemRef, KeyedHash, LinkId};
+use crate::record::{self, Record};
+use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
-/// What may be changed from outside (CLNT-48). Member names are those of the published schema (config-api.md 2.7).
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
-#[serde(default)]
-#[allow(
-    missing_docs,
-    reason = "the members are the published schema's, described in FIELDS"
-)]
-pub struct Properties {
-    pub name: String,
-    pub jump_group_id: u32,
-    pub jump_group_type: String,
-    pub tag: String,
-    pub comments: String,
-    pub jump_policy_id: Option<JumpPolicyId>,
-    pub session_policy_id: Option<u32>,
-    pub max_offline_minutes: u32,
-    pub endpoint_agreement_policy: String,
-}
+mod facts;
+mod properties;
+#[cfg(test)]
+mod tests;
 
-impl Default for Properties {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            jump_group_id: 0,
-            jump_group_type: "shared".to_owned(),
-            tag: String::new(),
-            comments: String::new(),
-            jump_policy_id: None,
-            session_policy_id: None,
-            max_offline_minutes: 0,
-            endpoint_agreement_policy: "no_prompt".to_owned(),
-        }
-    }
-}
+pub use facts::{Facts, FactsChange};
+pub use properties::Properties;
 
-impl Properties {
-    /// The group it is in.
-    #[must_use]
-    pub fn group(&self) -> JumpGroupRef {
-        if self.jump_group_type == "personal" {
-            JumpGroupRef::Personal(UserId(self.jump_group_id))
-        } else {
-            JumpGroupRef::Shared(JumpGroupId(self.jump_group_id))
-        }
-    }
-}
-
-const fn shown(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field::new(name, kind, about).write(record::Write::Never)
-}
-
-const ANY_TEXT: Kind = Kind::Text { min: 0, max: 4096 };
-
-impl Record for Properties {
-    type Id = JumpClientId;
-    const CATEGORY: &'static str = "jump_client";
-    const TITLE: &'static str = "Jump Client";
-    const STORED_NAMES: [&'static str; 3] = [
-        "JumpClientCreated",
-        "JumpClientChanged",
-        "JumpClientDeleted",
-    ];
-    const FIELDS: &'static [Field] = &[
-        Field::new(
-            "name",
-            Kind::Text { min: 1, max: 128 },
-            "What the console calls it.",
-        )
-        .filter(),
-        Field::new("jump_group_id", Kind::Id, "The group it is in.")
-            .filter()
-            .names(Reference::JumpGroup),
-        Field::new(
-            "jump_group_type",
-            Kind::Word(&["shared", "personal"]),
-            "Which kind of group.",
-        )
-        .filter(),
-        Field::new(
-            "tag",
-            Kind::Text { min: 0, max: 64 },
-            "Its tag in the group.",
-        )
-        .filter(),
-        Field::new("comments", Kind::Text { min: 0, max: 1024 }, "Free text."),
-        Field::new("jump_policy_id", Kind::Id, "Its Jump Policy.")
-            .nullable()
-            .names(Reference::JumpPolicy),
-        Field::new(
-            "session_policy_id",
-            Kind::Integer {
-                min: 2,
-                max: 2_147_483_647,
-            },
-            "Its session policy.",
-        )
-        .nullable(),
-        Field::new(
-            "max_offline_minutes",
-            Kind::Integer {
-                min: 0,
-                max: 2_147_483_647,
-            },
-            "Offline minutes before it is deleted; 0 is the site's setting.",
-        ),
-        Field::new(
-            "endpoint_agreement_policy",
-            Kind::Word(&["no_prompt", "accept", "reject"]),
-            "What an unanswered agreement prompt means.",
-        ),
-    ];
-    const COMPUTED: &'static [Field] = &[
-        shown("hostname", ANY_TEXT, "The machine's host name.").filter(),
-        shown("fqdn", ANY_TEXT, "The machine's full name.").filter(),
-        shown(
-            "install_mode",
-            Kind::Word(&["unknown", "user", "service"]),
-            "How it is installed.",
-        ),
-        shown(
-            "connection_type",
-            Kind::Word(&["active", "passive", "uninstalled"]),
-            "How it connects.",
-        )
-        .filter(),
-        shown(
-            "last_connect_timestamp",
-            Kind::Moment,
-            "When it last connected.",
-        )
-        .nullable(),
-        shown(
-            "last_disconnect_timestamp",
-            Kind::Moment,
-            "When it last disconnected.",
-        )
-        .nullable(),
-        shown(
-            "is_lost",
-            Kind::Boolean,
-            "Offline for longer than the site's lost days.",
-        ),
-        shown(
-            "needs_update",
-            Kind::Boolean,
-            "Runs an older version than the site.",
-        ),
-        shown(
-            "unavailable_reason",
-            Kind::Word(&["none", "disabled"]),
-            "Why no session can start.",
-        ),
-        shown(
-            "operating_system",
-            ANY_TEXT,
-            "The machine's operating system.",
-        ),
-        shown("public_ip", ANY_TEXT, "The address it connects from.").filter(),
-        shown("private_ip", ANY_TEXT, "The machine's own address.").filter(),
-        shown("console_user", ANY_TEXT, "Who is signed in at the machine.").filter(),
-        shown(
-            "expiration_timestamp",
-            Kind::Moment,
-            "When it will be deleted if it stays offline.",
-        )
-        .nullable(),
-        shown(
-            "last_access_timestamp",
-            Kind::Moment,
-            "When a session last started.",
-        )
-        .nullable(),
-    ];
-
-    fn find(world: &World, id: JumpClientId) -> Option<&Self> {
-        world.jump_clients.get(&id).map(|client| &client.properties)
-    }
-
-    fn put(world: &mut World, id: JumpClientId, record: Self, _at: Timestamp) {
-        world.change_jump_client(id, |client| client.properties = record);
-    }
-
-    fn remove(world: &mut World, id: JumpClientId) {
-        world.forget_jump_client(id);
-    }
-
-    fn check(&self, _world: &World, _id: Option<JumpClientId>) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
-
-/// What an agent says of its machine. Untrusted text, bounded by the link: 255 characters each.
-#[derive(
-    Clone,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
-#[serde(default)]
-pub struct Facts {
-    /// Host name.
-    pub hostname: String,
-    /// Full name with domain.
-    pub fqdn: String,
-    /// Operating system and version.
-    pub operating_system: String,
-    /// The machine's own address.
-    pub private_ip: String,
-    /// Who is signed in at the machine; may be empty.
-    pub console_user: String,
-    /// `user` or `service`.
-    pub install_mode: String,
-    /// Names the machine across installs.
-    pub machine_id: String,
-    /// The agent's version.
-    pub agent_version: String,
-    /// Seconds east of UTC.
-    pub timezone_offset: i32,
-    /// Whether the user at the endpoint switched it off (CLNT-29).
-    pub disabled: bool,
-}
-
-/// The facts that differ since the last check-in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[allow(
-    missing_docs,
-    reason = "each member is the one of the same name in Facts"
-)]
-pub struct FactsChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fqdn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub operating_system: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub console_user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub install_mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub machine_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timezone_offset: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disabled: Option<bool>,
-}
-
-impl FactsChange {
-    /// What differs between `old` and `new`.
-    #[must_use]
-    pub fn between(old: &Facts, new: &Facts) -> Self {
-        fn changed<T: PartialEq + Clone>(old: &T, new: &T) -> Option<T> {
-            (old != new).then(|| new.clone())
-        }
-        Self {
-            hostname: changed(&old.hostname, &new.hostname),
-            fqdn: changed(&old.fqdn, &new.fqdn),
-            operating_system: changed(&old.operating_system, &new.operating_system),
-            private_ip: changed(&old.private_ip, &new.private_ip),
-            console_user: changed(&old.console_user, &new.console_user),
-            install_mode: changed(&old.install_mode, &new.install_mode),
-            machine_id: changed(&old.machine_id, &new.machine_id),
-            agent_version: changed(&old.agent_version, &new.agent_version),
-            timezone_offset: changed(&old.timezone_offset, &new.timezone_offset),
-            disabled: changed(&old.disabled, &new.disabled),
-        }
-    }
-
-    /// Whether nothing differs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn apply_to(&self, facts: &mut Facts) {
-        fn set<T: Clone>(change: Option<&T>, into: &mut T) {
-            if let Some(value) = change {
-                into.clone_from(value);
-            }
-        }
-        set(self.hostname.as_ref(), &mut facts.hostname);
-        set(self.fqdn.as_ref(), &mut facts.fqdn);
-        set(self.operating_system.as_ref(), &mut facts.operating_system);
-        set(self.private_ip.as_ref(), &mut facts.private_ip);
-        set(self.console_user.as_ref(), &mut facts.console_user);
-        set(self.install_mode.as_ref(), &mut facts.install_mode);
-        set(self.machine_id.as_ref(), &mut facts.machine_id);
-        set(self.agent_version.as_ref(), &mut facts.agent_version);
-        set(self.timezone_offset.as_ref(), &mut facts.timezone_offset);
-        set(self.disabled.as_ref(), &mut facts.disabled);
-    }
-}
+/// The connection type of a client that was uninstalled at the endpoint (ERR-07, ERR-19).
+const UNINSTALLED: &str = "uninstalled";
 
 /// Whether it is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -634,15 +329,8 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::OfferToken { client, token } => decide_offer_token(world, *client, token),
         Command::ConfirmToken { client, token } => decide_confirm_token(world, *client, token),
         Command::Quarantine { client, evidence } => decide_quarantine(world, *client, evidence),
-        Command::Change(client, body) => decide_record(
-            world,
-            *client,
-            record::Command::Change(*client, body.clone()),
-            context,
-        ),
-        Command::Delete(client) => {
-            decide_record(world, *client, record::Command::Delete(*client), context)
-        }
+        Command::Change(client, body) => decide_change(world, *client, body, context),
+        Command::Delete(client) => decide_delete(world, *client, context),
     }
 }
 
@@ -704,6 +392,14 @@ fn decide_register(world: &World, register: &Register, context: &Context) -> Dec
     if !world.nodes.contains(&register.link.node) {
         return Err(Refusal::NodeStopped);
     }
+    let connected = Connected {
+        link: register.link,
+        public_ip: register.public_ip.clone(),
+        boot_id: register.boot_id.clone(),
+    };
+    if let Some(known) = world.client_of_attempt(&register.attempt) {
+        return decide_register_again(world, known, &register.token, connected);
+    }
     let installer = world
         .installers
         .get(&register.installer)
@@ -748,15 +444,22 @@ fn decide_register(world: &World, register: &Register, context: &Context) -> Dec
         token: register.token.clone(),
         attempt: register.attempt.clone(),
     };
-    let connected = Connected {
-        link: register.link,
-        public_ip: register.public_ip.clone(),
-        boot_id: register.boot_id.clone(),
-    };
     Ok(vec![
         crate::Event::JumpClient(id, Event::Registered(registered)),
         crate::Event::JumpClient(id, Event::Connected(connected)),
     ])
+}
+
+/// The welcome was lost and the machine asks anew: it stays the same client, and gets the token of this time.
+fn decide_register_again(
+    world: &World,
+    id: JumpClientId,
+    token: &KeyedHash,
+    connected: Connected,
+) -> Decision {
+    let mut events = decide_offer_token(world, id, token)?;
+    events.extend(decide_connect(world, id, connected)?);
+    Ok(events)
 }
 
 /// The computer's name where the installer gives none (config-api.md 7.2).
@@ -782,13 +485,31 @@ fn check_overrides(installer: &JumpClientInstaller, register: &Register) -> Resu
             installer.allow_override_comments,
         ),
     ];
-    match passed
+    if let Some((field, _, _)) = passed
         .into_iter()
         .find(|(_, passed, allowed)| *passed && !allowed)
     {
-        Some((field, _, _)) => Err(Refusal::OverrideNotAllowed { field }),
-        None => Ok(()),
+        return Err(Refusal::OverrideNotAllowed { field });
     }
+    let mut errors = FieldErrors::default();
+    let values = [
+        // A blank name is the computer's, as in the installer itself.
+        (
+            "name",
+            register.name.as_ref().filter(|name| !name.is_empty()),
+        ),
+        ("tag", register.tag.as_ref()),
+        ("comments", register.comments.as_ref()),
+    ];
+    for (name, value) in values {
+        let field = Properties::FIELDS.iter().find(|field| field.name == name);
+        if let (Some(field), Some(value)) = (field, value)
+            && let Err(message) = record::read_value(field, &value.as_str().into())
+        {
+            errors.push(name, message);
+        }
+    }
+    errors.into_result(())
 }
 
 fn decide_connect(world: &World, id: JumpClientId, connected: Connected) -> Decision {
@@ -819,7 +540,8 @@ fn decide_check_in(world: &World, id: JumpClientId, facts: &Facts) -> Decision {
 
 fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str) -> Decision {
     match world.jump_clients.get(&id) {
-        Some(client) if client.presence == Presence::Connected(link) => {
+        // A client of a stopped node is offline already, since the node stopped.
+        Some(client) if client.presence == Presence::Connected(link) && world.is_online(client) => {
             let disconnected = Disconnected {
                 link,
                 reason: reason.to_owned(),
@@ -834,7 +556,10 @@ fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str
 }
 
 fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
-    world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    if client.offered_token.as_ref() == Some(token) {
+        return nothing();
+    }
     happened(crate::Event::JumpClient(
         id,
         Event::TokenOffered(Token {
@@ -871,20 +596,48 @@ fn decide_quarantine(world: &World, id: JumpClientId, evidence: &str) -> Decisio
     }
 }
 
-fn decide_record(
+/// Whoever may not see the client is told that it does not exist (ERR-05).
+fn seen(world: &World, id: JumpClientId, context: &Context) -> Result<(), Refusal> {
+    let item = JumpItemRef::JumpClient(id);
+    let sees = match context.actor() {
+        Actor::User(user) => permission::access_to_item(world, *user, item).is_some(),
+        _ => world.jump_clients.contains(&id),
+    };
+    if sees {
+        Ok(())
+    } else {
+        Err(Refusal::JumpClientGone)
+    }
+}
+
+fn decide_change(
     world: &World,
     id: JumpClientId,
-    command: record::Command<Properties>,
+    body: &record::Object,
     context: &Context,
 ) -> Decision {
-    if let Actor::User(user) = context.actor() {
-        let permission = match &command {
-            record::Command::Delete(_) => JumpItemPermission::Remove,
-            _ => JumpItemPermission::EditBehavior,
-        };
-        crate::access::permission::need(world, *user, JumpItemRef::JumpClient(id), permission)?;
+    seen(world, id, context)?;
+    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    if client.connection_type == UNINSTALLED {
+        return Err(Refusal::JumpClientUninstalled);
     }
+    let command = record::Command::Change(id, body.clone());
     let Some((id, event)) = record::decide(world, &command, context)? else {
+        return nothing();
+    };
+    if let (Actor::User(user), record::Event::Changed(changes)) = (context.actor(), &event) {
+        properties::may_change(world, *user, id, changes)?;
+    }
+    happened(crate::Event::JumpClient(id, Event::Record(event)))
+}
+
+fn decide_delete(world: &World, id: JumpClientId, context: &Context) -> Decision {
+    seen(world, id, context)?;
+    if let Actor::User(user) = context.actor() {
+        let item = JumpItemRef::JumpClient(id);
+        permission::need(world, *user, item, JumpItemPermission::Remove)?;
+    }
+    let Some((id, event)) = record::decide(world, &record::Command::Delete(id), context)? else {
         return nothing();
     };
     happened(crate::Event::JumpClient(id, Event::Record(event)))
@@ -899,7 +652,7 @@ pub fn startable(world: &World, id: JumpClientId) -> Result<&JumpClient, Refusal
     if client.quarantined {
         return Err(Refusal::JumpClientIdentityFailed);
     }
-    if client.connection_type == "uninstalled" {
+    if client.connection_type == UNINSTALLED {
         return Err(Refusal::JumpClientUninstalled);
     }
     if !world.is_online(client) {

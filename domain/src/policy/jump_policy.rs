@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::JumpPolicyId;
 use crate::policy::schedule::Schedule;
 use crate::record::{self, Field, Kind, Record};
+use crate::site::user::plausible_address;
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
+
+#[cfg(test)]
+mod tests;
 
 /// What a Jump Policy asks of a session. Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -319,6 +323,16 @@ impl Record for JumpPolicy {
             if self.notification_email_addresses.is_empty() {
                 errors.push("notification_email_addresses", "The notification_email_addresses field is required when a notification is enabled.");
             }
+            if !self
+                .notification_email_addresses
+                .iter()
+                .all(|address| plausible_address(address))
+            {
+                errors.push(
+                    "notification_email_addresses",
+                    "The notification_email_addresses must be valid e-mail addresses.",
+                );
+            }
             if self.notification_display_name.is_empty() {
                 errors.push("notification_display_name", "The notification_display_name field is required when a notification is enabled.");
             }
@@ -447,6 +461,21 @@ fn decide_set_schedule(world: &World, id: JumpPolicyId, schedule: &Schedule) -> 
             schedule: schedule.clone(),
         }),
     ))
+}
+
+/// When the schedule of the policy `id` ends the sessions that run under it: from `from` on, at `from` itself where it is closed
+/// then (POL-17). None where it ends none: no schedule, or one that lets sessions go on (POL-12).
+#[must_use]
+pub fn ends_sessions_at(world: &World, id: JumpPolicyId, from: Timestamp) -> Option<Timestamp> {
+    let policy = world.jump_policies.get(&id)?;
+    if !policy.schedule_enabled || !policy.schedule_strict {
+        return None;
+    }
+    let closes = world
+        .schedules
+        .get(&id)
+        .and_then(|schedule| schedule.closes_after(from));
+    Some(closes.unwrap_or(from))
 }
 
 /// Whether a session may start now under the policy `id` as far as time and what it asks for go.

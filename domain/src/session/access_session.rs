@@ -4,12 +4,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::permission;
+use crate::access::permission::{self, Access};
 use crate::access::role::JumpItemPermission;
-use crate::fleet::jump_client;
-use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, UserId};
+use crate::fleet::jump_client::{self, JumpClient};
+use crate::ids::{
+    ApiAccountId, JumpClientId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, UserId,
+};
 use crate::policy::jump_policy;
+use crate::site::user::User;
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing, time};
+
+#[cfg(test)]
+mod tests;
 
 /// How long an agent may take to bring a session up, in microseconds (ERR-11).
 pub const SPAWN_TIMEOUT: i64 = 30 * time::SECOND;
@@ -62,6 +68,11 @@ pub enum Command {
         client: JumpClientId,
         /// The agent's words.
         reason: String,
+    },
+    /// The schedule of its Jump Policy stopped permitting it, and the policy ends sessions then (POL-17): a due date.
+    EndBySchedule {
+        /// Which session.
+        lsid: Lsid,
     },
     /// Its agent has been gone for longer than the site waits: a due date.
     Abandon {
@@ -157,6 +168,8 @@ pub enum Failure {
     Disconnected,
     /// The user gave up.
     Cancelled,
+    /// What let the session start did not hold any more when it was up (SESS-17); the detail says what.
+    Withdrawn,
 }
 
 impl Failure {
@@ -167,7 +180,7 @@ impl Failure {
             Self::Agent => Refusal::SpawnFailed,
             Self::TimedOut => Refusal::SpawnTimedOut,
             Self::Disconnected => Refusal::JumpClientNotConnected,
-            Self::Cancelled => Refusal::SessionNotActive,
+            Self::Cancelled | Self::Withdrawn => Refusal::SessionNotActive,
         }
     }
 }
@@ -198,6 +211,8 @@ pub enum EndReason {
     AgentLost,
     /// The item was deleted.
     ItemDeleted,
+    /// The schedule stopped permitting it (POL-17).
+    ScheduleClosed,
 }
 
 impl EndReason {
@@ -302,7 +317,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             address,
             user_system,
         } => decide_start(world, *user, *item, address, user_system, context),
-        Command::Establish { lsid, client } => decide_establish(world, *lsid, *client),
+        Command::Establish { lsid, client } => decide_establish(world, *lsid, *client, context),
         Command::Fail {
             lsid,
             client,
@@ -315,6 +330,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             client,
             reason,
         } => decide_end_by_endpoint(world, *lsid, *client, reason),
+        Command::EndBySchedule { lsid } => decide_end_by_schedule(world, *lsid, context),
         Command::Abandon { lsid } => decide_abandon(world, *lsid, context),
     }
 }
@@ -344,6 +360,50 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
     }
 }
 
+/// What passed the gates that have no side effects.
+struct Passed<'w> {
+    user: &'w User,
+    access: Access<'w>,
+    client: &'w JumpClient,
+    /// The membership's policy or, with "Set on Jump Items", the item's (POL-06, POL-07).
+    policy: Option<JumpPolicyId>,
+}
+
+impl Passed<'_> {
+    fn policy_gate(&self, world: &World, now: Timestamp) -> Result<(), Refusal> {
+        match self.policy {
+            Some(policy) => jump_policy::gate(world, policy, now),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first gates of SESS-17, in its order: permission and method, role, item state.
+fn pass(world: &World, user: UserId, item: JumpItemRef) -> Result<Passed<'_>, Refusal> {
+    let account = world
+        .users
+        .get(&user)
+        .filter(|user| user.enabled)
+        .ok_or(Refusal::UserDisabled)?;
+    if !account.may_access_endpoints() {
+        return Err(Refusal::EndpointAccessNotAllowed);
+    }
+    if !account.perm_jump_client {
+        return Err(Refusal::JumpMethodNotAllowed {
+            method: "Jump Clients",
+        });
+    }
+    let access = permission::need(world, user, item, JumpItemPermission::Start)?;
+    let JumpItemRef::JumpClient(client) = item;
+    let client = jump_client::startable(world, client)?;
+    Ok(Passed {
+        user: account,
+        access,
+        client,
+        policy: access.jump_policy_id.or(client.properties.jump_policy_id),
+    })
+}
+
 fn decide_start(
     world: &World,
     user_id: UserId,
@@ -352,37 +412,20 @@ fn decide_start(
     user_system: &str,
     context: &Context,
 ) -> Decision {
-    let user = world
-        .users
-        .get(&user_id)
-        .filter(|user| user.enabled)
-        .ok_or(Refusal::UserDisabled)?;
-    let access = permission::access_to_item(world, user_id, item).ok_or(Refusal::JumpClientGone)?;
-    if !user.may_access_endpoints() {
-        return Err(Refusal::EndpointAccessNotAllowed);
-    }
-    if !user.perm_jump_client {
-        return Err(Refusal::JumpMethodNotAllowed {
-            method: "Jump Clients",
-        });
-    }
-    if !access.role.allows(JumpItemPermission::Start) {
-        return Err(Refusal::RoleLacks {
-            permission: JumpItemPermission::Start,
-        });
-    }
-    let JumpItemRef::JumpClient(client_id) = item;
-    let client = jump_client::startable(world, client_id)?;
+    let passed = pass(world, user_id, item)?;
     if world.session_on(item).is_some() {
         return Err(Refusal::JoinDenied);
     }
-    let policy = access.jump_policy_id.or(client.properties.jump_policy_id);
-    if let Some(policy) = policy {
-        jump_policy::gate(world, policy, context.now)?;
-    }
+    passed.policy_gate(world, context.now)?;
     if world.starting_users_but(user_id) >= world.settings.starting_users_max as usize {
         return Err(Refusal::TooManyStarting);
     }
+    let Passed {
+        user,
+        access,
+        client,
+        policy,
+    } = passed;
     let [representative_number, customer_number] = world.free_gsnumbers();
     let group = client.properties.group();
     happened(crate::Event::AccessSession(
@@ -424,9 +467,20 @@ fn session_of(world: &World, lsid: Lsid, client: JumpClientId) -> Result<&Access
         .ok_or(Refusal::SessionNotActive)
 }
 
-fn decide_establish(world: &World, lsid: Lsid, client: JumpClientId) -> Decision {
-    if session_of(world, lsid, client)?.established {
+fn decide_establish(
+    world: &World,
+    lsid: Lsid,
+    client: JumpClientId,
+    context: &Context,
+) -> Decision {
+    let session = session_of(world, lsid, client)?;
+    if session.established {
         return nothing();
+    }
+    if let Err(withdrawn) = pass(world, session.owner, session.item)
+        .and_then(|passed| passed.policy_gate(world, context.now))
+    {
+        return failed(lsid, Failure::Withdrawn, &withdrawn.to_string());
     }
     happened(crate::Event::AccessSession(
         lsid,
@@ -446,11 +500,15 @@ fn decide_time_out(world: &World, lsid: Lsid, context: &Context) -> Decision {
         Some(session)
             if !session.established && context.now >= session.started_at.plus(SPAWN_TIMEOUT) =>
         {
-            let failure = match jump_client_of(session.item)
-                .map(|client| jump_client::startable(world, client))
-            {
-                Some(Ok(_)) | None => Failure::TimedOut,
-                Some(Err(_)) => Failure::Disconnected,
+            let JumpItemRef::JumpClient(client) = session.item;
+            let online = world
+                .jump_clients
+                .get(&client)
+                .is_some_and(|client| world.is_online(client));
+            let failure = if online {
+                Failure::TimedOut
+            } else {
+                Failure::Disconnected
             };
             failed(lsid, failure, "")
         }
@@ -463,7 +521,12 @@ fn decide_end(world: &World, lsid: Lsid, context: &Context) -> Decision {
     let reason = match context.actor() {
         Actor::User(user) if *user == session.owner => EndReason::Owner,
         Actor::User(user) if world.is_administrator(*user) => EndReason::Administrator,
-        Actor::ApiAccount(_) => EndReason::Api,
+        Actor::ApiAccount(account) if has_full_command_access(world, *account) => EndReason::Api,
+        Actor::ApiAccount(_) => {
+            return Err(Refusal::ApiPermissionNeeded {
+                permission: "Command API: Full Access",
+            });
+        }
         // Whoever may not even see the item learns nothing of the session.
         Actor::User(user) if permission::access_to_item(world, *user, session.item).is_none() => {
             return Err(Refusal::SessionNotActive);
@@ -474,6 +537,29 @@ fn decide_end(world: &World, lsid: Lsid, context: &Context) -> Decision {
         return failed(lsid, Failure::Cancelled, "");
     }
     ended(lsid, reason, "")
+}
+
+fn has_full_command_access(world: &World, account: ApiAccountId) -> bool {
+    world
+        .api_accounts
+        .get(&account)
+        .is_some_and(|account| account.perm_command == "full_access")
+}
+
+fn decide_end_by_schedule(world: &World, lsid: Lsid, context: &Context) -> Decision {
+    let Some(session) = world.sessions.get(&lsid) else {
+        return nothing();
+    };
+    let ends_at = session
+        .jump_policy_id
+        .and_then(|policy| jump_policy::ends_sessions_at(world, policy, context.now));
+    match ends_at {
+        Some(ends_at) if ends_at <= context.now && session.established => {
+            ended(lsid, EndReason::ScheduleClosed, "")
+        }
+        Some(ends_at) if ends_at <= context.now => failed(lsid, Failure::Withdrawn, ""),
+        _ => nothing(),
+    }
 }
 
 fn decide_end_by_endpoint(
@@ -493,8 +579,8 @@ fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> Decision {
     let Some(session) = world.sessions.get(&lsid) else {
         return nothing();
     };
-    let client = jump_client_of(session.item).and_then(|client| world.jump_clients.get(&client));
-    let Some(client) = client else {
+    let JumpItemRef::JumpClient(client) = session.item;
+    let Some(client) = world.jump_clients.get(&client) else {
         return ended(lsid, EndReason::ItemDeleted, "");
     };
     let wait = i64::from(world.settings.lost_agent_seconds) * time::SECOND;
@@ -505,11 +591,6 @@ fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> Decision {
         Some(since) if context.now >= since.plus(wait) => failed(lsid, Failure::Disconnected, ""),
         _ => nothing(),
     }
-}
-
-const fn jump_client_of(item: JumpItemRef) -> Option<JumpClientId> {
-    let JumpItemRef::JumpClient(client) = item;
-    Some(client)
 }
 
 fn failed(lsid: Lsid, failure: Failure, detail: &str) -> Decision {

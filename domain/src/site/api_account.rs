@@ -13,6 +13,9 @@ use crate::ids::{ApiAccountId, SecretRef};
 use crate::record::{self, Field, Kind, Record, Write};
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing, time};
 
+#[cfg(test)]
+mod tests;
+
 /// An API account. Member names are those of the published schema (config-api.md 2.7).
 #[derive(
     Clone,
@@ -101,6 +104,12 @@ impl ApiAccount {
         self.perm_scim = true;
         self.perm_configuration = true;
         self.perm_configuration_vault_account = true;
+    }
+
+    /// Whether the account may be used from `address`. Networks that can't be read admit nobody.
+    #[must_use]
+    pub fn admits(&self, address: IpAddr) -> bool {
+        parse_networks(&self.ip_addresses).is_ok_and(|networks| admits(&networks, address))
     }
 
     fn has_permission(&self) -> bool {
@@ -483,7 +492,7 @@ fn decide_authenticate(
         .api_accounts
         .get(&id)
         .ok_or(Refusal::ApiAccountDisabled)?;
-    if !account.enabled {
+    if !account.enabled || !account.admits(address) {
         return Err(Refusal::ApiAccountDisabled);
     }
     if !world.use_is_due(id, address, context.now) {

@@ -160,7 +160,11 @@ impl Record for SiteSettings {
         world.settings = Self::default();
     }
 
-    fn check(&self, _world: &World, _id: Option<SiteSettingsId>) -> Result<(), Refusal> {
+    fn check(&self, _world: &World, id: Option<SiteSettingsId>) -> Result<(), Refusal> {
+        if id.is_none() {
+            // There is one record, made with the site.
+            return Err(Refusal::SiteExists);
+        }
         let mut errors = FieldErrors::default();
         if self.lost_days >= self.deletion_days {
             errors.push(

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::access::role;
 use crate::ids::{JumpItemRoleId, SecretRef, UserId};
 use crate::record::{self, Field, Kind, Record, Reference, Write};
-use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened};
+use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
+
+#[cfg(test)]
+mod tests;
 
 /// A user. Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -273,7 +276,10 @@ impl Record for User {
     fn may_be_deleted(world: &World, id: UserId) -> Result<(), Refusal> {
         if world.users.get(&id).is_some_and(|user| user.perm_admin) {
             // Only non-administrators can be deleted over the API (config-api.md 2.5).
-            return Err(Refusal::AdministratorNeeded);
+            return Err(Refusal::field(
+                "perm_admin",
+                "Only users who are not administrators can be deleted.",
+            ));
         }
         Ok(())
     }
@@ -396,9 +402,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             user,
             password_matches,
         } => decide_sign_in(world, *user, *password_matches),
-        Command::SignOut { user } => {
-            happened(crate::Event::User(*user, Event::SignedOut(Signed {})))
-        }
+        Command::SignOut { user } => decide_sign_out(world, *user),
         Command::ResetAdministrator { user, password } => {
             decide_reset(world, *user, password, context)
         }
@@ -427,15 +431,17 @@ pub fn apply(world: &mut World, id: UserId, event: &Event, at: Timestamp) {
 }
 
 fn decide_record(world: &World, command: &record::Command<User>, context: &Context) -> Decision {
+    if let record::Command::Change(_, body) = command
+        && body.contains_key("password")
+        && matches!(context.actor(), Actor::ApiAccount(_))
+    {
+        // One key with wide power must not become everybody's password.
+        return Err(Refusal::AdministratorNeeded);
+    }
     let Some((id, event)) = record::decide(world, command, context)? else {
         return Ok(Vec::new());
     };
-    let administrators = world
-        .users
-        .iter()
-        .filter(|(_, user)| user.perm_admin && user.enabled);
-    let last = administrators.map(|(id, _)| *id).eq([id]);
-    if last && leaves_no_administrator(&event) {
+    if ends_an_administrator(&event) && is_last_administrator(world, id) {
         return Err(Refusal::field(
             "enabled",
             "The last enabled administrator must stay one.",
@@ -444,7 +450,15 @@ fn decide_record(world: &World, command: &record::Command<User>, context: &Conte
     happened(crate::Event::User(id, Event::Record(event)))
 }
 
-fn leaves_no_administrator(event: &record::Event<User>) -> bool {
+fn is_last_administrator(world: &World, id: UserId) -> bool {
+    let administrators = world
+        .users
+        .iter()
+        .filter(|(_, user)| user.perm_admin && user.enabled);
+    administrators.map(|(id, _)| *id).eq([id])
+}
+
+fn ends_an_administrator(event: &record::Event<User>) -> bool {
     let off = |changes: &std::collections::BTreeMap<String, record::Change>, field: &str| {
         changes
             .get(field)
@@ -466,6 +480,13 @@ fn decide_sign_in(world: &World, id: UserId, password_matches: bool) -> Decision
         return Err(Refusal::UserDisabled);
     }
     happened(crate::Event::User(id, Event::SignedIn(Signed {})))
+}
+
+fn decide_sign_out(world: &World, id: UserId) -> Decision {
+    if !world.users.contains(&id) {
+        return nothing();
+    }
+    happened(crate::Event::User(id, Event::SignedOut(Signed {})))
 }
 
 fn decide_reset(world: &World, id: UserId, password: &SecretRef, context: &Context) -> Decision {

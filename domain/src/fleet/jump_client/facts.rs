@@ -1,0 +1,116 @@
+//! What an agent says of its machine, and what of it changed.
+
+use serde::{Deserialize, Serialize};
+
+/// What an agent says of its machine. Untrusted text, bounded by the link: 255 characters each.
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(default)]
+pub struct Facts {
+    /// Host name.
+    pub hostname: String,
+    /// Full name with domain.
+    pub fqdn: String,
+    /// Operating system and version.
+    pub operating_system: String,
+    /// The machine's own address.
+    pub private_ip: String,
+    /// Who is signed in at the machine; may be empty.
+    pub console_user: String,
+    /// `user` or `service`.
+    pub install_mode: String,
+    /// Names the machine across installs.
+    pub machine_id: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Seconds east of UTC.
+    pub timezone_offset: i32,
+    /// Whether the user at the endpoint switched it off (CLNT-29).
+    pub disabled: bool,
+}
+
+/// The facts that differ since the last check-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "each member is the one of the same name in Facts"
+)]
+pub struct FactsChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fqdn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operating_system: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone_offset: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+}
+
+impl FactsChange {
+    /// What differs between `old` and `new`.
+    #[must_use]
+    pub fn between(old: &Facts, new: &Facts) -> Self {
+        fn changed<T: PartialEq + Clone>(old: &T, new: &T) -> Option<T> {
+            (old != new).then(|| new.clone())
+        }
+        Self {
+            hostname: changed(&old.hostname, &new.hostname),
+            fqdn: changed(&old.fqdn, &new.fqdn),
+            operating_system: changed(&old.operating_system, &new.operating_system),
+            private_ip: changed(&old.private_ip, &new.private_ip),
+            console_user: changed(&old.console_user, &new.console_user),
+            install_mode: changed(&old.install_mode, &new.install_mode),
+            machine_id: changed(&old.machine_id, &new.machine_id),
+            agent_version: changed(&old.agent_version, &new.agent_version),
+            timezone_offset: changed(&old.timezone_offset, &new.timezone_offset),
+            disabled: changed(&old.disabled, &new.disabled),
+        }
+    }
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn apply_to(&self, facts: &mut Facts) {
+        fn set<T: Clone>(change: Option<&T>, into: &mut T) {
+            if let Some(value) = change {
+                into.clone_from(value);
+            }
+        }
+        set(self.hostname.as_ref(), &mut facts.hostname);
+        set(self.fqdn.as_ref(), &mut facts.fqdn);
+        set(self.operating_system.as_ref(), &mut facts.operating_system);
+        set(self.private_ip.as_ref(), &mut facts.private_ip);
+        set(self.console_user.as_ref(), &mut facts.console_user);
+        set(self.install_mode.as_ref(), &mut facts.install_mode);
+        set(self.machine_id.as_ref(), &mut facts.machine_id);
+        set(self.agent_version.as_ref(), &mut facts.agent_version);
+        set(self.timezone_offset.as_ref(), &mut facts.timezone_offset);
+        set(self.disabled.as_ref(), &mut facts.disabled);
+    }
+}

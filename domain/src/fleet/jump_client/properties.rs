@@ -1,0 +1,273 @@
+//! What of a Jump Client may be changed from outside, and which permission of a role each change needs. A plain record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::permission;
+use crate::access::role::JumpItemPermission;
+use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
+use crate::record::{Change, Field, Kind, Record, Reference, Write};
+use crate::{Refusal, Timestamp, World};
+
+/// What may be changed from outside (CLNT-48). Member names are those of the published schema (config-api.md 2.7).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "the members are the published schema's, described in FIELDS"
+)]
+pub struct Properties {
+    pub name: String,
+    pub jump_group_id: u32,
+    pub jump_group_type: String,
+    pub tag: String,
+    pub comments: String,
+    pub jump_policy_id: Option<JumpPolicyId>,
+    pub session_policy_id: Option<u32>,
+    pub max_offline_minutes: u32,
+    pub endpoint_agreement_policy: String,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            jump_group_id: 0,
+            jump_group_type: "shared".to_owned(),
+            tag: String::new(),
+            comments: String::new(),
+            jump_policy_id: None,
+            session_policy_id: None,
+            max_offline_minutes: 0,
+            endpoint_agreement_policy: "no_prompt".to_owned(),
+        }
+    }
+}
+
+impl Properties {
+    /// The group it is in.
+    #[must_use]
+    pub fn group(&self) -> JumpGroupRef {
+        if self.jump_group_type == "personal" {
+            JumpGroupRef::Personal(UserId(self.jump_group_id))
+        } else {
+            JumpGroupRef::Shared(JumpGroupId(self.jump_group_id))
+        }
+    }
+
+    /// As they will be after a change of the group.
+    fn with(&self, changes: &BTreeMap<String, Change>) -> Self {
+        let id = changes.get("jump_group_id").and_then(|id| id.new.as_u64());
+        let kind = changes
+            .get("jump_group_type")
+            .and_then(|kind| kind.new.as_str());
+        Self {
+            jump_group_id: id
+                .and_then(|id| u32::try_from(id).ok())
+                .unwrap_or(self.jump_group_id),
+            jump_group_type: kind.unwrap_or(&self.jump_group_type).to_owned(),
+            ..self.clone()
+        }
+    }
+}
+
+const fn shown(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field::new(name, kind, about).write(Write::Never)
+}
+
+const ANY_TEXT: Kind = Kind::Text { min: 0, max: 4096 };
+
+impl Record for Properties {
+    type Id = JumpClientId;
+    const CATEGORY: &'static str = "jump_client";
+    const TITLE: &'static str = "Jump Client";
+    const STORED_NAMES: [&'static str; 3] = [
+        // A client is never made by a body: what makes it is this event of its own.
+        "JumpClientRegistered",
+        "JumpClientChanged",
+        "JumpClientDeleted",
+    ];
+    const FIELDS: &'static [Field] = &[
+        Field::new(
+            "name",
+            Kind::Text { min: 1, max: 128 },
+            "What the console calls it.",
+        )
+        .filter(),
+        Field::new("jump_group_id", Kind::Id, "The group it is in.")
+            .filter()
+            .names(Reference::JumpGroup),
+        Field::new(
+            "jump_group_type",
+            Kind::Word(&["shared", "personal"]),
+            "Which kind of group.",
+        )
+        .filter(),
+        Field::new(
+            "tag",
+            Kind::Text { min: 0, max: 64 },
+            "Its tag in the group.",
+        )
+        .filter(),
+        Field::new("comments", Kind::Text { min: 0, max: 1024 }, "Free text."),
+        Field::new("jump_policy_id", Kind::Id, "Its Jump Policy.")
+            .nullable()
+            .names(Reference::JumpPolicy),
+        Field::new(
+            "session_policy_id",
+            Kind::Integer {
+                min: 2,
+                max: 2_147_483_647,
+            },
+            "Its session policy.",
+        )
+        .nullable(),
+        Field::new(
+            "max_offline_minutes",
+            Kind::Integer {
+                min: 0,
+                max: 2_147_483_647,
+            },
+            "Offline minutes before it is deleted; 0 is the site's setting.",
+        ),
+        Field::new(
+            "endpoint_agreement_policy",
+            Kind::Word(&["no_prompt", "accept", "reject"]),
+            "What an unanswered agreement prompt means.",
+        ),
+    ];
+    const COMPUTED: &'static [Field] = &[
+        shown("hostname", ANY_TEXT, "The machine's host name.").filter(),
+        shown("fqdn", ANY_TEXT, "The machine's full name.").filter(),
+        shown(
+            "install_mode",
+            Kind::Word(&["unknown", "user", "service"]),
+            "How it is installed.",
+        ),
+        shown(
+            "connection_type",
+            Kind::Word(&["active", "passive", "uninstalled"]),
+            "How it connects.",
+        )
+        .filter(),
+        shown(
+            "last_connect_timestamp",
+            Kind::Moment,
+            "When it last connected.",
+        )
+        .nullable(),
+        shown(
+            "last_disconnect_timestamp",
+            Kind::Moment,
+            "When it last disconnected.",
+        )
+        .nullable(),
+        shown(
+            "is_lost",
+            Kind::Boolean,
+            "Offline for longer than the site's lost days.",
+        ),
+        shown(
+            "needs_update",
+            Kind::Boolean,
+            "Runs an older version than the site.",
+        ),
+        shown(
+            "unavailable_reason",
+            Kind::Word(&["none", "disabled"]),
+            "Why no session can start.",
+        ),
+        shown(
+            "operating_system",
+            ANY_TEXT,
+            "The machine's operating system.",
+        ),
+        shown("public_ip", ANY_TEXT, "The address it connects from.").filter(),
+        shown("private_ip", ANY_TEXT, "The machine's own address.").filter(),
+        shown("console_user", ANY_TEXT, "Who is signed in at the machine.").filter(),
+        shown(
+            "expiration_timestamp",
+            Kind::Moment,
+            "When it will be deleted if it stays offline.",
+        )
+        .nullable(),
+        shown(
+            "last_access_timestamp",
+            Kind::Moment,
+            "When a session last started.",
+        )
+        .nullable(),
+    ];
+
+    fn find(world: &World, id: JumpClientId) -> Option<&Self> {
+        world.jump_clients.get(&id).map(|client| &client.properties)
+    }
+
+    fn put(world: &mut World, id: JumpClientId, record: Self, _at: Timestamp) {
+        world.change_jump_client(id, |client| client.properties = record);
+    }
+
+    fn remove(world: &mut World, id: JumpClientId) {
+        world.forget_jump_client(id);
+    }
+
+    fn check(&self, _world: &World, _id: Option<JumpClientId>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// The permission that a change of `field` needs (ROLE-18, ROLE-21 to ROLE-25).
+fn permission_for(field: &str) -> JumpItemPermission {
+    match field {
+        "jump_group_id" | "jump_group_type" => JumpItemPermission::MoveAndCopy,
+        "name" => JumpItemPermission::EditConnectivity,
+        "tag" => JumpItemPermission::EditTag,
+        "comments" => JumpItemPermission::EditComments,
+        "jump_policy_id" => JumpItemPermission::EditJumpPolicy,
+        "session_policy_id" => JumpItemPermission::EditSessionPolicy,
+        _ => JumpItemPermission::EditBehavior,
+    }
+}
+
+/// Asks for what `changes` need: in the group the client is in and, for a move, in the one it goes to (ROLE-18).
+///
+/// # Errors
+/// [`Refusal::RoleLacks`], or the field of a group that is out of the user's sight.
+pub(super) fn may_change(
+    world: &World,
+    user: UserId,
+    id: JumpClientId,
+    changes: &BTreeMap<String, Change>,
+) -> Result<(), Refusal> {
+    let item = JumpItemRef::JumpClient(id);
+    for field in changes.keys() {
+        permission::need(world, user, item, permission_for(field))?;
+    }
+    let Some(current) = Properties::find(world, id) else {
+        return Ok(());
+    };
+    let target = current.with(changes).group();
+    if target == current.group() {
+        return Ok(());
+    }
+    let access = permission::access_to_group(world, user, target)
+        .ok_or_else(|| Refusal::field("jump_group_id", "The selected jump_group_id is invalid."))?;
+    if access.role.allows(JumpItemPermission::MoveAndCopy) {
+        Ok(())
+    } else {
+        Err(Refusal::RoleLacks {
+            permission: JumpItemPermission::MoveAndCopy,
+        })
+    }
+}

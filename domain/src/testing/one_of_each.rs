@@ -1,0 +1,346 @@
+//! One event of every stored name, with every member set.
+
+use std::collections::BTreeMap;
+
+use crate::access::jump_group::{self, JumpGroup, Member, MemberRemoved, Membership};
+use crate::access::role::JumpItemRole;
+use crate::audit::{self, ActionRefused, AttemptsRefused};
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client::{
+    self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
+};
+use crate::ids::{
+    JumpClientInstallerId, JumpGroupRef, JumpItemRoleId, KeyedHash, LinkId, Lsid, SecretRef,
+    SiteSettingsId,
+};
+use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
+use crate::policy::jump_policy::{self, JumpPolicy};
+use crate::policy::schedule::ScheduleEntry;
+use crate::record::{self, Change, Deleted};
+use crate::session::access_session::{self, EndReason, Ended, Failed, Failure};
+use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
+use crate::site::first_start::{self, SiteCreated};
+use crate::site::settings::SiteSettings;
+use crate::site::user::{self, AdministratorReset, Signed, User};
+use crate::testing::{
+    ALWAYS, ANNA, API, INSTALLER, MONDAY, NODE, PC1, THURSDAYS, WEB_SERVERS, connected, schedule,
+    starting,
+};
+use crate::{Event, time};
+
+/// One event of every stored name, in the order of [`Event::stored_names`].
+#[must_use]
+pub fn one_of_each() -> Vec<Event> {
+    let mut events = Vec::new();
+    events.extend(of_the_site());
+    events.extend(of_people());
+    events.extend(of_access());
+    events.extend(of_policies());
+    events.extend(of_the_fleet());
+    events.extend(of_sessions_and_nodes());
+    events
+}
+
+fn changed<R>(field: &str, old: serde_json::Value, new: serde_json::Value) -> record::Event<R> {
+    record::Event::Changed(BTreeMap::from([(field.to_owned(), Change { old, new })]))
+}
+
+fn deleted<R>(name: &str) -> record::Event<R> {
+    record::Event::Deleted(Deleted {
+        name: name.to_owned(),
+    })
+}
+
+fn hash(digit: char) -> KeyedHash {
+    KeyedHash(digit.to_string().repeat(64))
+}
+
+fn secret(digit: char) -> SecretRef {
+    SecretRef(digit.to_string().repeat(32))
+}
+
+fn of_the_site() -> Vec<Event> {
+    let settings = SiteSettings {
+        company_name: "Acme".to_owned(),
+        ..SiteSettings::default()
+    };
+    let id = SiteSettingsId(1);
+    vec![
+        Event::Site(first_start::Event::Created(SiteCreated {
+            site_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        })),
+        Event::SiteSettings(id, record::Event::Created(settings)),
+        Event::SiteSettings(id, changed("lost_days", 15.into(), 30.into())),
+        Event::SiteSettings(id, deleted("")),
+    ]
+}
+
+fn of_people() -> Vec<Event> {
+    let mut person = User {
+        username: "anna".to_owned(),
+        password: Some(secret('a')),
+        public_display_name: "Anna".to_owned(),
+        private_display_name: "Anna A.".to_owned(),
+        password_expiration: Some(MONDAY.plus(30 * time::DAY)),
+        email_address: "anna@example.com".to_owned(),
+        last_authentication: Some(MONDAY),
+        created_at: MONDAY,
+        ..User::default()
+    };
+    person.allow_everything();
+    let mut account = ApiAccount {
+        name: "Terraform".to_owned(),
+        comments: "for the pipeline".to_owned(),
+        ip_addresses: "192.0.2.0/24".to_owned(),
+        client_id: "0123456789012345678901234567890123456789".to_owned(),
+        client_secret: Some(secret('b')),
+        failed_login_expiration: Some(String::new()),
+        ecm_group_id: Some(1),
+        ..ApiAccount::default()
+    };
+    account.allow_everything();
+    let address = "192.0.2.44"
+        .parse()
+        .unwrap_or(std::net::IpAddr::V4(0.into()));
+    vec![
+        Event::User(ANNA, user::Event::Record(record::Event::Created(person))),
+        Event::User(
+            ANNA,
+            user::Event::Record(changed("perm_admin", true.into(), false.into())),
+        ),
+        Event::User(ANNA, user::Event::Record(deleted("anna"))),
+        Event::User(ANNA, user::Event::SignedIn(Signed {})),
+        Event::User(ANNA, user::Event::SignedOut(Signed {})),
+        Event::User(
+            ANNA,
+            user::Event::AdministratorReset(AdministratorReset {
+                password: secret('c'),
+            }),
+        ),
+        Event::ApiAccount(
+            API,
+            api_account::Event::Record(record::Event::Created(account)),
+        ),
+        Event::ApiAccount(
+            API,
+            api_account::Event::Record(changed("enabled", true.into(), false.into())),
+        ),
+        Event::ApiAccount(API, api_account::Event::Record(deleted("Terraform"))),
+        Event::ApiAccount(
+            API,
+            api_account::Event::SecretRegenerated(SecretRegenerated {
+                client_secret: secret('d'),
+            }),
+        ),
+        Event::ApiAccount(
+            API,
+            api_account::Event::Authenticated(Authenticated { address }),
+        ),
+    ]
+}
+
+fn of_access() -> Vec<Event> {
+    let role = JumpItemRoleId(4);
+    let group = JumpGroup {
+        name: "Web Servers".to_owned(),
+        code_name: "web_servers".to_owned(),
+        comments: Some("behind the balancer".to_owned()),
+        ecm_group_id: Some(1),
+    };
+    let member = |jump_item_role_id, jump_policy_id| Member {
+        user_id: ANNA,
+        membership: Membership {
+            jump_item_role_id,
+            jump_policy_id,
+        },
+    };
+    let of_group = |event| Event::JumpGroup(WEB_SERVERS, event);
+    vec![
+        Event::JumpItemRole(
+            role,
+            record::Event::Created(JumpItemRole::everything("Auditor", "Reads.")),
+        ),
+        Event::JumpItemRole(role, changed("perm_start", true.into(), false.into())),
+        Event::JumpItemRole(role, deleted("Auditor")),
+        of_group(jump_group::Event::Record(record::Event::Created(group))),
+        of_group(jump_group::Event::Record(changed(
+            "comments",
+            serde_json::Value::Null,
+            "new".into(),
+        ))),
+        of_group(jump_group::Event::Record(deleted("Web Servers"))),
+        of_group(jump_group::Event::MemberAdded(member(
+            Some(role),
+            Some(THURSDAYS),
+        ))),
+        of_group(jump_group::Event::MemberChanged(member(None, None))),
+        of_group(jump_group::Event::MemberRemoved(MemberRemoved {
+            user_id: ANNA,
+        })),
+    ]
+}
+
+fn of_policies() -> Vec<Event> {
+    let policy = JumpPolicy {
+        display_name: "Thursdays".to_owned(),
+        code_name: "thursdays".to_owned(),
+        description: "only then".to_owned(),
+        schedule_strict: true,
+        notification_email_addresses: vec!["boss@example.com".to_owned()],
+        approval_email_addresses: vec!["boss@example.com".to_owned()],
+        approval_user_ids: vec!["2".to_owned()],
+        approval_team_ids: vec!["3".to_owned()],
+        ..JumpPolicy::default()
+    };
+    let thursday = ScheduleEntry {
+        start_day: 3,
+        start_minute: 480,
+        end_day: 3,
+        end_minute: 1020,
+    };
+    let of_policy = |event| Event::JumpPolicy(THURSDAYS, jump_policy::Event::Record(event));
+    vec![
+        of_policy(record::Event::Created(policy)),
+        of_policy(changed("approval_max_duration", 480.into(), 60.into())),
+        of_policy(deleted("Thursdays")),
+        schedule(THURSDAYS, "Europe/Berlin", &[thursday]),
+    ]
+}
+
+fn of_the_fleet() -> Vec<Event> {
+    let made = JumpClientInstaller {
+        name: "web".to_owned(),
+        jump_group_id: 1,
+        jump_policy_id: Some(ALWAYS),
+        tag: "linux".to_owned(),
+        session_policy_id: Some(2),
+        comments: "rack 4".to_owned(),
+        jumpoint_proxy: Some(String::new()),
+        installer_id: "00112233445566778899aabbccddeeff".to_owned(),
+        expiration_timestamp: MONDAY.plus(time::DAY),
+        secret_hash: Some(hash('1')),
+        ..JumpClientInstaller::default()
+    };
+    let facts = Facts {
+        hostname: "web01".to_owned(),
+        fqdn: "web01.example.com".to_owned(),
+        operating_system: "Debian 12".to_owned(),
+        private_ip: "10.0.0.1".to_owned(),
+        console_user: "root".to_owned(),
+        install_mode: "service".to_owned(),
+        machine_id: "m-1".to_owned(),
+        agent_version: "0.1.0".to_owned(),
+        timezone_offset: 3600,
+        disabled: true,
+    };
+    let registered = Registered {
+        installer: INSTALLER,
+        properties: Properties {
+            name: "web01".to_owned(),
+            jump_group_id: 1,
+            tag: "linux".to_owned(),
+            comments: "rack 4".to_owned(),
+            jump_policy_id: Some(ALWAYS),
+            session_policy_id: Some(2),
+            ..Properties::default()
+        },
+        connection_type: "active".to_owned(),
+        facts: facts.clone(),
+        token: hash('2'),
+        attempt: hash('3'),
+    };
+    let link = LinkId {
+        node: NODE,
+        connection: 7,
+    };
+    let of_installer = |event| Event::JumpClientInstaller(JumpClientInstallerId(1), event);
+    let of_client = |event| Event::JumpClient(PC1, event);
+    vec![
+        of_installer(record::Event::Created(made)),
+        of_installer(changed("tag", "linux".into(), "".into())),
+        of_installer(deleted("web")),
+        of_client(jump_client::Event::Registered(registered)),
+        connected(PC1, 7),
+        of_client(jump_client::Event::Disconnected(Disconnected {
+            link,
+            reason: "closed".to_owned(),
+        })),
+        of_client(jump_client::Event::CheckedIn(CheckedIn {
+            changed: FactsChange::between(&Facts::default(), &facts),
+        })),
+        of_client(jump_client::Event::TokenOffered(Token { token: hash('4') })),
+        of_client(jump_client::Event::TokenConfirmed(Token {
+            token: hash('4'),
+        })),
+        of_client(jump_client::Event::Quarantined(Quarantined {
+            evidence: "two boot ids".to_owned(),
+        })),
+        of_client(jump_client::Event::Record(changed(
+            "jump_policy_id",
+            2.into(),
+            serde_json::Value::Null,
+        ))),
+        of_client(jump_client::Event::Record(deleted("web01"))),
+    ]
+}
+
+fn of_sessions_and_nodes() -> Vec<Event> {
+    let lsid = Lsid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+    let Event::AccessSession(_, access_session::Event::Started(mut started)) =
+        starting(lsid, ANNA, PC1)
+    else {
+        return Vec::new();
+    };
+    started.group = JumpGroupRef::Personal(ANNA);
+    started.jump_policy_id = Some(THURSDAYS);
+    let of_session = |event| Event::AccessSession(lsid, event);
+    let of_node = |event| Event::Node(NODE, event);
+    let day = MONDAY.day();
+    vec![
+        of_session(access_session::Event::Started(started)),
+        of_session(access_session::Event::Established(
+            access_session::Established {},
+        )),
+        of_session(access_session::Event::Failed(Failed {
+            failure: Failure::TimedOut,
+            detail: "no answer".to_owned(),
+        })),
+        of_session(access_session::Event::Ended(Ended {
+            reason: EndReason::AgentLost,
+            detail: "gone".to_owned(),
+        })),
+        of_node(node::Event::Started(Started {
+            name: "node-1".to_owned(),
+            url: Some("https://node-1.example.com".to_owned()),
+        })),
+        of_node(node::Event::Stopped(Stopped {
+            reason: StopReason::Silent,
+        })),
+        of_node(node::Event::ClientsCheckedIn(ClientsCheckedIn {
+            check_ins: vec![RoutineCheckIn {
+                client: PC1,
+                at: MONDAY.unix_seconds(),
+            }],
+        })),
+        Event::Audit(
+            day,
+            audit::Event::ActionRefused(ActionRefused {
+                code: "join_denied".to_owned(),
+                message: "Permission denied joining existing access session.".to_owned(),
+                command: "access_session.start".to_owned(),
+                subject: Some("jump_client-1".to_owned()),
+            }),
+        ),
+        Event::Audit(
+            day,
+            audit::Event::AttemptsRefused(AttemptsRefused {
+                caller: "192.0.2.0/24".to_owned(),
+                route: "POST /oauth2/token".to_owned(),
+                count: 17,
+                first_at: MONDAY,
+                last_at: MONDAY.plus(time::SECOND),
+                sample: "invalid_client".to_owned(),
+            }),
+        ),
+    ]
+}
