@@ -1,0 +1,138 @@
+//! Budgets of source addresses, for calls without an account (AUTH-33): few enough to slow a guesser, enough for a site
+//! behind one address. Memory is bounded; time is tokio's monotonic one.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::state::keyed::DashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::site::Limits;
+
+#[derive(Clone, Debug)]
+struct Monotonic(tokio::time::Instant);
+
+impl Clock for Monotonic {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+type Keyed = RateLimiter<
+    IpAddr,
+    DashMapStateStore<IpAddr>,
+    Monotonic,
+    governor::middleware::NoOpMiddleware<Duration>,
+>;
+type Shared =
+    RateLimiter<NotKeyed, InMemoryState, Monotonic, governor::middleware::NoOpMiddleware<Duration>>;
+
+/// The budgets of all source addresses that called lately.
+pub struct AddressRates {
+    clock: Monotonic,
+    keyed: Keyed,
+    /// For newcomers while the memory is full.
+    crowd: Shared,
+    addresses_max: usize,
+}
+
+impl AddressRates {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let clock = Monotonic(tokio::time::Instant::now());
+        let quota = Quota::per_second(limits.address_per_second).allow_burst(limits.address_burst);
+        Self {
+            keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            crowd: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
+            clock,
+            addresses_max: limits.addresses_max,
+        }
+    }
+
+    /// Charges one call from `address`.
+    ///
+    /// # Errors
+    /// The seconds until the next one may come.
+    pub fn charge(&self, address: IpAddr) -> Result<(), u64> {
+        if self.keyed.len() >= self.addresses_max {
+            self.keyed.retain_recent();
+        }
+        let outcome = if self.keyed.len() >= self.addresses_max {
+            self.crowd.check()
+        } else {
+            self.keyed.check_key(&network(address))
+        };
+        outcome.map_err(|not_until| {
+            let wait = not_until.wait_time_from(self.clock.now());
+            wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+        })
+    }
+}
+
+/// Who has one budget: an IPv4 address, or the /64 that one IPv6 host may choose its addresses from.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn rates(addresses_max: usize) -> AddressRates {
+        AddressRates::new(&Limits {
+            address_per_second: NonZeroU32::MIN,
+            address_burst: NonZeroU32::MIN.saturating_add(1),
+            addresses_max,
+            ..Limits::default()
+        })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// AUTH-33
+    #[tokio::test(start_paused = true)]
+    async fn each_address_has_its_own_budget_and_gets_it_back() {
+        let rates = rates(100);
+        let one = ip("192.0.2.1");
+        assert_eq!([rates.charge(one), rates.charge(one)], [Ok(()), Ok(())]);
+        assert_eq!(rates.charge(one), Err(1));
+        assert_eq!(rates.charge(ip("192.0.2.2")), Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(rates.charge(one), Ok(()));
+        assert_eq!(rates.charge(one), Err(1));
+    }
+
+    /// AUTH-33, threat M
+    #[tokio::test(start_paused = true)]
+    async fn threat_m_addresses_of_one_host_share_and_memory_is_bounded() {
+        let rates = rates(10);
+        for host in 0..5 {
+            let outcome = rates.charge(ip(&format!("2001:db8::{host}")));
+            assert_eq!(outcome.is_ok(), host < 2, "{host}");
+        }
+        let mut passed = 0;
+        for host in 0..1_000 {
+            passed += usize::from(
+                rates
+                    .charge(ip(&format!("10.0.{}.{}", host / 250, host % 250)))
+                    .is_ok(),
+            );
+        }
+        assert!(rates.keyed.len() <= 10);
+        // Nine newcomers with a budget of their own, then two calls of the crowd.
+        assert_eq!(passed, 9 + 2);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(rates.charge(ip("10.9.9.9")), Ok(()));
+        assert!(rates.keyed.len() <= 10);
+    }
+}

@@ -1,0 +1,93 @@
+//! What a handler answers with: a status, a JSON body, and the position of the log the answer belongs to.
+
+use std::sync::Arc;
+
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use engine::{Done, Published};
+use serde::Serialize;
+
+/// `<epoch>-<position>` of the log that an answer belongs to; whoever passes it on can ask for answers at least as new.
+pub const POSITION: HeaderName = HeaderName::from_static("x-gatebook-position");
+
+/// A JSON answer.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    status: StatusCode,
+    position: (i64, u64),
+    location: Option<String>,
+    body: Option<T>,
+}
+
+impl<T: Serialize> Answer<T> {
+    /// 200 with what is known.
+    #[must_use]
+    pub fn known(published: &Arc<Published>, body: T) -> Self {
+        Self {
+            status: StatusCode::OK,
+            position: (published.tail.epoch, published.tail.position),
+            location: None,
+            body: Some(body),
+        }
+    }
+
+    /// 200 with the outcome of a command.
+    #[must_use]
+    pub fn done(done: &Done, body: T) -> Self {
+        Self {
+            status: StatusCode::OK,
+            position: (done.epoch, done.position),
+            location: None,
+            body: Some(body),
+        }
+    }
+
+    /// 201 with what was made, and its URL.
+    #[must_use]
+    pub fn created(done: &Done, location: String, body: T) -> Self {
+        Self {
+            status: StatusCode::CREATED,
+            location: Some(location),
+            ..Self::done(done, body)
+        }
+    }
+}
+
+impl Answer<()> {
+    /// 204.
+    #[must_use]
+    pub fn nothing(done: &Done) -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            position: (done.epoch, done.position),
+            location: None,
+            body: None,
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut response = match self.body {
+            Some(body) => (self.status, axum::Json(body)).into_response(),
+            None => self.status.into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(POSITION, position_value(self.position));
+        if let Some(location) = self
+            .location
+            .and_then(|location| HeaderValue::try_from(location).ok())
+        {
+            headers.insert(LOCATION, location);
+        }
+        response
+    }
+}
+
+/// The value of [`POSITION`].
+#[must_use]
+pub fn position_value((epoch, position): (i64, u64)) -> HeaderValue {
+    // Digits and a dash are always a legal value.
+    HeaderValue::try_from(format!("{epoch}-{position}")).unwrap_or(HeaderValue::from_static("0-0"))
+}

@@ -1,0 +1,225 @@
+//! The Command API: `/api/command`, XML (CMD-01 to CMD-10, CMD-52 to CMD-58, HLTH-01 to HLTH-07).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::Response;
+use domain::Surface;
+use domain::site::api_account::ApiAccount;
+
+use crate::access::{self, Access, Permission};
+use crate::caller::{Caller, Known};
+use crate::form::Parameters;
+use crate::health;
+use crate::route::{About, Gives, Routes, for_api_accounts};
+use crate::site::Site;
+use crate::xml::Document;
+use crate::xml_answer;
+use crate::xml_namespace;
+
+/// The version of the documented API (CMD-56).
+pub const API_VERSION: &str = "1.22.2";
+
+const PATH: &str = "/api/command";
+
+/// GET and POST mean the same (CMD-01).
+#[must_use]
+pub fn routes(site: &Arc<Site>) -> Routes {
+    let about = || About::new("Run a command of the Command API").gives(Gives::Text("text/xml"));
+    let anyone = Access::ApiAccount(Permission::Any);
+    let routes = Routes::new(site)
+        .route(Method::GET, PATH, anyone, about(), answer)
+        .route(Method::POST, PATH, anyone, about(), answer);
+    for_api_accounts(routes, None, Surface::CommandApi)
+}
+
+/// A command of the published list (CMD-05).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    GetApiInformation,
+    CheckHealth,
+    /// One that this version can't run yet.
+    NotYet(&'static str),
+}
+
+/// Every published command with the permission it needs (CMD-08 to CMD-12, HLTH-01, HLTH-10).
+const ACTIONS: &[(&str, Permission)] = &[
+    ("get_api_info", Permission::Any),
+    ("check_health", Permission::CommandRead),
+    ("get_logged_in_reps", Permission::CommandRead),
+    ("get_session_attributes", Permission::CommandRead),
+    ("get_connected_client_list", Permission::CommandRead),
+    ("get_connected_clients", Permission::CommandRead),
+    ("join_session", Permission::CommandFull),
+    ("set_session_attributes", Permission::CommandFull),
+    ("import_jump_shortcut", Permission::CommandFull),
+    ("terminate_session", Permission::CommandFull),
+    ("set_failover_role", Permission::CommandFull),
+    ("set_rep_status", Permission::CommandFull),
+    ("send_chat_message", Permission::CommandFull),
+];
+
+impl Action {
+    fn named(name: &str) -> Option<(Self, Permission)> {
+        let (name, permission) = ACTIONS.iter().find(|(known, _)| *known == name)?;
+        let action = match *name {
+            "get_api_info" => Self::GetApiInformation,
+            "check_health" => Self::CheckHealth,
+            other => Self::NotYet(other),
+        };
+        Some((action, *permission))
+    }
+}
+
+async fn answer(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    request: Request,
+) -> Response {
+    let settings = &known.world().settings;
+    let namespace = xml_namespace::of(Surface::CommandApi, settings).unwrap_or_default();
+    let error = |message: &str| xml_answer::error(namespace, message);
+    let parameters = match Parameters::read(request).await {
+        Ok(parameters) => parameters,
+        Err(unreadable) => return error(&unreadable.to_string()),
+    };
+    let Some(name) = parameters.get("action") else {
+        return error("The parameter action is required.");
+    };
+    let Some((action, permission)) = Action::named(name) else {
+        return error("The action is not known.");
+    };
+    let needed = Access::ApiAccount(permission);
+    let route = format!("{PATH} {}", name_of(action));
+    if let Err(problem) = access::require(&site, &caller, &known, needed, &route).await {
+        return problem.to_xml(namespace);
+    }
+    let document = match action {
+        Action::GetApiInformation => api_information(&site, &caller, &known, namespace),
+        Action::CheckHealth => health_check(&site, &known, namespace).await,
+        Action::NotYet(name) => {
+            return error(&format!("The action {name} is not available yet."));
+        }
+    };
+    xml_answer::document(document)
+}
+
+const fn name_of(action: Action) -> &'static str {
+    match action {
+        Action::GetApiInformation => "get_api_info",
+        Action::CheckHealth => "check_health",
+        Action::NotYet(name) => name,
+    }
+}
+
+/// CMD-52 to CMD-57.
+fn api_information(site: &Site, caller: &Caller, known: &Known, namespace: &str) -> Vec<u8> {
+    let nobody = ApiAccount::default();
+    let account = known.account(caller).unwrap_or(&nobody);
+    let mut document = Document::new();
+    document.open("api_information", &[("xmlns", namespace)]);
+    document.leaf("api_version", &[], API_VERSION);
+    document.leaf("company_name", &[], &known.world().settings.company_name);
+    document.number("timestamp", site.engine.clock().now().unix_seconds());
+    document.open("permissions", &[]);
+    for (name, value) in permissions(account) {
+        document.leaf("permission", &[("name", name)], value);
+    }
+    document.finish()
+}
+
+/// `perm_reporting` and `perm_reporting_support` are one right under the guide's and the field's name (CMD-57).
+fn permissions(account: &ApiAccount) -> [(&'static str, &str); 11] {
+    let flag = |on: bool| if on { "1" } else { "0" };
+    let reporting = flag(account.perm_reporting_support);
+    [
+        ("perm_backup", flag(account.perm_backup)),
+        ("perm_command", account.perm_command.as_str()),
+        ("perm_configuration", flag(account.perm_configuration)),
+        (
+            "perm_configuration_vault_account",
+            flag(account.perm_configuration_vault_account),
+        ),
+        ("perm_ecm", flag(account.perm_ecm)),
+        ("perm_reporting", reporting),
+        ("perm_reporting_support", reporting),
+        (
+            "perm_reporting_license",
+            flag(account.perm_reporting_license),
+        ),
+        ("perm_reporting_vault", flag(account.perm_reporting_vault)),
+        ("perm_vault_backup", flag(account.perm_vault_backup)),
+        ("perm_scim", flag(account.perm_scim)),
+    ]
+}
+
+/// HLTH-02 to HLTH-07. There is no failover without a second role, so everything about it but the role itself is absent.
+async fn health_check(site: &Site, known: &Known, namespace: &str) -> Vec<u8> {
+    let illness = health::diagnose(site).await.err();
+    let id = known
+        .world()
+        .site
+        .as_ref()
+        .map_or("", |site| site.site_id.as_str());
+    let mut document = Document::new();
+    document.open("health_check", &[("xmlns", namespace)]);
+    document.leaf("appliance", &[("id", id)], &host_name(site));
+    document.leaf("version", &[], &site.version);
+    document.leaf("success", &[], if illness.is_none() { "1" } else { "0" });
+    if let Some(illness) = illness {
+        document.leaf("error_message", &[], &illness.to_string());
+    }
+    document.leaf("failover_role", &[], "none");
+    document.finish()
+}
+
+/// The host of the site's address, where the operator gave one; else what agents reach it by.
+fn host_name(site: &Site) -> String {
+    let url = site
+        .public_url
+        .as_deref()
+        .or(site.agent_key.urls.first().map(String::as_str))
+        .unwrap_or_default();
+    host_of(url).to_owned()
+}
+
+fn host_of(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        // The colons of a bare IPv6 address stand in brackets; one behind them begins a port.
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_cut_out_of_a_url() {
+        for (url, host) in [
+            ("https://access.example.com", "access.example.com"),
+            ("https://access.example.com:8443/x", "access.example.com"),
+            ("wss://[::1]:8443/link/v1", "[::1]"),
+            ("https://[::1]", "[::1]"),
+            ("access.example.com", "access.example.com"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
+    }
+
+    /// CMD-05
+    #[test]
+    fn all_thirteen_published_commands_are_known() {
+        assert_eq!(ACTIONS.len(), 13);
+        for (name, _) in ACTIONS {
+            assert_eq!(Action::named(name).map(|(action, _)| name_of(action)), Some(*name));
+        }
+        assert_eq!(Action::named("get_support_teams"), None);
+    }
+}

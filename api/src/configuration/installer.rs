@@ -1,0 +1,137 @@
+//! `jump-client/installer`: packages that bring Jump Clients (INST-01). The key with its secret is shown once, in the answer
+//! that made the installer; afterwards nobody knows it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::request::Parts;
+use domain::fleet::installer::JumpClientInstaller;
+use domain::ids::JumpClientInstallerId;
+use domain::record::{self, Object};
+use domain::{Command, Event, World};
+use link_protocol::KeyInfo;
+use serde_json::{Value, json};
+
+use super::resource::{self, ACCESS, Resource, accepted, location, made_by, path_of};
+use crate::answer::Answer;
+use crate::caller::{Caller, Known};
+use crate::change::Change;
+use crate::credential::unguessable;
+use crate::error::{JsonError, Problem};
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+/// What installer secrets are hashed for; the link compares with the same.
+pub const INSTALLER_SECRET: &str = "installer-secret";
+
+/// Platforms as real sites name them in `key_info` (config-api.md section 0 fact 7).
+const PLATFORMS: [&str; 3] = ["winNT-64-msi", "linux64-x86", "mac-osx-x86"];
+
+impl Resource for JumpClientInstaller {
+    const PATH: &'static str = "jump-client/installer";
+    const SCHEMA: &'static str = "JumpClientInstaller";
+    const INTERNAL: &'static [&'static str] = &["secret_hash"];
+    // `key_info` is read-only and clients send it back.
+    const FIXED: &'static [(&'static str, resource::Fixed)] =
+        &[("key_info", resource::Fixed::Null)];
+
+    fn rows(world: &World) -> impl Iterator<Item = (JumpClientInstallerId, &Self)> {
+        world
+            .installers
+            .iter()
+            .map(|(id, installer)| (*id, installer))
+    }
+
+    fn command(command: record::Command<Self>) -> Command {
+        Command::JumpClientInstaller(command)
+    }
+
+    fn made(event: &Event) -> Option<(JumpClientInstallerId, &Self)> {
+        match event {
+            Event::JumpClientInstaller(id, record::Event::Created(installer)) => {
+                Some((*id, installer))
+            }
+            _ => None,
+        }
+    }
+
+    fn show(&self, _site: &Site, _world: &World, id: JumpClientInstallerId) -> Object {
+        let mut shown = record::render(id, self);
+        shown.insert("key_info".to_owned(), key_info(None));
+        shown
+    }
+}
+
+pub(crate) fn routes(site: &Arc<Site>) -> Routes {
+    let about = About::new("Creates an installer; its key is in this answer only.")
+        .takes(JumpClientInstaller::SCHEMA)
+        .gives(Gives::Created(JumpClientInstaller::SCHEMA));
+    let routes = resource::read_routes::<JumpClientInstaller>(site).route(
+        Method::POST,
+        &path_of::<JumpClientInstaller>(),
+        ACCESS,
+        about,
+        create,
+    );
+    resource::delete_route::<JumpClientInstaller>(routes)
+}
+
+/// The map by platform. There is one key for all of them, and nothing to download yet.
+fn key_info(key: Option<&str>) -> Value {
+    let of_platform = |platform: &str| {
+        let mut members = json!({"filename": "", "installerPath": ""});
+        if let Some(key) = key {
+            members["encodedInfo"] = key.into();
+        }
+        (platform.to_owned(), members)
+    };
+    Value::Object(PLATFORMS.into_iter().map(of_platform).collect())
+}
+
+async fn create(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    parts: Parts,
+    change: Change,
+) -> Result<Answer<Object>, JsonError> {
+    let mut body = accepted::<JumpClientInstaller>(&change.body, &known)?;
+    let secret = unguessable(&site.engine.fresh(), 32);
+    let hash = site
+        .sealer
+        .keyed_hash(INSTALLER_SECRET, secret.expose().as_bytes());
+    body.insert("secret_hash".to_owned(), hex::encode(hash).into());
+    let key = |installer_id: &str| KeyInfo {
+        urls: site.agent_key.urls.clone(),
+        installer_id: installer_id.to_owned(),
+        secret: link_protocol::Secret::new(secret.expose()),
+        anchors: site.agent_key.anchors.clone(),
+    };
+    // Tried before the installer is made: one whose key can't be written would be of no use.
+    encode(&key(&"0".repeat(32)))?;
+    let command = JumpClientInstaller::command(record::Command::Create(body));
+    let done = site.execute(&caller, &change, command, None).await?;
+    let (id, installer) = made_by::<JumpClientInstaller>(&done)?;
+    let mut shown = record::render(id, installer);
+    // The secret of a repeated request was the first answer's; it is kept nowhere.
+    let encoded = if done.repeated {
+        None
+    } else {
+        Some(encode(&key(&installer.installer_id))?)
+    };
+    let encoded = encoded.as_ref().map(link_protocol::Secret::expose);
+    shown.insert("key_info".to_owned(), key_info(encoded));
+    let location = location::<JumpClientInstaller>(&parts, &site, id);
+    Ok(Answer::created(&done, location, shown))
+}
+
+fn encode(key: &KeyInfo) -> Result<link_protocol::Secret, Problem> {
+    key.encode().map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the configured agent URLs or trust anchors make no installer key"
+        );
+        Problem::internal()
+    })
+}

@@ -1,0 +1,178 @@
+//! `jump-client`: Jump Clients read, changed and deleted; they are made by registering (CLNT-48). Lists have those of shared
+//! Jump Groups (config-api.md 7.2).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use domain::fleet::jump_client::{self, JumpClient, Properties};
+use domain::ids::JumpClientId;
+use domain::record::{self, Object, Record};
+use domain::time::DAY;
+use domain::{Command, Event, Timestamp, World};
+use serde_json::Value;
+
+use super::listing::filter_text;
+use super::resource::{self, Resource};
+use crate::route::Routes;
+use crate::site::Site;
+
+impl Resource for Properties {
+    const PATH: &'static str = "jump-client";
+    const SCHEMA: &'static str = "JumpClient";
+
+    fn rows(world: &World) -> impl Iterator<Item = (JumpClientId, &Self)> {
+        world
+            .jump_clients
+            .iter()
+            .map(|(id, client)| (*id, &client.properties))
+    }
+
+    fn command(command: record::Command<Self>) -> Command {
+        Command::JumpClient(match command {
+            record::Command::Change(id, body) | record::Command::ChangePermissions(id, body) => {
+                jump_client::Command::Change(id, body)
+            }
+            record::Command::Delete(id) => jump_client::Command::Delete(id),
+            // No route makes one; a change of no client is refused as not found.
+            record::Command::Create(body) => jump_client::Command::Change(JumpClientId(0), body),
+        })
+    }
+
+    /// A client is made by registering, never by a body.
+    fn made(_event: &Event) -> Option<(JumpClientId, &Self)> {
+        None
+    }
+
+    fn is_listed(&self) -> bool {
+        self.jump_group_type == "shared"
+    }
+
+    fn show(&self, site: &Site, world: &World, id: JumpClientId) -> Object {
+        let mut shown = record::render(id, self);
+        if let Some(client) = world.jump_clients.get(&id) {
+            let now = site.engine.clock().now();
+            for field in Self::COMPUTED {
+                let value = computed(site, world, client, field.name, now);
+                shown.insert(field.name.to_owned(), value);
+            }
+        }
+        shown
+    }
+
+    fn text_of(&self, world: &World, id: JumpClientId, member: &str) -> String {
+        let client = world.jump_clients.get(&id);
+        let facts = client.map(|client| &client.facts);
+        let text = match (member, client, facts) {
+            ("name", ..) => &self.name,
+            ("tag", ..) => &self.tag,
+            ("jump_group_type", ..) => &self.jump_group_type,
+            ("jump_group_id", ..) => return self.jump_group_id.to_string(),
+            ("hostname", _, Some(facts)) => &facts.hostname,
+            ("fqdn", _, Some(facts)) => &facts.fqdn,
+            ("console_user", _, Some(facts)) => &facts.console_user,
+            ("private_ip", _, Some(facts)) => &facts.private_ip,
+            ("connection_type", Some(client), _) => &client.connection_type,
+            ("public_ip", Some(client), _) => return address_of(&client.public_ip).to_lowercase(),
+            _ => return filter_text(record::to_object(self).get(member)),
+        };
+        text.to_lowercase()
+    }
+}
+
+pub(crate) fn routes(site: &Arc<Site>) -> Routes {
+    let routes = resource::read_routes::<Properties>(site);
+    let routes = resource::change_route::<Properties>(routes);
+    resource::delete_route::<Properties>(routes)
+}
+
+/// The members that are shown and not stored.
+fn computed(
+    site: &Site,
+    world: &World,
+    client: &JumpClient,
+    member: &str,
+    now: Timestamp,
+) -> Value {
+    let offline_since = world.offline_since(client);
+    let moment = |at: Option<Timestamp>| at.map_or(Value::Null, |at| at.to_rfc3339().into());
+    match member {
+        "hostname" => client.facts.hostname.as_str().into(),
+        "fqdn" => client.facts.fqdn.as_str().into(),
+        "install_mode" => match client.facts.install_mode.as_str() {
+            mode @ ("user" | "service") => mode.into(),
+            _ => "unknown".into(),
+        },
+        "connection_type" => client.connection_type.as_str().into(),
+        "last_connect_timestamp" => moment(Some(client.last_connect_at)),
+        // One whose node stopped never said goodbye: it went when the node did.
+        "last_disconnect_timestamp" => moment(offline_since.or(client.last_disconnect_at)),
+        "is_lost" => {
+            let lost_after = i64::from(world.settings.lost_days) * DAY;
+            offline_since
+                .is_some_and(|since| now.since(since) > lost_after)
+                .into()
+        }
+        "needs_update" => is_older(&client.facts.agent_version, &site.version).into(),
+        "unavailable_reason" if client.facts.disabled => "disabled".into(),
+        "unavailable_reason" => "none".into(),
+        "operating_system" => client.facts.operating_system.as_str().into(),
+        "public_ip" => address_of(&client.public_ip).into(),
+        "private_ip" => client.facts.private_ip.as_str().into(),
+        "console_user" => client.facts.console_user.as_str().into(),
+        "last_access_timestamp" => moment(client.last_access_at),
+        // `expiration_timestamp`: no client is deleted for being offline yet, so none has a date.
+        _ => Value::Null,
+    }
+}
+
+/// `address:port` without the port.
+fn address_of(public_ip: &str) -> String {
+    public_ip
+        .parse::<SocketAddr>()
+        .map_or_else(|_| public_ip.to_owned(), |address| address.ip().to_string())
+}
+
+/// Whether one version of digits and dots comes before the other; what can't be read is not older.
+fn is_older(agent: &str, site: &str) -> bool {
+    let parts = |version: &str| -> Option<Vec<u64>> {
+        let number = version.split(['-', '+']).next()?;
+        number.split('.').map(|part| part.parse().ok()).collect()
+    };
+    matches!((parts(agent), parts(site)), (Some(agent), Some(site)) if agent < site)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_agent_needs_an_update() {
+        // agent, site, older
+        let cases = [
+            ("0.1.0", "0.2.0", true),
+            ("0.2.0", "0.2.0", false),
+            ("0.10.0", "0.9.0", false),
+            ("0.9.0-dev", "0.10.0", true),
+            ("1.0", "1.0.0", true),
+            ("", "1.0.0", false),
+            ("nightly", "1.0.0", false),
+        ];
+        for (agent, site, older) in cases {
+            assert_eq!(is_older(agent, site), older, "{agent} {site}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_port() {
+        // stored, shown
+        let cases = [
+            ("192.0.2.1:5123", "192.0.2.1"),
+            ("[2001:db8::1]:5123", "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ];
+        for (stored, shown) in cases {
+            assert_eq!(address_of(stored), shown);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `jump-group/{id}/user`: the direct members of a Jump Group with their role and Jump Policy (GRP-06, GRP-07).
+//!
+//! Only explicit grants are listed. `null`, not 0, means the default: the user's Default slot, and "Set on Jump Items".
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::response::Response;
+use domain::access::jump_group::{self, JumpGroup, Membership};
+use domain::ids::{JumpGroupId, JumpItemRoleId, JumpPolicyId, UserId};
+use domain::record::{self, Field, Kind, Object, Purpose, Record, Reference};
+use domain::{Command, FieldErrors};
+use serde_json::{Value, json};
+
+use super::BASE;
+use super::listing::{Listing, base_url, strictly_unknown};
+use super::resource::{ACCESS, PathIds};
+use crate::answer::Answer;
+use crate::caller::{Caller, Known};
+use crate::change::Change;
+use crate::error::{JsonError, Problem};
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+/// Its schema in the OpenAPI document.
+pub const SCHEMA: &str = "JumpGroupUser";
+
+/// A line per member.
+pub const FIELDS: &[Field] = &[
+    Field::new("user_id", Kind::Id, "The member.")
+        .required()
+        .write(record::Write::OnCreate)
+        .names(Reference::User),
+    Field::new(
+        "jump_item_role_id",
+        Kind::Id,
+        "The role in this group; null is the user's default.",
+    )
+    .nullable()
+    .names(Reference::JumpItemRole),
+    Field::new(
+        "jump_policy_id",
+        Kind::Id,
+        "The Jump Policy in this group; null is the one set on each item.",
+    )
+    .nullable()
+    .names(Reference::JumpPolicy),
+];
+
+pub(crate) fn routes(site: &Arc<Site>) -> Routes {
+    let all = format!("{BASE}/jump-group/{{id}}/user");
+    let one = format!("{all}/{{user_id}}");
+    let row = |method, path: &str, about| (method, path.to_owned(), about);
+    let (list_at, create_at) = (
+        row(
+            Method::GET,
+            &all,
+            About::new("Lists direct members, page by page.").gives(Gives::Page(SCHEMA)),
+        ),
+        row(
+            Method::POST,
+            &all,
+            About::new("Adds a direct member.")
+                .takes(SCHEMA)
+                .gives(Gives::Created(SCHEMA)),
+        ),
+    );
+    Routes::new(site)
+        .route(list_at.0, &list_at.1, ACCESS, list_at.2, list)
+        .route(create_at.0, &create_at.1, ACCESS, create_at.2, create)
+        .route(
+            Method::GET,
+            &one,
+            ACCESS,
+            About::new("Reads a direct membership.").gives(Gives::One(SCHEMA)),
+            get,
+        )
+        .route(
+            Method::PATCH,
+            &one,
+            ACCESS,
+            About::new("Changes a direct membership.")
+                .takes(SCHEMA)
+                .gives(Gives::One(SCHEMA)),
+            change,
+        )
+        .route(
+            Method::DELETE,
+            &one,
+            ACCESS,
+            About::new("Ends a direct membership."),
+            delete,
+        )
+}
+
+fn view(user: UserId, membership: &Membership) -> Object {
+    let value = json!({
+        "user_id": user,
+        "jump_item_role_id": membership.jump_item_role_id,
+        "jump_policy_id": membership.jump_policy_id,
+    });
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
+async fn list(
+    State(site): State<Arc<Site>>,
+    known: Known,
+    ids: PathIds,
+    parts: Parts,
+) -> Result<Response, JsonError> {
+    let group: JumpGroupId = ids.id(0);
+    let listing = Listing::read(&parts, &[], &site, &known)?;
+    group_there(&known, group)?;
+    let members = known.world().members_of(group);
+    Ok(listing.answer(&known, members, |(user, membership)| view(user, membership)))
+}
+
+async fn get(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
+    let user = ids.id(1);
+    let membership = known
+        .world()
+        .membership(ids.id(0), user)
+        .ok_or_else(not_a_member)?;
+    Ok(Answer::known(&known.0, view(user, membership)))
+}
+
+async fn create(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    ids: PathIds,
+    parts: Parts,
+    change: Change,
+) -> Result<Answer<Object>, JsonError> {
+    let group: JumpGroupId = ids.id(0);
+    let body = read(&change.body, Purpose::Create, &known)?;
+    let user = UserId(number(&body, "user_id").unwrap_or(0));
+    let membership = merged(Membership::default(), &body);
+    let command = Command::JumpGroup(jump_group::Command::AddMember(group, user, membership));
+    let done = site.execute(&caller, &change, command, None).await?;
+    let location = format!(
+        "{}{BASE}/jump-group/{group}/user/{user}",
+        base_url(&parts, &site)
+    );
+    Ok(Answer::created(&done, location, view(user, &membership)))
+}
+
+async fn change(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    ids: PathIds,
+    change: Change,
+) -> Result<Answer<Object>, JsonError> {
+    let (group, user): (JumpGroupId, UserId) = (ids.id(0), ids.id(1));
+    let current = known
+        .world()
+        .membership(group, user)
+        .ok_or_else(not_a_member)?;
+    let body = read(&change.body, Purpose::Change, &known)?;
+    let membership = merged(*current, &body);
+    let command = Command::JumpGroup(jump_group::Command::ChangeMember(group, user, membership));
+    let done = site.execute(&caller, &change, command, None).await?;
+    Ok(Answer::done(&done, view(user, &membership)))
+}
+
+async fn delete(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    ids: PathIds,
+    change: Change,
+) -> Result<Answer<()>, JsonError> {
+    let command = Command::JumpGroup(jump_group::Command::RemoveMember(ids.id(0), ids.id(1)));
+    let done = site.execute(&caller, &change, command, None).await?;
+    Ok(Answer::nothing(&done))
+}
+
+fn read(body: &Object, purpose: Purpose, known: &Known) -> Result<Object, JsonError> {
+    let mut unknown = FieldErrors::default();
+    for name in body.keys() {
+        if name != "id" && !FIELDS.iter().any(|field| field.name == name) {
+            unknown.push(name.clone(), format!("The {name} field is not known."));
+        }
+    }
+    if !unknown.0.is_empty() && known.world().settings.strict_compatibility {
+        return Err(strictly_unknown(unknown).into());
+    }
+    Ok(record::read_body(FIELDS, &[], body, purpose)?)
+}
+
+fn merged(mut membership: Membership, body: &Object) -> Membership {
+    if body.contains_key("jump_item_role_id") {
+        membership.jump_item_role_id = number(body, "jump_item_role_id").map(JumpItemRoleId);
+    }
+    if body.contains_key("jump_policy_id") {
+        membership.jump_policy_id = number(body, "jump_policy_id").map(JumpPolicyId);
+    }
+    membership
+}
+
+fn number(body: &Object, name: &str) -> Option<u32> {
+    body.get(name)?.as_u64()?.try_into().ok()
+}
+
+fn group_there(known: &Known, group: JumpGroupId) -> Result<(), Problem> {
+    if known.world().jump_groups.contains(&group) {
+        Ok(())
+    } else {
+        Err(Problem::not_found(JumpGroup::TITLE))
+    }
+}
+
+fn not_a_member() -> Problem {
+    Problem::not_found("Jump Group user")
+}

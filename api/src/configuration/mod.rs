@@ -1,0 +1,40 @@
+//! The Configuration API, `/api/config/v1` (CONF-01): plain records served from their tables.
+//!
+//! - [`resource`]: what every record needs to be served, and its five handlers
+//! - [`listing`]: filters and pages
+//! - one file per resource, by its URL's name
+
+use std::sync::Arc;
+
+use domain::Surface;
+
+use crate::route::{Routes, for_api_accounts};
+use crate::site::Site;
+
+pub mod listing;
+pub mod resource;
+
+pub mod api_account;
+pub mod installer;
+pub mod jump_client;
+pub mod jump_group;
+pub mod jump_group_user;
+pub mod jump_item_role;
+pub mod jump_policy;
+pub mod user;
+
+/// Where the Configuration API is (CONF-01).
+pub const BASE: &str = "/api/config/v1";
+
+pub(crate) fn routes(site: &Arc<Site>) -> Routes {
+    let routes = Routes::new(site)
+        .merge(jump_group::routes(site))
+        .merge(jump_group_user::routes(site))
+        .merge(installer::routes(site))
+        .merge(jump_client::routes(site))
+        .merge(user::routes(site))
+        .merge(jump_policy::routes(site))
+        .merge(jump_item_role::routes(site))
+        .merge(api_account::routes(site));
+    for_api_accounts(routes, Some(BASE), Surface::ConfigurationApi)
+}

@@ -1,0 +1,342 @@
+//! What a plain record needs to be served, and the five handlers that serve it. Everything is led by the record's table.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use domain::ids::NumericId;
+use domain::record::{self, Field, Object, Record};
+use domain::{Command, Event, FieldErrors, World};
+use engine::Done;
+use serde_json::Value;
+
+use crate::access::{Access, Permission};
+use crate::answer::Answer;
+use crate::caller::{Caller, Known};
+use crate::change::Change;
+use crate::configuration::BASE;
+use crate::configuration::listing::{Listing, base_url, filter_text, strictly_unknown};
+use crate::error::{JsonError, Problem};
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+/// What every route of the Configuration API needs (CONF-05).
+pub const ACCESS: Access = Access::ApiAccount(Permission::Configuration);
+
+/// A record that the Configuration API serves.
+pub trait Resource: Record {
+    /// Its path below the base, such as `jump-group`.
+    const PATH: &'static str;
+    /// Its schema in the OpenAPI document.
+    const SCHEMA: &'static str;
+    /// Members that the published schema has and this version only shows, each with what it shows: accepted and ignored.
+    const FIXED: &'static [(&'static str, Fixed)] = &[];
+    /// Fields of the table that only handlers write; in a body they are as unknown as any other name.
+    const INTERNAL: &'static [&'static str] = &[];
+
+    /// The records, by id.
+    fn rows(world: &World) -> impl Iterator<Item = (Self::Id, &Self)>;
+
+    /// The command of the aggregate.
+    fn command(command: record::Command<Self>) -> Command;
+
+    /// The record that `event` made, if it made one of this kind.
+    fn made(event: &Event) -> Option<(Self::Id, &Self)>;
+
+    /// Whether lists have it.
+    fn is_listed(&self) -> bool {
+        true
+    }
+
+    /// How it is shown.
+    fn show(&self, _site: &Site, _world: &World, id: Self::Id) -> Object {
+        let mut shown = record::render(id, self);
+        for (name, fixed) in Self::FIXED {
+            shown.insert((*name).to_owned(), fixed.value());
+        }
+        shown
+    }
+
+    /// The text of one of its members that filters compare with, in lower case.
+    fn text_of(&self, _world: &World, _id: Self::Id, member: &str) -> String {
+        filter_text(record::to_object(self).get(member))
+    }
+}
+
+/// The one value that a member has in this version.
+#[derive(Clone, Copy, Debug)]
+pub enum Fixed {
+    /// `false`.
+    False,
+    /// `0`.
+    Zero,
+    /// `null`.
+    Null,
+    /// A word.
+    Word(&'static str),
+}
+
+impl Fixed {
+    fn value(self) -> Value {
+        match self {
+            Self::False => Value::Bool(false),
+            Self::Zero => Value::from(0),
+            Self::Null => Value::Null,
+            Self::Word(word) => Value::from(word),
+        }
+    }
+}
+
+/// The fields a list of `R` can be filtered by.
+#[must_use]
+pub fn filters<R: Resource>() -> Vec<&'static Field> {
+    R::FIELDS
+        .iter()
+        .chain(R::COMPUTED)
+        .filter(|field| field.filter)
+        .collect()
+}
+
+/// `/api/config/v1/<path>`.
+#[must_use]
+pub fn path_of<R: Resource>() -> String {
+    format!("{BASE}/{}", R::PATH)
+}
+
+/// The numbers of a path's parameters, in order. A parameter that is no id names nothing that is there.
+#[derive(Clone, Debug)]
+pub struct PathIds(Vec<u32>);
+
+impl PathIds {
+    /// The id of the parameter at `index`; 0, which names nothing, where the route has no such parameter.
+    #[must_use]
+    pub fn id<I: NumericId>(&self, index: usize) -> I {
+        I::from_number(self.0.get(index).copied().unwrap_or(0))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+    type Rejection = JsonError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, JsonError> {
+        let nothing = || Problem::not_found("Path");
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| nothing())?;
+        let numbers = params
+            .iter()
+            .map(|(_, text)| {
+                let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+                text.parse()
+                    .ok()
+                    .filter(|number| digits && (1..=i32::MAX.cast_unsigned()).contains(number))
+            })
+            .collect::<Option<Vec<u32>>>();
+        Ok(Self(numbers.ok_or_else(nothing)?))
+    }
+}
+
+/// Routes to read: list and get.
+#[must_use]
+pub fn read_routes<R: Resource>(site: &Arc<Site>) -> Routes {
+    let path = path_of::<R>();
+    Routes::new(site)
+        .route(
+            axum::http::Method::GET,
+            &path,
+            ACCESS,
+            About::new("Lists, page by page.")
+                .gives(Gives::Page(R::SCHEMA))
+                .filters(filters::<R>()),
+            list::<R>,
+        )
+        .route(
+            axum::http::Method::GET,
+            &format!("{path}/{{id}}"),
+            ACCESS,
+            About::new("Reads one.").gives(Gives::One(R::SCHEMA)),
+            get::<R>,
+        )
+}
+
+/// The route to delete.
+#[must_use]
+pub fn delete_route<R: Resource>(routes: Routes) -> Routes {
+    routes.route(
+        axum::http::Method::DELETE,
+        &format!("{}/{{id}}", path_of::<R>()),
+        ACCESS,
+        About::new("Deletes one."),
+        delete::<R>,
+    )
+}
+
+/// The route to change.
+#[must_use]
+pub fn change_route<R: Resource>(routes: Routes) -> Routes {
+    routes.route(
+        axum::http::Method::PATCH,
+        &format!("{}/{{id}}", path_of::<R>()),
+        ACCESS,
+        About::new("Changes the members given.")
+            .takes(R::SCHEMA)
+            .gives(Gives::One(R::SCHEMA)),
+        change::<R>,
+    )
+}
+
+/// The route to create.
+#[must_use]
+pub fn create_route<R: Resource>(routes: Routes) -> Routes {
+    routes.route(
+        axum::http::Method::POST,
+        &path_of::<R>(),
+        ACCESS,
+        About::new("Creates one.")
+            .takes(R::SCHEMA)
+            .gives(Gives::Created(R::SCHEMA)),
+        create::<R>,
+    )
+}
+
+/// Lists a page of what matches all filters.
+pub async fn list<R: Resource>(
+    State(site): State<Arc<Site>>,
+    known: Known,
+    parts: Parts,
+) -> Result<Response, JsonError> {
+    let listing = Listing::read(&parts, &filters::<R>(), &site, &known)?;
+    let world = known.world();
+    let matching = R::rows(world).filter(|(id, record)| {
+        record.is_listed()
+            && listing
+                .filters
+                .iter()
+                .all(|(field, wanted)| record.text_of(world, *id, field.name) == *wanted)
+    });
+    Ok(listing.answer(&known, matching, |(id, record)| {
+        record.show(&site, world, id)
+    }))
+}
+
+/// Reads one.
+pub async fn get<R: Resource>(
+    State(site): State<Arc<Site>>,
+    known: Known,
+    ids: PathIds,
+) -> Result<Answer<Object>, JsonError> {
+    let id: R::Id = ids.id(0);
+    let record = R::find(known.world(), id).ok_or_else(|| Problem::not_found(R::TITLE))?;
+    let shown = record.show(&site, known.world(), id);
+    Ok(Answer::known(&known.0, shown))
+}
+
+/// Creates one.
+pub async fn create<R: Resource>(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    parts: Parts,
+    change: Change,
+) -> Result<Answer<Object>, JsonError> {
+    let body = accepted::<R>(&change.body, &known)?;
+    let command = R::command(record::Command::Create(body));
+    let done = site.execute(&caller, &change, command, None).await?;
+    let (id, record) = made_by::<R>(&done)?;
+    // From the event, not from the world: a repeat of the request gets the first answer.
+    let shown = record.show(&site, &site.engine.published().world, id);
+    Ok(Answer::created(
+        &done,
+        location::<R>(&parts, &site, id),
+        shown,
+    ))
+}
+
+/// Changes the members given.
+pub async fn change<R: Resource>(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    ids: PathIds,
+    change: Change,
+) -> Result<Answer<Object>, JsonError> {
+    let id: R::Id = ids.id(0);
+    let body = accepted::<R>(&change.body, &known)?;
+    let command = R::command(record::Command::Change(id, body));
+    let done = site.execute(&caller, &change, command, None).await?;
+    changed::<R>(&site, &done, id)
+}
+
+/// Deletes one.
+pub async fn delete<R: Resource>(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    ids: PathIds,
+    change: Change,
+) -> Result<Answer<()>, JsonError> {
+    let command = R::command(record::Command::Delete(ids.id(0)));
+    let done = site.execute(&caller, &change, command, None).await?;
+    Ok(Answer::nothing(&done))
+}
+
+/// The record as it is after a change.
+///
+/// # Errors
+/// 404 where it was deleted meanwhile.
+pub fn changed<R: Resource>(
+    site: &Site,
+    done: &Done,
+    id: R::Id,
+) -> Result<Answer<Object>, JsonError> {
+    // Published before the change was answered, so it is at least as new.
+    let published = site.engine.published();
+    let record = R::find(&published.world, id).ok_or_else(|| Problem::not_found(R::TITLE))?;
+    Ok(Answer::done(done, record.show(site, &published.world, id)))
+}
+
+/// The record that a command made.
+///
+/// # Errors
+/// 500 if it made none, which no command of this kind does.
+pub fn made_by<R: Resource>(done: &Done) -> Result<(R::Id, &R), JsonError> {
+    done.events
+        .iter()
+        .find_map(R::made)
+        .ok_or_else(|| Problem::internal().into())
+}
+
+/// The URL of a record.
+#[must_use]
+pub fn location<R: Resource>(parts: &Parts, site: &Site, id: R::Id) -> String {
+    format!("{}{}/{id}", base_url(parts, site), path_of::<R>())
+}
+
+/// The body without what is accepted and ignored (config-api.md 2.3). Names that nobody knows stay, for the rules to name; where
+/// the site wants strict compatibility they are 401.
+///
+/// # Errors
+/// 422 or 401 naming fields that are not known.
+pub fn accepted<R: Resource>(body: &Object, known: &Known) -> Result<Object, JsonError> {
+    let mut body = body.clone();
+    body.retain(|name, _| !R::FIXED.iter().any(|(fixed, _)| fixed == name));
+    let mut unknown = FieldErrors::default();
+    for name in body.keys() {
+        let in_table = R::FIELDS.iter().chain(R::COMPUTED);
+        let is_known = name == "id" || in_table.into_iter().any(|field| field.name == name);
+        if !is_known || R::INTERNAL.contains(&name.as_str()) {
+            unknown.push(name.clone(), format!("The {name} field is not known."));
+        }
+    }
+    if unknown.0.is_empty() {
+        return Ok(body);
+    }
+    if known.world().settings.strict_compatibility {
+        return Err(strictly_unknown(unknown).into());
+    }
+    if body.keys().any(|name| R::INTERNAL.contains(&name.as_str())) {
+        return Err(Problem::invalid(unknown).into());
+    }
+    // `decide` names these together with whatever else is wrong.
+    Ok(body)
+}

@@ -1,0 +1,304 @@
+//! Which of the items in sight a list shows: search, filters, order, page (SESS-01, SESS-06 to SESS-08).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
+use domain::site::settings::SiteSettings;
+use domain::{FieldErrors, Timestamp};
+use projections::{ConsoleRow, SearchField, Status};
+
+/// Most items of a page.
+pub const PER_PAGE_MAX: usize = 500;
+/// Items of a page where the caller does not say.
+pub const PER_PAGE: usize = 100;
+/// Longest search text, in characters.
+pub const SEARCH_CHARACTERS_MAX: usize = 255;
+
+/// Every status with its word in answers and filters.
+pub const STATUS_WORDS: [(Status, &str); 6] = [
+    (Status::Active, "active"),
+    (Status::Offline, "offline"),
+    (Status::Lost, "lost"),
+    (Status::Passive, "passive"),
+    (Status::Unavailable, "unavailable"),
+    (Status::Uninstalled, "uninstalled"),
+];
+
+/// The word of a status in answers and filters.
+#[must_use]
+pub fn status_word(status: Status) -> &'static str {
+    STATUS_WORDS
+        .iter()
+        .find(|(known, _)| *known == status)
+        .map_or("unavailable", |(_, word)| word)
+}
+
+/// The words of `sort`, each with `-` before it for the reverse.
+pub const ORDER_WORDS: [&str; 6] = [
+    "name",
+    "hostname",
+    "group",
+    "tag",
+    "status",
+    "last_access_at",
+];
+
+/// What is asked of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What one of the searched fields has to contain, folded; empty is no search.
+    pub search: String,
+    /// The fields that are searched (SESS-07).
+    pub search_in: Vec<SearchField>,
+    /// Only items of this group.
+    pub group: Option<JumpGroupRef>,
+    /// Only items with this tag, without regard to case; empty is "no tag".
+    pub tag: Option<String>,
+    /// Only items with this status.
+    pub status: Option<Status>,
+    /// What the list is ordered by: one of [`ORDER_WORDS`].
+    pub order: &'static str,
+    /// Whether the order is reversed.
+    pub descending: bool,
+    /// Items of a page.
+    pub per_page: usize,
+    /// Which page, from 1.
+    pub page: usize,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            search: String::new(),
+            search_in: SearchField::ALL.to_vec(),
+            group: None,
+            tag: None,
+            status: None,
+            order: "name",
+            descending: false,
+            per_page: PER_PAGE,
+            page: 1,
+        }
+    }
+}
+
+impl Query {
+    /// Reads the query of a URL.
+    ///
+    /// # Errors
+    /// The parameters that are not right, unknown ones included.
+    pub fn read(query: &str) -> Result<Self, FieldErrors> {
+        let mut read = Self::default();
+        let mut errors = FieldErrors::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if let Err(message) = read.set(&name, &value) {
+                errors.push(name.chars().take(64).collect::<String>(), message);
+            }
+        }
+        if errors.0.is_empty() {
+            Ok(read)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "search" if value.chars().count() > SEARCH_CHARACTERS_MAX => {
+                return Err(format!(
+                    "The search must not be longer than {SEARCH_CHARACTERS_MAX} characters."
+                ));
+            }
+            "search" => self.search = value.trim().to_lowercase(),
+            "search_in" => {
+                let fields: Option<Vec<SearchField>> = value
+                    .split(',')
+                    .map(|title| SearchField::titled(title.trim()))
+                    .collect();
+                self.search_in = fields.ok_or_else(|| {
+                    let titles: Vec<&str> = SearchField::ALL.iter().map(|f| f.title()).collect();
+                    format!("The search_in must be a comma list of: {}.", titles.join(", "))
+                })?;
+            }
+            "group" => {
+                self.group = Some(group(value).ok_or_else(|| {
+                    "The group must have the form shared-<id> or personal-<id>.".to_owned()
+                })?);
+            }
+            "tag" => self.tag = Some(value.to_lowercase()),
+            "status" => {
+                let known = STATUS_WORDS.iter().find(|(_, word)| *word == value);
+                let (status, _) = known.ok_or_else(|| {
+                    let words = STATUS_WORDS.map(|(_, word)| word);
+                    format!("The status must be one of: {}.", words.join(", "))
+                })?;
+                self.status = Some(*status);
+            }
+            "sort" => {
+                let (descending, word) = value
+                    .strip_prefix('-')
+                    .map_or((false, value), |word| (true, word));
+                let known = ORDER_WORDS.into_iter().find(|known| *known == word);
+                self.order = known.ok_or_else(|| {
+                    format!(
+                        "The sort must be one of: {}, each with - before it for the reverse.",
+                        ORDER_WORDS.join(", ")
+                    )
+                })?;
+                self.descending = descending;
+            }
+            "per_page" => self.per_page = number(value, PER_PAGE_MAX)?,
+            "current_page" => self.page = number(value, usize::MAX)?,
+            _ => return Err("This parameter is not known.".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn number(text: &str, max: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ if max == usize::MAX => Err("The value must be an integer of 1 or more.".to_owned()),
+        _ => Err(format!("The value must be an integer of 1 to {max}.")),
+    }
+}
+
+/// Reads `shared-3` or `personal-5`.
+#[must_use]
+pub fn group(text: &str) -> Option<JumpGroupRef> {
+    let (kind, number) = text.split_once('-')?;
+    let number: u32 = number.parse().ok()?;
+    match kind {
+        "shared" => Some(JumpGroupRef::Shared(JumpGroupId(number))),
+        "personal" => Some(JumpGroupRef::Personal(UserId(number))),
+        _ => None,
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The rows of the page, in order.
+    pub rows: Vec<ConsoleRow>,
+    /// How many items match.
+    pub total: usize,
+    /// The last page there is, from 1.
+    pub last_page: usize,
+    /// How many items match but for the status filter, by the status' word.
+    pub by_status: BTreeMap<&'static str, usize>,
+}
+
+/// Chooses and orders the rows in sight.
+pub fn choose(
+    rows: impl Iterator<Item = ConsoleRow>,
+    query: &Query,
+    now: Timestamp,
+    settings: &SiteSettings,
+) -> Page {
+    let mut by_status: BTreeMap<&'static str, usize> =
+        STATUS_WORDS.iter().map(|(_, word)| (*word, 0)).collect();
+    let mut matching: Vec<ConsoleRow> = rows
+        .filter(|row| query.group.is_none_or(|group| group == row.group))
+        .filter(|row| {
+            let tag = query.tag.as_deref();
+            tag.is_none_or(|tag| row.texts.tag().to_lowercase() == tag)
+        })
+        .filter(|row| {
+            query.search.is_empty()
+                || row.matches(&query.search_in, &query.search, now, settings)
+        })
+        .filter(|row| {
+            let status = row.status(now, settings);
+            *by_status.entry(status_word(status)).or_default() += 1;
+            query.status.is_none_or(|wanted| wanted == status)
+        })
+        .collect();
+    matching.sort_by_cached_key(|row| sort_key(row, query, now, settings));
+    let total = matching.len();
+    let rows = matching
+        .into_iter()
+        .skip(query.per_page.saturating_mul(query.page - 1))
+        .take(query.per_page)
+        .collect();
+    Page {
+        rows,
+        total,
+        last_page: total.div_ceil(query.per_page).max(1),
+        by_status,
+    }
+}
+
+/// A key that sorts one or the other way round.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Directed<T: Ord> {
+    Up(T),
+    Down(Reverse<T>),
+}
+
+/// What was asked for; the name and then the id decide what that leaves open.
+type SortKey = (Directed<(Option<Timestamp>, String)>, String, JumpItemRef);
+
+fn sort_key(row: &ConsoleRow, query: &Query, now: Timestamp, settings: &SiteSettings) -> SortKey {
+    let text = |text: &str| (None, text.to_lowercase());
+    let first = match query.order {
+        "hostname" => text(row.texts.hostname()),
+        "group" => text(&row.group_name),
+        "tag" => text(row.texts.tag()),
+        "status" => text(status_word(row.status(now, settings))),
+        "last_access_at" => (row.last_accessed, String::new()),
+        _ => text(row.texts.name()),
+    };
+    let first = if query.descending {
+        Directed::Down(Reverse(first))
+    } else {
+        Directed::Up(first)
+    };
+    (first, row.texts.name().to_lowercase(), row.item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_is_not_right_is_named() {
+        for (query, field) in [
+            ("per_page=0", "per_page"),
+            ("per_page=501", "per_page"),
+            ("current_page=-1", "current_page"),
+            ("sort=colour", "sort"),
+            ("status=fine", "status"),
+            ("group=7", "group"),
+            ("search_in=Name,Colour", "search_in"),
+            ("nonsense=1", "nonsense"),
+        ] {
+            let errors = Query::read(query).expect_err("refused");
+            assert_eq!(errors.0[0].0, field, "{query}");
+        }
+        let long = format!("search={}", "a".repeat(SEARCH_CHARACTERS_MAX + 1));
+        assert!(Query::read(&long).is_err());
+    }
+
+    /// SESS-07
+    #[test]
+    fn a_query_is_read_whole() {
+        let read = Query::read(
+            "search=+Web%20&search_in=Name,Tag&group=personal-4&tag=X&status=lost&sort=-tag&per_page=5&current_page=2",
+        );
+        assert_eq!(
+            read,
+            Ok(Query {
+                search: "web".to_owned(),
+                search_in: vec![SearchField::Name, SearchField::Tag],
+                group: Some(JumpGroupRef::Personal(UserId(4))),
+                tag: Some("x".to_owned()),
+                status: Some(Status::Lost),
+                order: "tag",
+                descending: true,
+                per_page: 5,
+                page: 2,
+            })
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! The Jump Items that the caller may see (SESS-01, SESS-03 to SESS-08).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::request::Parts;
+use domain::access::permission::{self, Access as Grant};
+use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, UserId};
+use domain::{Refusal, Timestamp, World};
+use projections::{ConsoleRow, Counts};
+use serde_json::{Value, json};
+
+use crate::access::Access;
+use crate::answer::Answer;
+use crate::caller::{Caller, Known, Principal};
+use crate::console::BASE;
+use crate::console::item_list::{self, Query};
+use crate::error::{JsonError, Problem};
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+pub(super) fn routes(site: &Arc<Site>) -> Routes {
+    Routes::new(site)
+        .route(
+            Method::GET,
+            &format!("{BASE}/items"),
+            Access::User,
+            About::new("The Jump Items in sight: searched, filtered, sorted, by page")
+                .gives(Gives::One("JumpItemPage")),
+            list,
+        )
+        .route(
+            Method::GET,
+            &format!("{BASE}/items/{{item}}"),
+            Access::User,
+            About::new("One Jump Item, with what the caller may do with it")
+                .gives(Gives::One("JumpItemDetails")),
+            get,
+        )
+}
+
+/// The user who asks; routes of this surface are reached by users only.
+///
+/// # Errors
+/// 401 for anyone else.
+pub(super) fn user_of(caller: &Caller) -> Result<UserId, JsonError> {
+    match caller.principal {
+        Principal::User(user) => Ok(user),
+        Principal::ApiAccount(_) => Err(Problem::access_denied().into()),
+    }
+}
+
+/// Reads `jump_client-5`.
+#[must_use]
+pub fn item_named(text: &str) -> Option<JumpItemRef> {
+    let (kind, number) = text.rsplit_once('-')?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse().ok().filter(|_| digits)?;
+    (kind == "jump_client").then_some(JumpItemRef::JumpClient(JumpClientId(number)))
+}
+
+async fn list(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    parts: Parts,
+) -> Result<Answer<Value>, JsonError> {
+    let user = user_of(&caller)?;
+    let query =
+        Query::read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
+    let published = Arc::clone(&known.0);
+    // A large fleet takes a while to search and sort: not on a thread that others wait for.
+    let body = tokio::task::spawn_blocking(move || page(&site, known.world(), user, &query))
+        .await
+        .map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a list was not made");
+            Problem::internal()
+        })?;
+    Ok(Answer::known(&published, body))
+}
+
+fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
+    let now = site.engine.clock().now();
+    let view = &site.engine.views().console;
+    let groups = permission::visible_groups(world, user);
+    let counts: Counts = groups.iter().map(|group| view.counts(*group)).sum();
+    let rows = groups
+        .iter()
+        .filter(|group| query.group.is_none_or(|wanted| wanted == **group))
+        .flat_map(|group| world.items_of(*group))
+        .filter_map(|item| view.row(item));
+    let page = item_list::choose(rows, query, now, &world.settings);
+    let items: Vec<Value> = page
+        .rows
+        .iter()
+        .map(|row| summary(world, row, now))
+        .collect();
+    json!({
+        "items": items,
+        "total": page.total,
+        "per_page": query.per_page,
+        "current_page": query.page,
+        "last_page": page.last_page,
+        "by_status": page.by_status,
+        "counts": {
+            "items": counts.items,
+            "jump_clients": counts.jump_clients,
+            "online": counts.online,
+            "offline": counts.offline,
+            "passive": counts.passive,
+        },
+        "footer": counts.to_string(),
+    })
+}
+
+async fn get(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    Path(item): Path<String>,
+) -> Result<Answer<Value>, JsonError> {
+    let world = known.world();
+    let user = user_of(&caller)?;
+    let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
+    let grant = permission::access_to_item(world, user, item).ok_or(Refusal::JumpClientGone)?;
+    let row = site
+        .engine
+        .views()
+        .console
+        .row(item)
+        .ok_or(Refusal::JumpClientGone)?;
+    let body = details(world, user, &grant, &row, site.engine.clock().now());
+    Ok(Answer::known(&known.0, body))
+}
+
+/// An item as lists show it (SESS-01).
+fn summary(world: &World, row: &ConsoleRow, now: Timestamp) -> Value {
+    let status = row.status(now, &world.settings);
+    json!({
+        "id": row.item.to_string(),
+        "type": "jump_client",
+        "name": row.texts.name(),
+        "hostname": row.texts.hostname(),
+        "jump_method": row.jump_method(),
+        "comments": row.texts.comments(),
+        "group": group(row.group, &row.group_name),
+        "tag": row.texts.tag(),
+        "status": item_list::status_word(status),
+        "status_text": status.words(),
+        "offline_since": row.offline_since.map(Timestamp::to_rfc3339),
+        "last_access_at": row.last_accessed.map(Timestamp::to_rfc3339),
+        "operating_system": row.texts.operating_system(),
+        "console_user": row.texts.console_user(),
+        "public_ip": row.texts.public_ip(),
+        "private_ip": row.texts.private_ip(),
+        "in_session": world.session_on(row.item).is_some(),
+    })
+}
+
+/// What the details pane shows beside that (SESS-03), and what the caller may do.
+fn details(
+    world: &World,
+    user: UserId,
+    grant: &Grant<'_>,
+    row: &ConsoleRow,
+    now: Timestamp,
+) -> Value {
+    let mut body = summary(world, row, now);
+    let JumpItemRef::JumpClient(id) = row.item;
+    if let Some(client) = world.jump_clients.get(&id) {
+        body["fqdn"] = json!(client.facts.fqdn);
+        body["install_mode"] = json!(client.facts.install_mode);
+        body["connection_type"] = json!(client.connection_type);
+        body["jump_policy_id"] =
+            json!(grant.jump_policy_id.or(client.properties.jump_policy_id));
+        body["session_policy_id"] = json!(client.properties.session_policy_id);
+        body["last_connect_at"] = json!(client.last_connect_at.to_rfc3339());
+    }
+    let role = grant.role;
+    let may_jump = world
+        .users
+        .get(&user)
+        .is_some_and(|user| user.may_access_endpoints() && user.perm_jump_client);
+    body["role"] = json!({"id": grant.role_id, "name": role.name, "from": grant.grant});
+    body["may"] = json!({
+        "start": may_jump && role.perm_start,
+        "move_and_copy": role.perm_assign_jump_group,
+        "remove": role.perm_remove,
+        "edit_tag": role.perm_edit_tag,
+        "edit_comments": role.perm_edit_comments,
+        "edit_jump_policy": role.perm_edit_jump_policy,
+        "edit_session_policy": role.perm_edit_session_policy,
+        "edit_connectivity": role.perm_edit_identity,
+        "edit_behavior": role.perm_edit_behavior,
+        "view_reports": role.perm_view_jump_item_report,
+    });
+    body
+}
+
+pub(super) fn group(group: JumpGroupRef, name: &str) -> Value {
+    json!({"type": group.type_name(), "id": group.number(), "name": name})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_named_by_type_and_number() {
+        let five = JumpItemRef::JumpClient(JumpClientId(5));
+        for (text, item) in [
+            ("jump_client-5", Some(five)),
+            ("jump_client-", None),
+            ("jump_client-+5", None),
+            ("jump_client--5", None),
+            ("shell_jump-5", None),
+            ("5", None),
+            ("jump_client-99999999999", None),
+        ] {
+            assert_eq!(item_named(text), item, "{text}");
+        }
+        assert_eq!(item_named(&five.to_string()), Some(five));
+    }
+}

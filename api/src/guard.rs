@@ -1,0 +1,201 @@
+//! The guards of the surfaces: the layers that say who asks before a handler is reached.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use domain::Surface;
+use domain::ids::ApiAccountId;
+use domain::site::api_account::{self, ApiAccount};
+
+use crate::access::{self, Access};
+use crate::caller::{Caller, Known, Principal};
+use crate::error::Problem;
+use crate::peer::Peer;
+use crate::rate::Charge;
+use crate::site::Site;
+use crate::xml_namespace;
+
+/// The hourly limit of the account (AUTH-16).
+pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// What is left of the hour (AUTH-16).
+pub(crate) const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// Layer: lets API accounts with a good token and budget in, and says so beside the request.
+pub(crate) async fn api_accounts_only(
+    site: Arc<Site>,
+    surface: Surface,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return Problem::internal().to_json();
+    };
+    let route = matched_route(&request, surface);
+    let (caller, known) = match authenticate(&site, surface, peer, request.headers()).await {
+        Ok(proven) => proven,
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
+            return refuse_stranger(&site, peer, &route, problem);
+        }
+        Err(problem) => return problem.to_json(),
+    };
+    let Some((id, account)) = account_of(&caller, &known) else {
+        return refuse_stranger(&site, peer, &route, Problem::access_denied());
+    };
+    let charge = site
+        .account_rates
+        .charge(id, account, site.engine.clock().now());
+    let xml_is_off = matches!(surface, Surface::CommandApi | Surface::ReportingApi)
+        && !known.world().settings.xml_api_enabled;
+    let mut response = if let Some(seconds) = charge.refused_for_s {
+        let problem = Problem::too_many_requests(seconds);
+        site.attempts
+            .count(&caller.name(), &route, &problem.message);
+        in_form_of(surface, &known, &problem)
+    } else if xml_is_off {
+        // AUTH-01: with a good token too.
+        in_form_of(surface, &known, &Problem::document_not_found())
+    } else {
+        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(known);
+        next.run(request).await
+    };
+    add_rate_headers(response.headers_mut(), charge);
+    response
+}
+
+/// Layer of one route: asks for the permission it needs.
+pub(crate) async fn permitted_only(
+    site: Arc<Site>,
+    access: Access,
+    action: Arc<str>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let extensions = request.extensions();
+    if access == Access::Anyone {
+        let Some(peer) = extensions.get::<Peer>().copied() else {
+            return Problem::internal().to_json();
+        };
+        if let Err(seconds) = site.address_rates.charge(peer.address) {
+            return refuse_crowd(&site, peer, &action, seconds);
+        }
+        return next.run(request).await;
+    }
+    let (Some(caller), Some(known)) = (
+        extensions.get::<Caller>().cloned(),
+        extensions.get::<Known>().cloned(),
+    ) else {
+        return Problem::access_denied().to_json();
+    };
+    match access::require(&site, &caller, &known, access, &action).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => in_form_of(caller.surface, &known, &problem),
+    }
+}
+
+async fn authenticate(
+    site: &Site,
+    surface: Surface,
+    peer: Peer,
+    headers: &HeaderMap,
+) -> Result<(Caller, Known), Problem> {
+    let text = bearer(headers).ok_or_else(Problem::access_denied)?;
+    // At the same time: where several nodes write, both ask the database.
+    let (published, found) = tokio::join!(site.engine.as_fresh_as_the_log(), site.find_token(text));
+    let known = Known(published?);
+    let found = found?.ok_or_else(Problem::access_denied)?;
+    let account = known
+        .world()
+        .api_accounts
+        .get(&found.account)
+        .ok_or_else(Problem::access_denied)?;
+    let good = account.enabled
+        && account.client_secret.as_ref() == Some(&found.row.secret)
+        && site.engine.clock().now() < found.row.expires_at
+        && may_come_from(account, peer);
+    if !good {
+        return Err(Problem::access_denied());
+    }
+    let caller = Caller {
+        principal: Principal::ApiAccount(found.account),
+        surface,
+        peer,
+    };
+    Ok((caller, known))
+}
+
+/// Whether the account may be used from where the peer is. Networks that can't be read admit nobody.
+pub(crate) fn may_come_from(account: &ApiAccount, peer: Peer) -> bool {
+    api_account::parse_networks(&account.ip_addresses)
+        .is_ok_and(|networks| api_account::admits(&networks, peer.address))
+}
+
+/// The token of the one Authorization header.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_matches(' '))
+}
+
+fn account_of<'k>(caller: &Caller, known: &'k Known) -> Option<(ApiAccountId, &'k ApiAccount)> {
+    match caller.principal {
+        Principal::ApiAccount(id) => Some((id, known.world().api_accounts.get(&id)?)),
+        Principal::User(_) => None,
+    }
+}
+
+/// Refuses one who could not be named, on the budget of the address (AUTH-33).
+pub(crate) fn refuse_stranger(site: &Site, peer: Peer, route: &str, problem: Problem) -> Response {
+    match site.address_rates.charge(peer.address) {
+        Ok(()) => {
+            site.attempts
+                .count_stranger(peer.address, route, &problem.message);
+            problem.to_json()
+        }
+        Err(seconds) => refuse_crowd(site, peer, route, seconds),
+    }
+}
+
+fn refuse_crowd(site: &Site, peer: Peer, route: &str, seconds: u64) -> Response {
+    let problem = Problem::too_many_requests(seconds);
+    site.attempts
+        .count_stranger(peer.address, route, &problem.message);
+    problem.to_json()
+}
+
+fn in_form_of(surface: Surface, known: &Known, problem: &Problem) -> Response {
+    match xml_namespace::of(surface, &known.world().settings) {
+        Some(namespace) => problem.to_xml(namespace),
+        None => problem.to_json(),
+    }
+}
+
+fn add_rate_headers(headers: &mut HeaderMap, charge: Charge) {
+    headers.insert(RATE_LIMIT, HeaderValue::from(charge.limit));
+    headers.insert(RATE_REMAINING, HeaderValue::from(charge.remaining));
+}
+
+/// The router's own pattern, never the path that was asked for: a stranger's text has no place in the audit.
+fn matched_route(request: &Request, surface: Surface) -> String {
+    match request.extensions().get::<MatchedPath>() {
+        Some(path) if !path.as_str().contains("{*") => {
+            format!("{} {}", request.method(), path.as_str())
+        }
+        _ => match surface {
+            Surface::ConfigurationApi => "/api/config/v1".to_owned(),
+            Surface::CommandApi => "/api/command".to_owned(),
+            Surface::ReportingApi => "/api/reporting".to_owned(),
+            _ => "/api".to_owned(),
+        },
+    }
+}

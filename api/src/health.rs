@@ -1,0 +1,105 @@
+//! Whether this node can do its work: the log can be written, and the engine does (HLTH-08, HLTH-09).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use eventstore::SideTable;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::access::Access;
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+/// How long a finding stands, so that a crowd of questions costs one look.
+pub const FINDING_STANDS: Duration = Duration::from_secs(1);
+/// How long the database may take to take a write.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What stands against the node's health; the text is for people and says nothing of the inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Illness {
+    /// The engine has stopped writing for good and waits for a new start.
+    #[error("The server has stopped writing to its log.")]
+    Stopped,
+    /// The database refuses a write.
+    #[error("The log cannot be written.")]
+    NotWritable,
+    /// The database does not answer in time.
+    #[error("The log does not answer in time.")]
+    Silent,
+}
+
+/// What was found last.
+#[derive(Debug, Default)]
+pub struct Health {
+    finding: Mutex<Option<(Instant, Result<(), Illness>)>>,
+}
+
+/// The plain health check, without a token.
+#[must_use]
+pub fn routes(site: &Arc<Site>) -> Routes {
+    Routes::new(site)
+        .route(
+            Method::GET,
+            "/check_health",
+            Access::Anyone,
+            About::new("Whether the site is healthy: 200 or 500").gives(Gives::Text("text/plain")),
+            check_health,
+        )
+        .open()
+}
+
+async fn check_health(State(site): State<Arc<Site>>) -> Response {
+    match diagnose(&site).await {
+        Ok(()) => (StatusCode::OK, "The site is healthy.\n").into_response(),
+        Err(illness) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{illness}\n")).into_response(),
+    }
+}
+
+/// Looks whether the node can do its work. Questions at the same time share one look.
+///
+/// # Errors
+/// What stands against it.
+pub async fn diagnose(site: &Site) -> Result<(), Illness> {
+    let mut finding = site.health.finding.lock().await;
+    if let Some((at, found)) = *finding
+        && at.elapsed() < FINDING_STANDS
+    {
+        return found;
+    }
+    let found = look(site).await;
+    *finding = Some((Instant::now(), found));
+    found
+}
+
+async fn look(site: &Site) -> Result<(), Illness> {
+    if site.engine.halt().is_some() {
+        return Err(Illness::Stopped);
+    }
+    // A delete of what is not there takes the way of a write and leaves nothing behind.
+    let nothing = ["health".to_owned()];
+    let store = site.engine.store();
+    match timeout(
+        LOOK_TIMEOUT,
+        store.sweep_side(SideTable::Idempotency, &nothing),
+    )
+    .await
+    {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the health check can't write to the log"
+            );
+            Err(Illness::NotWritable)
+        }
+        Err(_) => {
+            tracing::error!("the log did not answer the health check in time");
+            Err(Illness::Silent)
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! HTTP: OAuth2, the Configuration API, and what the other surfaces share. Handlers parse, call, render.
+//!
+//! This crate refuses to know rules: whoever may do what is decided by `domain`, and every change goes through the engine.
+//! It reads no clock but the engine's.
+//!
+//! In reading order:
+
+pub mod site;
+
+pub mod error;
+pub mod peer;
+
+pub mod access;
+pub mod answer;
+pub mod caller;
+pub mod change;
+pub mod json;
+pub mod route;
+
+pub mod address_rate;
+pub mod attempts;
+pub mod credential;
+pub mod rate;
+pub mod token;
+
+pub mod configuration;
+pub mod mech_list;
+pub mod oauth;
+pub mod openapi;
+
+pub mod xml_namespace;
+
+mod guard;
+
+pub use answer::Answer;
+pub use caller::{Caller, Known, Principal};
+pub use error::{JsonError, Problem};
+pub use peer::{Peer, Transport};
+pub use route::{router, routes};
+pub use site::{AgentKey, Limits, Site, SiteSetup};

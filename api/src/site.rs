@@ -1,0 +1,145 @@
+//! What every handler may use: the engine, the sealer, and the small memory of this node.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Engine;
+use ipnet::IpNet;
+use link_protocol::AnchorList;
+use secrets::Sealer;
+
+use crate::address_rate::AddressRates;
+use crate::attempts::Attempts;
+use crate::credential::Passwords;
+use crate::rate::AccountRates;
+use crate::token::Tokens;
+
+/// Bounds of this node's memory and patience. The defaults are right for a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest body of a JSON request. Unit: bytes.
+    pub body_bytes_max: usize,
+    /// Largest body of a token request. Unit: bytes.
+    pub token_body_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_within: Duration,
+    /// Calls without an account that one source address may make a second, in the long run.
+    pub address_per_second: NonZeroU32,
+    /// How many of them it may make at once.
+    pub address_burst: NonZeroU32,
+    /// Source addresses that are told apart; beyond, newcomers share one budget.
+    pub addresses_max: usize,
+    /// Passwords that are hashed at the same time.
+    pub passwords_at_once: usize,
+    /// Passwords that may wait to be hashed; more are refused.
+    pub passwords_waiting_max: usize,
+    /// Tokens that are remembered, so that the database is not asked for each call.
+    pub tokens_remembered_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            token_body_bytes_max: 64 * 1024,
+            body_within: Duration::from_secs(30),
+            address_per_second: NonZeroU32::MIN.saturating_add(49),
+            address_burst: NonZeroU32::MIN.saturating_add(199),
+            addresses_max: 100_000,
+            passwords_at_once: 2,
+            passwords_waiting_max: 32,
+            tokens_remembered_max: 100_000,
+        }
+    }
+}
+
+/// What goes into the key of an installer besides its secret.
+#[derive(Clone, Debug)]
+pub struct AgentKey {
+    /// Where agents reach the site, best first: one to four.
+    pub urls: Vec<String>,
+    /// What they are to trust.
+    pub anchors: AnchorList,
+}
+
+/// What a site is made of.
+pub struct SiteSetup {
+    /// The one writer of this node.
+    pub engine: Engine,
+    /// Seals and recognises secrets.
+    pub sealer: Arc<Sealer>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The site's address for people and programs, such as `https://access.example.com`, where the operator gave one;
+    /// without, answers use the host the caller named.
+    pub public_url: Option<String>,
+    /// Refusals that are written down once a minute; the hub of this node counts into the same.
+    pub attempts: Arc<Attempts>,
+    /// What goes into the keys of installers.
+    pub agent_key: AgentKey,
+    /// Gatebook's version.
+    pub version: String,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Names this run of this node among those that share the log; its epoch as text will do.
+    pub node: String,
+    /// Whether other nodes may write the same log: then no memory of this node stands in for the database.
+    pub shared: bool,
+}
+
+/// One node's view of the site; shared by all handlers.
+pub struct Site {
+    /// The one writer of this node.
+    pub engine: Engine,
+    /// Seals and recognises secrets.
+    pub sealer: Arc<Sealer>,
+    /// Bounds.
+    pub limits: Limits,
+    /// See [`SiteSetup::public_url`].
+    pub public_url: Option<String>,
+    /// See [`SiteSetup::agent_key`].
+    pub agent_key: AgentKey,
+    /// Gatebook's version.
+    pub version: String,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// See [`SiteSetup::node`].
+    pub node: String,
+    /// See [`SiteSetup::shared`].
+    pub shared: bool,
+    /// Hashes passwords, bounded and off the async threads.
+    pub passwords: Passwords,
+    /// Refusals that are written down once a minute.
+    pub attempts: Arc<Attempts>,
+    /// Budgets of source addresses.
+    pub address_rates: AddressRates,
+    pub(crate) account_rates: AccountRates,
+    pub(crate) tokens: Tokens,
+}
+
+impl Site {
+    /// Puts a site together.
+    #[must_use]
+    pub fn new(setup: SiteSetup) -> Arc<Self> {
+        let limits = setup.limits;
+        Arc::new(Self {
+            engine: setup.engine,
+            sealer: setup.sealer,
+            public_url: setup
+                .public_url
+                .map(|url| url.trim_end_matches('/').to_owned()),
+            agent_key: setup.agent_key,
+            version: setup.version,
+            trusted_proxies: setup.trusted_proxies,
+            node: setup.node,
+            shared: setup.shared,
+            passwords: Passwords::new(limits.passwords_at_once, limits.passwords_waiting_max),
+            attempts: setup.attempts,
+            address_rates: AddressRates::new(&limits),
+            account_rates: AccountRates::new(setup.shared),
+            tokens: Tokens::new(setup.shared, limits.tokens_remembered_max),
+            limits,
+        })
+    }
+}
