@@ -236,7 +236,7 @@ impl Outcome {
     /// At least one event happens; the story goes on after them.
     #[track_caller]
     pub fn then_something(self) -> Given {
-        let events = self.events();
+        let events = self.events().to_vec();
         assert!(!events.is_empty(), "nothing happened");
         self.given.and(events)
     }
@@ -277,9 +277,9 @@ impl Outcome {
     /// The events that happen.
     #[must_use]
     #[track_caller]
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> &[Event] {
         match &self.decision {
-            Ok(events) => events.clone(),
+            Ok(events) => events,
             Err(refusal) => panic!("refused: {refusal:?}"),
         }
     }

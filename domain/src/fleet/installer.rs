@@ -255,6 +255,13 @@ impl Record for JumpClientInstaller {
         .write_only(),
     ];
 
+    const COMPUTED: &'static [Field] = &[Field::new(
+        "key_info",
+        Kind::Text { min: 0, max: 4096 },
+        "What the installer is started with, a member a platform; only shown when it is made.",
+    )
+    .write(Write::Never)];
+
     fn find(world: &World, id: JumpClientInstallerId) -> Option<&Self> {
         world.installers.get(&id)
     }

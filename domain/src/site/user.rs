@@ -44,10 +44,20 @@ pub struct User {
     pub failed_logins: u32,
     pub password_reset_next_login: bool,
     pub created_at: Timestamp,
+    pub two_factor_enabled: bool,
+    pub fido2_credential_count: u32,
+    pub fido2_last_used_date: Option<Timestamp>,
     pub perm_admin: bool,
     pub perm_set_passwords: bool,
-    pub perm_edit_jump_groups: bool,
+    pub perm_admin_pushagents: bool,
     pub perm_view_support_reports: String,
+    pub perm_view_vault_reports: String,
+    pub perm_view_syslog_reports: bool,
+    pub perm_view_sd_recordings: bool,
+    pub perm_edit_jump_groups: bool,
+    pub perm_edit_sd_teams: bool,
+    pub perm_edit_canned_scripts: bool,
+    pub perm_edit_custom_rep_links: bool,
     pub perm_access_allowed: String,
     pub perm_share_other_team: bool,
     pub perm_invite_external_user: bool,
@@ -68,6 +78,9 @@ pub struct User {
     pub private_jump_item_role_id: JumpItemRoleId,
     pub inferior_jump_item_role_id: JumpItemRoleId,
     pub unassigned_jump_item_role_id: JumpItemRoleId,
+    pub perm_sd_static_port_for_external_tools: bool,
+    pub perm_vault: bool,
+    pub perm_endpoint_automation: String,
 }
 
 impl Default for User {
@@ -87,10 +100,20 @@ impl Default for User {
             failed_logins: 0,
             password_reset_next_login: false,
             created_at: Timestamp(0),
+            two_factor_enabled: false,
+            fido2_credential_count: 0,
+            fido2_last_used_date: None,
             perm_admin: false,
             perm_set_passwords: false,
-            perm_edit_jump_groups: false,
+            perm_admin_pushagents: false,
             perm_view_support_reports: "not_allowed".to_owned(),
+            perm_view_vault_reports: "not_allowed".to_owned(),
+            perm_view_syslog_reports: false,
+            perm_view_sd_recordings: false,
+            perm_edit_jump_groups: false,
+            perm_edit_sd_teams: false,
+            perm_edit_canned_scripts: false,
+            perm_edit_custom_rep_links: false,
             perm_access_allowed: "not_allowed".to_owned(),
             perm_share_other_team: false,
             perm_invite_external_user: false,
@@ -111,6 +134,9 @@ impl Default for User {
             private_jump_item_role_id: role::NO_ACCESS,
             inferior_jump_item_role_id: role::NO_ACCESS,
             unassigned_jump_item_role_id: role::NO_ACCESS,
+            perm_sd_static_port_for_external_tools: false,
+            perm_vault: false,
+            perm_endpoint_automation: "not_allowed".to_owned(),
         }
     }
 }
@@ -154,6 +180,11 @@ const fn permission(name: &'static str, about: &'static str) -> Field {
     Field::new(name, Kind::Boolean, about).write(Write::Permissions)
 }
 
+/// A published member whose capability is not there yet: shown with its default, and nobody can switch on what does nothing.
+const fn later(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field::new(name, kind, about).write(Write::Never)
+}
+
 const fn slot(name: &'static str, about: &'static str) -> Field {
     Field::new(name, Kind::Id, about)
         .write(Write::Permissions)
@@ -184,15 +215,29 @@ impl Record for User {
         Field::new("failed_logins", Kind::Integer { min: 0, max: 2_147_483_647 }, "Failed sign-ins since the last good one; 0 unlocks."),
         Field::new("password_reset_next_login", Kind::Boolean, "The password must be changed at the next sign-in."),
         Field::new("created_at", Kind::Moment, "When the user was made.").write(Write::Never),
+        later("two_factor_enabled", Kind::Boolean, "A second factor is set up."),
+        later("fido2_credential_count", Kind::Integer { min: 0, max: 2_147_483_647 }, "How many passkeys the user has."),
+        later("fido2_last_used_date", Kind::Moment, "When a passkey was last used.").nullable(),
         permission("perm_admin", "Administrator of the site."),
         permission("perm_set_passwords", "May set passwords of others."),
-        permission("perm_edit_jump_groups", "May edit Jump Groups."),
+        later("perm_admin_pushagents", Kind::Boolean, "May administer Jumpoints."),
         Field::new(
             "perm_view_support_reports",
             Kind::Word(&["not_allowed", "user_sessions", "all_sessions", "team_sessions", "jump_group_sessions"]),
             "Which session reports the user may see.",
         )
         .write(Write::Permissions),
+        later(
+            "perm_view_vault_reports",
+            Kind::Word(&["not_allowed", "view_user_events", "view_all_events"]),
+            "Which Vault reports the user may see.",
+        ),
+        later("perm_view_syslog_reports", Kind::Boolean, "May see syslog reports."),
+        later("perm_view_sd_recordings", Kind::Boolean, "May see recordings."),
+        permission("perm_edit_jump_groups", "May edit Jump Groups."),
+        later("perm_edit_sd_teams", Kind::Boolean, "May edit teams."),
+        later("perm_edit_canned_scripts", Kind::Boolean, "May edit canned scripts."),
+        later("perm_edit_custom_rep_links", Kind::Boolean, "May edit custom links."),
         Field::new(
             "perm_access_allowed",
             Kind::Word(&["not_allowed", "full_support"]),
@@ -223,6 +268,13 @@ impl Record for User {
         slot("private_jump_item_role_id", "The Personal role slot."),
         slot("inferior_jump_item_role_id", "The Team role slot."),
         slot("unassigned_jump_item_role_id", "The System role slot."),
+        later("perm_sd_static_port_for_external_tools", Kind::Boolean, "May use a fixed port for external tools."),
+        later("perm_vault", Kind::Boolean, "May use the Vault."),
+        later(
+            "perm_endpoint_automation",
+            Kind::Word(&["not_allowed", "user", "administrator"]),
+            "May use endpoint automation.",
+        ),
     ];
 
     fn find(world: &World, id: UserId) -> Option<&Self> {
