@@ -21,7 +21,11 @@ impl Caller {
     /// When the server does not give one.
     pub async fn first_account(url: &str, first_run: &Value) -> Result<Self> {
         let account = &first_run["api_account"];
-        let text = |name: &str| account[name].as_str().with_context(|| format!("no {name} in the first run"));
+        let text = |name: &str| {
+            account[name]
+                .as_str()
+                .with_context(|| format!("no {name} in the first run"))
+        };
         let client = client()?;
         let answer = client
             .post(format!("{url}/oauth2/token"))
@@ -29,10 +33,21 @@ impl Caller {
             .form(&[("grant_type", "client_credentials")])
             .send()
             .await?;
-        ensure!(answer.status() == StatusCode::OK, "no token: {}", answer.text().await?);
+        ensure!(
+            answer.status() == StatusCode::OK,
+            "no token: {}",
+            answer.text().await?
+        );
         let answer: Value = answer.json().await?;
-        let token = answer["access_token"].as_str().context("no access_token")?.to_owned();
-        Ok(Self { client, url: url.to_owned(), token })
+        let token = answer["access_token"]
+            .as_str()
+            .context("no access_token")?
+            .to_owned();
+        Ok(Self {
+            client,
+            url: url.to_owned(),
+            token,
+        })
     }
 
     /// Signs in to the console.
@@ -46,22 +61,36 @@ impl Caller {
             .json(&json!({"username": username, "password": password, "bearer": true}))
             .send()
             .await?;
-        ensure!(answer.status().is_success(), "no sign-in: {}", answer.text().await?);
+        ensure!(
+            answer.status().is_success(),
+            "no sign-in: {}",
+            answer.text().await?
+        );
         let answer: Value = answer.json().await?;
         let token = answer["token"].as_str().context("no token")?.to_owned();
-        Ok(Self { client, url: url.to_owned(), token })
+        Ok(Self {
+            client,
+            url: url.to_owned(),
+            token,
+        })
     }
 
     /// The same identity at another node.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
-        Self { client: self.client.clone(), url: url.to_owned(), token: self.token.clone() }
+        Self {
+            client: self.client.clone(),
+            url: url.to_owned(),
+            token: self.token.clone(),
+        }
     }
 
     /// A request with the identity, to be finished and sent.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+        self.client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
     }
 
     /// Sends JSON and expects JSON and success.
@@ -105,7 +134,10 @@ impl Caller {
 }
 
 fn client() -> Result<Client> {
-    Ok(Client::builder().timeout(Duration::from_secs(30)).no_proxy().build()?)
+    Ok(Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()?)
 }
 
 async fn read(answer: Response, path: &str) -> Result<Value> {

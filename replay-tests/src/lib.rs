@@ -2,6 +2,8 @@
 //!
 //! - [`program`]: runs `gatebook` and `gatebook-agent` as processes of their own, and ends them.
 //! - [`caller`]: an API account that calls the HTTP API.
+//! - [`in_process`]: an engine inside the test, and the log folded without one.
 
 pub mod caller;
+pub mod in_process;
 pub mod program;

@@ -35,7 +35,9 @@ pub fn built(name: &str, variable: &str) -> Result<PathBuf> {
 /// # Errors
 /// When loopback can't be bound at all.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 /// A process that is ended when this value goes.
@@ -51,8 +53,14 @@ impl Running {
     /// # Errors
     /// When it can't be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("{name} does not start"))?;
-        Ok(Self { child, name: name.to_owned() })
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{name} does not start"))?;
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+        })
     }
 
     /// The process id.
@@ -81,7 +89,9 @@ impl Running {
     fn end_at_once(&mut self) -> Result<()> {
         // It may have ended by itself; waiting tells.
         let _ = self.child.kill();
-        self.child.wait().with_context(|| format!("{} can't be waited for", self.name))?;
+        self.child
+            .wait()
+            .with_context(|| format!("{} can't be waited for", self.name))?;
         Ok(())
     }
 
@@ -167,7 +177,11 @@ impl Site {
         Ok(Self {
             data: folder.join(name),
             database: self.database.clone(),
-            key_file: Some(self.key_file.clone().unwrap_or_else(|| self.data.join("key"))),
+            key_file: Some(
+                self.key_file
+                    .clone()
+                    .unwrap_or_else(|| self.data.join("key")),
+            ),
             node: name.to_owned(),
             https: local(free_port()?),
             http: local(free_port()?),
@@ -187,7 +201,10 @@ impl Site {
             .args(["--node", &self.node])
             .args(["--listen", &self.https.to_string()])
             .args(["--listen-http", &self.http.to_string()])
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+            .env(
+                "RUST_LOG",
+                std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()),
+            );
         if let Some(database) = &self.database {
             command.args(["--database", database]);
         }
@@ -219,7 +236,8 @@ impl Site {
     /// When the file is not there or not readable.
     pub fn first_run(&self) -> Result<Value> {
         let file = self.data.join("first-run.json");
-        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("reading {}", file.display()))?;
         Ok(serde_json::from_str(&text)?)
     }
 
@@ -233,10 +251,16 @@ impl Site {
 /// Whether `/check_health` answers 200, asked over a bare socket so that no client has to be made for it.
 fn healthy(address: SocketAddr) -> bool {
     use std::io::{Read, Write};
-    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
-    let request = format!("GET /check_health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1))
+    else {
+        return false;
+    };
+    let request =
+        format!("GET /check_health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .is_ok()
         && stream.write_all(request.as_bytes()).is_ok()
         && stream.read_to_string(&mut answer).is_ok()
         && answer.starts_with("HTTP/1.1 200")
@@ -253,6 +277,9 @@ pub fn agent(url: &str, key_info: &str, state: &Path) -> Result<Running> {
         .args(["--server", url, "--key", key_info])
         .arg("--state")
         .arg(state)
-        .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+        .env(
+            "RUST_LOG",
+            std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()),
+        );
     Running::start("gatebook-agent", &mut command)
 }

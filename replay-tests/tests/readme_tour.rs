@@ -8,18 +8,29 @@ use replay_tests::program::{built, free_port};
 
 #[test]
 fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the workspace")?;
     let readme = std::fs::read_to_string(root.join("README.md"))?;
     let script = commands(&readme).replace("8443", &free_port()?.to_string());
-    ensure!(script.contains("generate_report=AccessSession"), "the tour has lost its report");
+    ensure!(
+        script.contains("generate_report=AccessSession"),
+        "the tour has lost its report"
+    );
 
     let folder = tempfile::tempdir()?;
     let server = built("gatebook", "GATEBOOK_BIN")?;
     let agent = built("gatebook-agent", "GATEBOOK_AGENT_BIN")?;
-    let folders = [server.parent(), agent.parent()].map(|f| f.map(|f| f.display().to_string()).unwrap_or_default());
-    let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap_or_default());
+    let folders = [server.parent(), agent.parent()]
+        .map(|f| f.map(|f| f.display().to_string()).unwrap_or_default());
+    let path = format!(
+        "{}:{}",
+        folders.join(":"),
+        std::env::var("PATH").unwrap_or_default()
+    );
     // The shell ends what it started, by process id, however it ends.
-    let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}");
+    let script =
+        format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}");
     let done = Command::new("timeout")
         .args(["120", "bash", "-c", &script])
         .current_dir(folder.path())
@@ -27,7 +38,11 @@ fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&done.stdout);
     let complained = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "{}\n{said}\n{complained}", done.status);
+    ensure!(
+        done.status.success(),
+        "{}\n{said}\n{complained}",
+        done.status
+    );
 
     for told in [
         "<session_type>support</session_type>",
@@ -38,7 +53,10 @@ fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
         "AccessSessionEstablished",
         "AccessSessionEnded",
     ] {
-        ensure!(said.contains(told), "the tour does not show {told}:\n{said}\n{complained}");
+        ensure!(
+            said.contains(told),
+            "the tour does not show {told}:\n{said}\n{complained}"
+        );
     }
     Ok(())
 }

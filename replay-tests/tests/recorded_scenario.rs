@@ -8,8 +8,8 @@ use domain::access::jump_group::{self, Membership};
 use domain::access::role;
 use domain::fleet::jump_client::{self, Facts, Register};
 use domain::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpPolicyId, KeyedHash, LinkId, Lsid,
-    NodeEpoch, SecretRef, UserId,
+    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpPolicyId,
+    KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, UserId,
 };
 use domain::policy::jump_policy;
 use domain::policy::schedule::{Schedule, ScheduleEntry};
@@ -17,15 +17,18 @@ use domain::record::{self, Object};
 use domain::session::access_session;
 use domain::site::{api_account, first_start, user};
 use domain::{Actor, Cause, Command, Event, Surface, World, node};
-use engine::testing::{fold, start};
 use engine::{ExecuteError, Lane, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Direction, EventStore, Selection};
+use replay_tests::in_process::{fold, start};
 use serde_json::{Value, json};
 
 const NODE: NodeEpoch = NodeEpoch(1);
 const CLIENT: JumpClientId = JumpClientId(1);
-const LINK: LinkId = LinkId { node: NODE, connection: 1 };
+const LINK: LinkId = LinkId {
+    node: NODE,
+    connection: 1,
+};
 const ANNA: UserId = UserId(2);
 
 #[tokio::test]
@@ -33,15 +36,28 @@ async fn the_same_commands_give_the_same_log_everywhere_and_always() -> Result<(
     let first = log_of(TestDatabase::sqlite()).await?;
     let again = log_of(TestDatabase::sqlite()).await?;
     let postgres = log_of(TestDatabase::postgres().await).await?;
-    ensure!(first == again, "a second run differs: {}", difference(&first, &again));
-    ensure!(first == postgres, "PostgreSQL differs: {}", difference(&first, &postgres));
+    ensure!(
+        first == again,
+        "a second run differs: {}",
+        difference(&first, &again)
+    );
+    ensure!(
+        first == postgres,
+        "PostgreSQL differs: {}",
+        difference(&first, &postgres)
+    );
 
     let golden = golden();
     if std::env::var_os("GATEBOOK_RECORD_GOLDEN").is_some() {
         std::fs::write(&golden, &first)?;
     }
-    let recorded = std::fs::read_to_string(&golden).with_context(|| format!("reading {}", golden.display()))?;
-    ensure!(first == recorded, "the recorded log differs: {}", difference(&recorded, &first));
+    let recorded = std::fs::read_to_string(&golden)
+        .with_context(|| format!("reading {}", golden.display()))?;
+    ensure!(
+        first == recorded,
+        "the recorded log differs: {}",
+        difference(&recorded, &first)
+    );
     Ok(())
 }
 
@@ -51,20 +67,42 @@ fn the_recorded_log_still_folds_into_the_same_state() -> Result<()> {
     let mut world = World::default();
     for line in recorded.lines() {
         let row: Value = serde_json::from_str(line)?;
-        let text = |name: &str| row[name].as_str().with_context(|| format!("a row has a {name}"));
+        let text = |name: &str| {
+            row[name]
+                .as_str()
+                .with_context(|| format!("a row has a {name}"))
+        };
         let event = Event::from_stored(text("stream")?, text("type")?, text("data")?.as_bytes())?;
-        world.apply(&event, domain::Timestamp(row["recorded_at"].as_i64().context("a row has a time")?));
+        world.apply(
+            &event,
+            domain::Timestamp(row["recorded_at"].as_i64().context("a row has a time")?),
+        );
     }
     ensure!(world.site.is_some());
-    ensure!(world.users.get(&ANNA).is_some_and(|anna| anna.username == "anna" && anna.perm_jump_client));
-    let membership = world.membership(JumpGroupId(1), ANNA).context("anna is a member")?;
+    ensure!(
+        world
+            .users
+            .get(&ANNA)
+            .is_some_and(|anna| anna.username == "anna" && anna.perm_jump_client)
+    );
+    let membership = world
+        .membership(JumpGroupId(1), ANNA)
+        .context("anna is a member")?;
     ensure!(membership.jump_item_role_id == Some(role::START_SESSIONS_ONLY));
-    let client = world.jump_clients.get(&CLIENT).context("the client is there")?;
+    let client = world
+        .jump_clients
+        .get(&CLIENT)
+        .context("the client is there")?;
     ensure!(client.facts.console_user == "carol" && client.last_access_at.is_some());
     ensure!(!world.is_online(client), "it said goodbye");
     ensure!(world.sessions.is_empty(), "the session has ended");
     ensure!(world.next_id("lseq") == 2, "one session has been counted");
-    ensure!(world.schedules.get(&JumpPolicyId(1)).is_some_and(|schedule| schedule.entries.len() == 1));
+    ensure!(
+        world
+            .schedules
+            .get(&JumpPolicyId(1))
+            .is_some_and(|schedule| schedule.entries.len() == 1)
+    );
     Ok(())
 }
 
@@ -73,18 +111,26 @@ fn golden() -> PathBuf {
 }
 
 async fn log_of(database: TestDatabase) -> Result<String> {
-    let (engine, task) = start(database.open().await).await;
+    let (engine, task) = start(database.open().await).await?;
     let mut lsid = None;
     for (actor, command) in scenario() {
         let command = match command {
             Step::Plain(command) => command,
             Step::OfSession(of) => of(lsid.context("a session was started")?),
         };
-        let cause = Cause { actor, surface: Surface::ConsoleApi, address: Some([192, 0, 2, 7].into()) };
-        match engine.execute(Submission::new(command, cause, Lane::People)).await {
+        let cause = Cause {
+            actor,
+            surface: Surface::ConsoleApi,
+            address: Some([192, 0, 2, 7].into()),
+        };
+        match engine
+            .execute(Submission::new(command, cause, Lane::People))
+            .await
+        {
             Ok(done) => {
                 for event in done.events {
-                    if let Event::AccessSession(started, access_session::Event::Started(_)) = event {
+                    if let Event::AccessSession(started, access_session::Event::Started(_)) = event
+                    {
                         lsid = Some(started);
                     }
                 }
@@ -99,7 +145,10 @@ async fn log_of(database: TestDatabase) -> Result<String> {
 
     let store = database.open().await;
     let folded = fold(&store).await?;
-    ensure!(folded.world == live.world, "the published world differs from a fold of the log");
+    ensure!(
+        folded == live.world,
+        "the published world differs from a fold of the log"
+    );
     let text = rows(&store).await?;
     store.close().await;
     Ok(text)
@@ -107,7 +156,10 @@ async fn log_of(database: TestDatabase) -> Result<String> {
 
 async fn rows(store: &EventStore) -> Result<String> {
     let mut text = String::new();
-    for event in store.read(&Selection::All, 1, Direction::Forward, 10_000).await? {
+    for event in store
+        .read(&Selection::All, 1, Direction::Forward, 10_000)
+        .await?
+    {
         let row = json!({
             "position": event.position,
             "stream": event.stream,
@@ -146,63 +198,166 @@ fn scenario() -> Vec<(Actor, Step)> {
     let user = |command| Step::Plain(Command::User(command));
     let client = |command| Step::Plain(Command::JumpClient(command));
     vec![
-        (Actor::Operator, Step::Plain(Command::FirstStart(first_start::Command {
-            username: "admin".to_owned(),
-            password: SecretRef("a".repeat(32)),
-            client_secret: SecretRef("b".repeat(32)),
-            company_name: "Example".to_owned(),
-        }))),
-        (Actor::System, Step::Plain(Command::Node(node::Command::Start { epoch: NODE, name: "one".to_owned(), url: None }))),
-        (api.clone(), Step::Plain(Command::ApiAccount(api_account::Command::Authenticate {
-            account: ApiAccountId(1),
-            address: [192, 0, 2, 7].into(),
-        }))),
-        (api.clone(), group(jump_group::Command::Record(record::Command::Create(body(json!({"name": "Web Servers"})))))),
-        (api.clone(), group(jump_group::Command::Record(record::Command::Create(body(json!({"name": "web servers"})))))),
-        (api.clone(), policy(jump_policy::Command::Record(record::Command::Create(body(
-            json!({"display_name": "Always", "schedule_enabled": false}),
-        ))))),
-        (admin.clone(), policy(jump_policy::Command::SetSchedule(JumpPolicyId(1), Schedule {
-            timezone: "Europe/Berlin".to_owned(),
-            entries: vec![ScheduleEntry { start_day: 3, start_minute: 480, end_day: 3, end_minute: 1_020 }],
-        }))),
-        (api.clone(), Step::Plain(Command::JumpClientInstaller(record::Command::Create(body(
-            json!({"jump_group_id": 1, "jump_policy_id": 1, "name": "web-1", "secret_hash": "c".repeat(64)}),
-        ))))),
-        (Actor::NewJumpClient, client(jump_client::Command::Register(Box::new(Register {
-            installer: JumpClientInstallerId(1),
-            link: LINK,
-            public_ip: "198.51.100.9:50123".to_owned(),
-            boot_id: "d".repeat(32),
-            facts: facts("bob"),
-            token: KeyedHash("e".repeat(64)),
-            attempt: KeyedHash("f".repeat(64)),
-            name: None,
-            tag: None,
-            comments: None,
-        })))),
-        (agent.clone(), client(jump_client::Command::ConfirmToken { client: CLIENT, token: KeyedHash("e".repeat(64)) })),
-        (agent.clone(), client(jump_client::Command::CheckIn { client: CLIENT, facts: Box::new(facts("carol")) })),
-        (api.clone(), user(user::Command::Record(record::Command::Create(body(
-            json!({"username": "anna", "public_display_name": "Anna", "password": "0".repeat(32)}),
-        ))))),
+        (
+            Actor::Operator,
+            Step::Plain(Command::FirstStart(first_start::Command {
+                username: "admin".to_owned(),
+                password: SecretRef("a".repeat(32)),
+                client_secret: SecretRef("b".repeat(32)),
+                company_name: "Example".to_owned(),
+            })),
+        ),
+        (
+            Actor::System,
+            Step::Plain(Command::Node(node::Command::Start {
+                epoch: NODE,
+                name: "one".to_owned(),
+                url: None,
+            })),
+        ),
+        (
+            api.clone(),
+            Step::Plain(Command::ApiAccount(api_account::Command::Authenticate {
+                account: ApiAccountId(1),
+                address: [192, 0, 2, 7].into(),
+            })),
+        ),
+        (
+            api.clone(),
+            group(jump_group::Command::Record(record::Command::Create(body(
+                json!({"name": "Web Servers"}),
+            )))),
+        ),
+        (
+            api.clone(),
+            group(jump_group::Command::Record(record::Command::Create(body(
+                json!({"name": "web servers"}),
+            )))),
+        ),
+        (
+            api.clone(),
+            policy(jump_policy::Command::Record(record::Command::Create(body(
+                json!({"display_name": "Always", "schedule_enabled": false}),
+            )))),
+        ),
+        (
+            admin.clone(),
+            policy(jump_policy::Command::SetSchedule(
+                JumpPolicyId(1),
+                Schedule {
+                    timezone: "Europe/Berlin".to_owned(),
+                    entries: vec![ScheduleEntry {
+                        start_day: 3,
+                        start_minute: 480,
+                        end_day: 3,
+                        end_minute: 1_020,
+                    }],
+                },
+            )),
+        ),
+        (
+            api.clone(),
+            Step::Plain(Command::JumpClientInstaller(record::Command::Create(body(
+                json!({"jump_group_id": 1, "jump_policy_id": 1, "name": "web-1", "secret_hash": "c".repeat(64)}),
+            )))),
+        ),
+        (
+            Actor::NewJumpClient,
+            client(jump_client::Command::Register(Box::new(Register {
+                installer: JumpClientInstallerId(1),
+                link: LINK,
+                public_ip: "198.51.100.9:50123".to_owned(),
+                boot_id: "d".repeat(32),
+                facts: facts("bob"),
+                token: KeyedHash("e".repeat(64)),
+                attempt: KeyedHash("f".repeat(64)),
+                name: None,
+                tag: None,
+                comments: None,
+            }))),
+        ),
+        (
+            agent.clone(),
+            client(jump_client::Command::ConfirmToken {
+                client: CLIENT,
+                token: KeyedHash("e".repeat(64)),
+            }),
+        ),
+        (
+            agent.clone(),
+            client(jump_client::Command::CheckIn {
+                client: CLIENT,
+                facts: Box::new(facts("carol")),
+            }),
+        ),
+        (
+            api.clone(),
+            user(user::Command::Record(record::Command::Create(body(
+                json!({"username": "anna", "public_display_name": "Anna", "password": "0".repeat(32)}),
+            )))),
+        ),
         (anna.clone(), start_step()),
-        (admin.clone(), user(user::Command::Record(record::Command::ChangePermissions(ANNA, body(
-            json!({"perm_access_allowed": "full_support", "perm_jump_client": true}),
-        ))))),
-        (api.clone(), group(jump_group::Command::AddMember(JumpGroupId(1), ANNA, Membership {
-            jump_item_role_id: Some(role::START_SESSIONS_ONLY),
-            jump_policy_id: None,
-        }))),
-        (anna.clone(), user(user::Command::SignIn { user: ANNA, password_matches: false })),
-        (anna.clone(), user(user::Command::SignIn { user: ANNA, password_matches: true })),
+        (
+            admin.clone(),
+            user(user::Command::Record(record::Command::ChangePermissions(
+                ANNA,
+                body(json!({"perm_access_allowed": "full_support", "perm_jump_client": true})),
+            ))),
+        ),
+        (
+            api.clone(),
+            group(jump_group::Command::AddMember(
+                JumpGroupId(1),
+                ANNA,
+                Membership {
+                    jump_item_role_id: Some(role::START_SESSIONS_ONLY),
+                    jump_policy_id: None,
+                },
+            )),
+        ),
+        (
+            anna.clone(),
+            user(user::Command::SignIn {
+                user: ANNA,
+                password_matches: false,
+            }),
+        ),
+        (
+            anna.clone(),
+            user(user::Command::SignIn {
+                user: ANNA,
+                password_matches: true,
+            }),
+        ),
         (anna.clone(), start_step()),
-        (agent.clone(), Step::OfSession(|lsid| {
-            Command::AccessSession(access_session::Command::Establish { lsid, client: CLIENT })
-        })),
-        (anna, Step::OfSession(|lsid| Command::AccessSession(access_session::Command::End { lsid }))),
-        (agent, client(jump_client::Command::Disconnect { client: CLIENT, link: LINK, reason: "goodbye".to_owned() })),
-        (Actor::System, Step::Plain(Command::Node(node::Command::Stop { epoch: NODE, reason: node::StopReason::Asked }))),
+        (
+            agent.clone(),
+            Step::OfSession(|lsid| {
+                Command::AccessSession(access_session::Command::Establish {
+                    lsid,
+                    client: CLIENT,
+                })
+            }),
+        ),
+        (
+            anna,
+            Step::OfSession(|lsid| Command::AccessSession(access_session::Command::End { lsid })),
+        ),
+        (
+            agent,
+            client(jump_client::Command::Disconnect {
+                client: CLIENT,
+                link: LINK,
+                reason: "goodbye".to_owned(),
+            }),
+        ),
+        (
+            Actor::System,
+            Step::Plain(Command::Node(node::Command::Stop {
+                epoch: NODE,
+                reason: node::StopReason::Asked,
+            })),
+        ),
     ]
 }
 
@@ -232,9 +387,16 @@ fn facts(console_user: &str) -> Facts {
 
 /// The first line that differs.
 fn difference(one: &str, other: &str) -> String {
-    let lines = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+    let lines = one
+        .lines()
+        .zip(other.lines())
+        .find(|(one, other)| one != other);
     match lines {
         Some((one, other)) => format!("\n{one}\n{other}"),
-        None => format!("{} against {} lines", one.lines().count(), other.lines().count()),
+        None => format!(
+            "{} against {} lines",
+            one.lines().count(),
+            other.lines().count()
+        ),
     }
 }

@@ -18,18 +18,33 @@ async fn what_was_answered_by_one_node_is_seen_on_the_other() -> Result<()> {
     let writing = first.serve()?;
     let reading = second.serve()?;
     let first_run = first.first_run()?;
-    let username = first_run["administrator"]["username"].as_str().context("a username")?;
-    let password = first_run["administrator"]["password"].as_str().context("a password")?;
-    Caller::console(&first.url(), username, password).await?.lift_rate_limits(1).await?;
+    let username = first_run["administrator"]["username"]
+        .as_str()
+        .context("a username")?;
+    let password = first_run["administrator"]["password"]
+        .as_str()
+        .context("a password")?;
+    Caller::console(&first.url(), username, password)
+        .await?
+        .lift_rate_limits(1)
+        .await?;
     let writer = Caller::first_account(&first.url(), &first_run).await?;
     let reader = writer.at(&second.url());
 
-    let group = writer.send(Method::POST, "/api/config/v1/jump-group", &json!({"name": "fresh"})).await?;
+    let group = writer
+        .send(
+            Method::POST,
+            "/api/config/v1/jump-group",
+            &json!({"name": "fresh"}),
+        )
+        .await?;
     let path = format!("/api/config/v1/jump-group/{}", group["id"]);
     let mut stale = 0;
     for pair in 0..PAIRS {
         let comments = pair.to_string();
-        writer.send(Method::PATCH, &path, &json!({"comments": comments})).await?;
+        writer
+            .send(Method::PATCH, &path, &json!({"comments": comments}))
+            .await?;
         if reader.get(&path).await?["comments"] != comments.as_str() {
             stale += 1;
         }

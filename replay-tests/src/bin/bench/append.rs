@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use domain::ids::JumpClientId;
 use domain::{Actor, Cause, World};
-use engine::testing::start;
 use engine::{Engine, Lane, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Direction, EventStore, RecordedEvent, Selection};
+use replay_tests::in_process::start;
 use tokio::task::JoinSet;
 
 use crate::bare::Bare;
 use crate::fleet::{self, Size};
-use crate::median;
+use crate::{kind, median};
 
 /// Callers at once.
 const CALLERS: u32 = 256;
@@ -25,8 +25,13 @@ const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 
 pub(crate) async fn run() -> Result<()> {
-    println!("append: durable events a second, {CALLERS} callers, median of {ROUNDS} rounds taken in turns");
-    println!("{:<10} {:>11} {:>12} {:>12} {:>7} {:>14} {:>9}", "database", "outstanding", "bare loop", "engine", "ratio", "one a commit", "multiple");
+    println!(
+        "append: durable events a second, {CALLERS} callers, median of {ROUNDS} rounds taken in turns"
+    );
+    println!(
+        "{:<10} {:>11} {:>12} {:>12} {:>7} {:>14} {:>9}",
+        "database", "outstanding", "bare loop", "engine", "ratio", "one a commit", "multiple"
+    );
     for database in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
         for outstanding in [1, 16] {
             measure(&database, outstanding).await?;
@@ -36,7 +41,7 @@ pub(crate) async fn run() -> Result<()> {
 }
 
 async fn measure(database: &TestDatabase, outstanding: u32) -> Result<()> {
-    let kind = if database.is_postgres() { "postgres" } else { "sqlite" };
+    let kind = kind(database);
     let (mut bare, mut through, mut single) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let engine_log = fresh(database).await;
@@ -45,7 +50,11 @@ async fn measure(database: &TestDatabase, outstanding: u32) -> Result<()> {
         let sample = sample(&engine_log, events).await?;
         let bare_log = fresh(database).await;
         history(&bare_log).await?;
-        let batch = if outstanding == 1 { CALLERS as usize } else { 1_024 };
+        let batch = if outstanding == 1 {
+            CALLERS as usize
+        } else {
+            1_024
+        };
         bare.push(bare_rate(&bare_log, &sample, batch).await?);
         let single_log = fresh(database).await;
         history(&single_log).await?;
@@ -61,24 +70,40 @@ async fn measure(database: &TestDatabase, outstanding: u32) -> Result<()> {
 }
 
 async fn fresh(database: &TestDatabase) -> TestDatabase {
-    if database.is_postgres() { TestDatabase::postgres().await } else { TestDatabase::sqlite() }
+    if kind(database) == "postgres" {
+        TestDatabase::postgres().await
+    } else {
+        TestDatabase::sqlite()
+    }
 }
 
 async fn history(log: &TestDatabase) -> Result<(World, u64)> {
     let store = log.open().await;
-    let world = fleet::make(&store, &Size { clients: CLIENTS, users: 10, events: 0 }).await?;
+    let world = fleet::make(
+        &store,
+        &Size {
+            clients: CLIENTS,
+            users: 10,
+            events: 0,
+        },
+    )
+    .await?;
     let head = store.head().await?.position;
     store.close().await;
     Ok((world, head))
 }
 
 async fn engine_rate(log: &TestDatabase, outstanding: u32) -> Result<f64> {
-    let (engine, task) = start(log.open().await).await;
+    let (engine, task) = start(log.open().await).await?;
     let began = Instant::now();
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         for slot in 0..outstanding {
-            callers.spawn(check_in_until(engine.clone(), JumpClientId(caller * 16 + slot + 1), began + ROUND));
+            callers.spawn(check_in_until(
+                engine.clone(),
+                JumpClientId(caller * 16 + slot + 1),
+                began + ROUND,
+            ));
         }
     }
     let mut done = 0_u32;
@@ -95,7 +120,13 @@ async fn check_in_until(engine: Engine, client: JumpClientId, until: Instant) ->
     while Instant::now() < until {
         turn += 1;
         let cause = Cause::program(Actor::JumpClient(client));
-        engine.execute(Submission::new(fleet::check_in(client, turn), cause, Lane::Integrations)).await?;
+        engine
+            .execute(Submission::new(
+                fleet::check_in(client, turn),
+                cause,
+                Lane::Integrations,
+            ))
+            .await?;
     }
     Ok(turn)
 }
@@ -103,14 +134,19 @@ async fn check_in_until(engine: Engine, client: JumpClientId, until: Instant) ->
 /// What the engine wrote, to be written again without thinking.
 async fn sample(log: &TestDatabase, after: u64) -> Result<Vec<RecordedEvent>> {
     let store = log.open().await;
-    let events = store.read(&Selection::All, after + 1, Direction::Forward, 500_000).await?;
+    let events = store
+        .read(&Selection::All, after + 1, Direction::Forward, 500_000)
+        .await?;
     store.close().await;
     Ok(events)
 }
 
 async fn bare_rate(log: &TestDatabase, sample: &[RecordedEvent], batch: usize) -> Result<f64> {
     // Opened and closed so that the tables are there.
-    EventStore::open(log.location(), eventstore::Options::default()).await?.close().await;
+    EventStore::open(log.location(), eventstore::Options::default())
+        .await?
+        .close()
+        .await;
     let mut bare = Bare::open(log.location()).await?;
     let began = Instant::now();
     let mut written = 0_u32;

@@ -23,7 +23,9 @@ impl Bare {
                     .filename(directory.join("log.db"))
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full);
-                Ok(Self::Sqlite(SqliteConnection::connect_with(&options).await?))
+                Ok(Self::Sqlite(
+                    SqliteConnection::connect_with(&options).await?,
+                ))
             }
             Location::Postgres { url } => Ok(Self::Postgres(PgConnection::connect(url).await?)),
         }
@@ -102,18 +104,27 @@ async fn sqlite_streams(connection: &mut SqliteConnection, rows: &[RecordedEvent
 
 async fn postgres_rows(connection: &mut PgConnection, events: &[RecordedEvent]) -> Result<()> {
     let column = |of: fn(&RecordedEvent) -> u64| -> Result<Vec<i64>> {
-        events.iter().map(|event| Ok(i64::try_from(of(event))?)).collect()
+        events
+            .iter()
+            .map(|event| Ok(i64::try_from(of(event))?))
+            .collect()
     };
     let positions = column(|event| event.position)?;
     let revisions = column(|event| event.revision)?;
     let streams: Vec<&str> = events.iter().map(|event| event.stream.as_str()).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let types: Vec<&str> = events
+        .iter()
+        .map(|event| event.event_type.as_str())
+        .collect();
     let data: Vec<&[u8]> = events.iter().map(|event| event.data.as_slice()).collect();
     let meta: Vec<&[u8]> = events.iter().map(|event| event.meta.as_slice()).collect();
     let codecs: Vec<i16> = events.iter().map(|event| event.codec).collect();
     let times: Vec<i64> = events.iter().map(|event| event.recorded_at).collect();
-    let hashes: Vec<&[u8]> = events.iter().map(|event| event.leaf_hash.as_slice()).collect();
+    let hashes: Vec<&[u8]> = events
+        .iter()
+        .map(|event| event.leaf_hash.as_slice())
+        .collect();
     sqlx::query(
         "INSERT INTO event (position, stream, revision, id, type, data, meta, codec, recorded_at, leaf_hash) \
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], \

@@ -7,7 +7,9 @@ use domain::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, KeyedHash, LinkId, NodeEpoch, SecretRef,
 };
 use domain::site::{first_start, user};
-use domain::{Actor, Cause, Command, Context, Event, Fresh, Timestamp, World, decide, node, record};
+use domain::{
+    Actor, Cause, Command, Context, Event, Fresh, Timestamp, World, decide, node, record,
+};
 use eventstore::{EventStore, ExpectedRevision, NewEvent, StreamAppend};
 use serde_json::json;
 use uuid::Uuid;
@@ -26,17 +28,40 @@ pub(crate) struct Size {
 
 /// Makes the history in an empty log; gives the world it folds into.
 pub(crate) async fn make(store: &EventStore, size: &Size) -> anyhow::Result<World> {
-    let mut history = History { store, world: World::default(), now: Timestamp(1_700_000_000_000_000), waiting: Vec::new(), made: 0 };
+    let mut history = History {
+        store,
+        world: World::default(),
+        now: Timestamp(1_700_000_000_000_000),
+        waiting: Vec::new(),
+        made: 0,
+    };
     history.tell(first_start()).await?;
-    history.tell(Command::Node(node::Command::Start { epoch: NODE, name: "bench".to_owned(), url: None })).await?;
+    history
+        .tell(Command::Node(node::Command::Start {
+            epoch: NODE,
+            name: "bench".to_owned(),
+            url: None,
+        }))
+        .await?;
     for number in 0..size.users {
         let body = json!({"username": format!("user{number}"), "public_display_name": format!("User {number}")});
         let body = body.as_object().cloned().unwrap_or_default();
-        history.tell(Command::User(user::Command::Record(record::Command::Create(body)))).await?;
+        history
+            .tell(Command::User(user::Command::Record(
+                record::Command::Create(body),
+            )))
+            .await?;
     }
     for number in 0..20 {
-        let body = json!({"name": format!("Group {number}")}).as_object().cloned().unwrap_or_default();
-        history.tell(Command::JumpGroup(jump_group::Command::Record(record::Command::Create(body)))).await?;
+        let body = json!({"name": format!("Group {number}")})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        history
+            .tell(Command::JumpGroup(jump_group::Command::Record(
+                record::Command::Create(body),
+            )))
+            .await?;
         history.tell(installer(JumpGroupId(number + 1))).await?;
     }
     for number in 0..size.clients {
@@ -45,7 +70,9 @@ pub(crate) async fn make(store: &EventStore, size: &Size) -> anyhow::Result<Worl
     let mut turn = 0;
     while history.made + history.waiting.len() < size.events {
         let client = JumpClientId(turn % size.clients + 1);
-        history.tell(check_in(client, turn / size.clients + 1)).await?;
+        history
+            .tell(check_in(client, turn / size.clients + 1))
+            .await?;
         turn += 1;
     }
     history.flush().await?;
@@ -66,7 +93,11 @@ impl History<'_> {
         let cause = Cause::program(Actor::System);
         let number = u128::try_from(self.now.0)?;
         let fresh = Fresh(std::array::from_fn(|index| number * 64 + index as u128));
-        let context = Context { now: self.now, cause: &cause, fresh: &fresh };
+        let context = Context {
+            now: self.now,
+            cause: &cause,
+            fresh: &fresh,
+        };
         let events = decide(&self.world, &command, &context)?;
         let meta = serde_json::to_vec(&cause)?;
         for event in events {
@@ -111,7 +142,8 @@ fn first_start() -> Command {
 }
 
 fn installer(group: JumpGroupId) -> Command {
-    let body = json!({"jump_group_id": group.0, "valid_duration": 525_600, "secret_hash": "0".repeat(64)});
+    let body =
+        json!({"jump_group_id": group.0, "valid_duration": 525_600, "secret_hash": "0".repeat(64)});
     let command: record::Command<JumpClientInstaller> =
         record::Command::Create(body.as_object().cloned().unwrap_or_default());
     Command::JumpClientInstaller(command)
@@ -120,14 +152,22 @@ fn installer(group: JumpGroupId) -> Command {
 fn register(number: u32) -> Command {
     Command::JumpClient(jump_client::Command::Register(Box::new(Register {
         installer: JumpClientInstallerId(number % 20 + 1),
-        link: LinkId { node: NODE, connection: u64::from(number) + 1 },
+        link: LinkId {
+            node: NODE,
+            connection: u64::from(number) + 1,
+        },
         public_ip: format!("198.51.{}.{}:50000", number / 250 % 250, number % 250),
         boot_id: format!("{number:032x}"),
         facts: Facts {
             hostname: format!("machine-{number}"),
             fqdn: format!("machine-{number}.branch-{}.example.com", number % 40),
             operating_system: "Debian GNU/Linux 12 (x86_64)".to_owned(),
-            private_ip: format!("10.{}.{}.{}", number / 65_536 % 256, number / 256 % 256, number % 256),
+            private_ip: format!(
+                "10.{}.{}.{}",
+                number / 65_536 % 256,
+                number / 256 % 256,
+                number % 256
+            ),
             console_user: "root".to_owned(),
             install_mode: "service".to_owned(),
             machine_id: format!("{number:032x}"),
@@ -149,6 +189,12 @@ pub(crate) fn check_in(client: JumpClientId, turn: u32) -> Command {
     let Command::JumpClient(jump_client::Command::Register(register)) = register(number) else {
         unreachable!("register makes a registration")
     };
-    let facts = Facts { console_user: format!("user-{turn}"), ..register.facts };
-    Command::JumpClient(jump_client::Command::CheckIn { client, facts: Box::new(facts) })
+    let facts = Facts {
+        console_user: format!("user-{turn}"),
+        ..register.facts
+    };
+    Command::JumpClient(jump_client::Command::CheckIn {
+        client,
+        facts: Box::new(facts),
+    })
 }

@@ -32,17 +32,32 @@ pub(crate) async fn run() -> Result<()> {
     let writer = caller(&first).await?;
     let reader = writer.at(&second.url());
     report("postgres, quiet", reads(&writer, &reader, false).await?);
-    report("postgres, after a write elsewhere", reads(&writer, &reader, true).await?);
+    report(
+        "postgres, after a write elsewhere",
+        reads(&writer, &reader, true).await?,
+    );
     one.stop()?;
     two.stop()
 }
 
 async fn caller(site: &Site) -> Result<Caller> {
     let first_run = site.first_run()?;
-    let text = |name: &str| first_run["administrator"][name].as_str().context("the first run names it");
-    Caller::console(&site.url(), text("username")?, text("password")?).await?.lift_rate_limits(1).await?;
+    let text = |name: &str| {
+        first_run["administrator"][name]
+            .as_str()
+            .context("the first run names it")
+    };
+    Caller::console(&site.url(), text("username")?, text("password")?)
+        .await?
+        .lift_rate_limits(1)
+        .await?;
     let api = Caller::first_account(&site.url(), &first_run).await?;
-    api.send(Method::POST, "/api/config/v1/jump-group", &json!({"name": "fresh"})).await?;
+    api.send(
+        Method::POST,
+        "/api/config/v1/jump-group",
+        &json!({"name": "fresh"}),
+    )
+    .await?;
     Ok(api)
 }
 
@@ -51,7 +66,13 @@ async fn reads(writer: &Caller, reader: &Caller, after_writes: bool) -> Result<V
     let mut took = Vec::with_capacity(READS);
     for number in 0..READS {
         if after_writes {
-            writer.send(Method::PATCH, path, &json!({"comments": number.to_string()})).await?;
+            writer
+                .send(
+                    Method::PATCH,
+                    path,
+                    &json!({"comments": number.to_string()}),
+                )
+                .await?;
         }
         let began = Instant::now();
         reader.get(path).await?;
@@ -61,9 +82,15 @@ async fn reads(writer: &Caller, reader: &Caller, after_writes: bool) -> Result<V
 }
 
 fn report(case: &str, took: Vec<Duration>) {
-    let mut milliseconds: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1_000.0).collect();
+    let mut milliseconds: Vec<f64> = took
+        .iter()
+        .map(|took| took.as_secs_f64() * 1_000.0)
+        .collect();
     let middle = median(milliseconds.clone());
     milliseconds.sort_by(f64::total_cmp);
-    let late = milliseconds.get(milliseconds.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    let late = milliseconds
+        .get(milliseconds.len() * 99 / 100)
+        .copied()
+        .unwrap_or(f64::NAN);
     println!("{case:<34} {middle:>10.3} {late:>10.3}");
 }

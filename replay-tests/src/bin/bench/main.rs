@@ -10,12 +10,17 @@ mod freshness;
 mod startup;
 
 use anyhow::{Result, bail};
+use eventstore::Location;
+use eventstore::testing::TestDatabase;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = names.iter().find(|name| !ALL.contains(&name.as_str())) {
-        bail!("no bench is called {unknown}; there are: {}", ALL.join(", "));
+        bail!(
+            "no bench is called {unknown}; there are: {}",
+            ALL.join(", ")
+        );
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if wanted("append") {
@@ -37,4 +42,12 @@ const ALL: &[&str] = &["append", "startup", "freshness"];
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What a database is called in the tables.
+fn kind(database: &TestDatabase) -> &'static str {
+    match database.location() {
+        Location::Sqlite { .. } => "sqlite",
+        Location::Postgres { .. } => "postgres",
+    }
 }

@@ -4,15 +4,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use domain::Event;
-use engine::testing::{start, start_with_snapshots};
 use eventstore::EventStore;
 use eventstore::testing::TestDatabase;
+use replay_tests::in_process::{start, start_with_snapshots};
 
 use crate::fleet::{self, Size};
-use crate::median;
+use crate::{kind, median};
 
 /// The size the promise is made for.
-const SIZE: Size = Size { clients: 100_000, users: 5_000, events: 1_000_000 };
+const SIZE: Size = Size {
+    clients: 100_000,
+    users: 5_000,
+    events: 1_000_000,
+};
 /// Rounds, of which the middle counts.
 const ROUNDS: usize = 3;
 
@@ -21,7 +25,10 @@ pub(crate) async fn run() -> Result<()> {
         "startup: {} clients, {} users, {} events, median of {ROUNDS} rounds taken in turns",
         SIZE.clients, SIZE.users, SIZE.events
     );
-    println!("{:<10} {:>12} {:>12} {:>7} {:>12} {:>14} {:>9}", "database", "decode /s", "replay /s", "ratio", "replay s", "snapshot s", "multiple");
+    println!(
+        "{:<10} {:>12} {:>12} {:>7} {:>12} {:>14} {:>9}",
+        "database", "decode /s", "replay /s", "ratio", "replay s", "snapshot s", "multiple"
+    );
     for database in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
         measure(&database).await?;
     }
@@ -29,31 +36,46 @@ pub(crate) async fn run() -> Result<()> {
 }
 
 async fn measure(database: &TestDatabase) -> Result<()> {
-    let kind = if database.is_postgres() { "postgres" } else { "sqlite" };
+    let kind = kind(database);
     let store = database.open().await;
     let world = fleet::make(&store, &SIZE).await?;
     let events = store.head().await?.position as f64;
     let snapshots = database.directory().join("snapshots");
     {
-        let (engine, task) = start_with_snapshots(store.clone(), &snapshots).await;
-        ensure!(engine.published().world == world, "the replayed world differs");
-        engine.write_snapshot().await.context("writing the snapshot")?;
+        let (engine, task) = start_with_snapshots(store.clone(), &snapshots).await?;
+        ensure!(
+            engine.published().world == world,
+            "the replayed world differs"
+        );
+        engine
+            .write_snapshot()
+            .await
+            .context("writing the snapshot")?;
         task.shut_down().await;
     }
     let (mut decode, mut replay, mut snapshot) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         decode.push(decode_seconds(&store).await?);
         let began = Instant::now();
-        let (engine, task) = start(database.open().await).await;
-        ensure!(engine.published().world.jump_clients.len() == SIZE.clients as usize, "clients are missing");
+        let (engine, task) = start(database.open().await).await?;
+        ensure!(
+            engine.published().world.jump_clients.len() == SIZE.clients as usize,
+            "clients are missing"
+        );
         replay.push(began.elapsed().as_secs_f64());
         task.shut_down().await;
         let began = Instant::now();
-        let (engine, task) = start_with_snapshots(database.open().await, &snapshots).await;
+        let (engine, task) = start_with_snapshots(database.open().await, &snapshots).await?;
         let published = engine.as_fresh_as_the_log().await?;
-        ensure!(published.world.jump_clients.len() == SIZE.clients as usize, "clients are missing");
+        ensure!(
+            published.world.jump_clients.len() == SIZE.clients as usize,
+            "clients are missing"
+        );
         snapshot.push(began.elapsed().as_secs_f64());
-        ensure!(published.world == world, "the world of the snapshot differs");
+        ensure!(
+            published.world == world,
+            "the world of the snapshot differs"
+        );
         task.shut_down().await;
     }
     let (decode, replay, snapshot) = (median(decode), median(replay), median(snapshot));
@@ -78,7 +100,11 @@ async fn decode_seconds(store: &EventStore) -> Result<f64> {
     }
     let began = Instant::now();
     for event in pages.iter().flatten() {
-        std::hint::black_box(Event::from_stored(&event.stream, &event.event_type, &event.data)?);
+        std::hint::black_box(Event::from_stored(
+            &event.stream,
+            &event.event_type,
+            &event.data,
+        )?);
     }
     Ok(began.elapsed().as_secs_f64())
 }
