@@ -218,7 +218,10 @@ mod tests {
     fn all_thirteen_published_commands_are_known() {
         assert_eq!(ACTIONS.len(), 13);
         for (name, _) in ACTIONS {
-            assert_eq!(Action::named(name).map(|(action, _)| name_of(action)), Some(*name));
+            assert_eq!(
+                Action::named(name).map(|(action, _)| name_of(action)),
+                Some(*name)
+            );
         }
         assert_eq!(Action::named("get_support_teams"), None);
     }

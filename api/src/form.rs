@@ -163,7 +163,11 @@ mod tests {
                 Unreadable::Multipart,
             ),
             (
-                post("", Some("application/json"), "{\"action\":\"get_api_info\"}"),
+                post(
+                    "",
+                    Some("application/json"),
+                    "{\"action\":\"get_api_info\"}",
+                ),
                 Unreadable::OtherType,
             ),
             (post("", None, "action=get_api_info"), Unreadable::OtherType),

@@ -1,4 +1,4 @@
-//! HTTP: OAuth2, the Configuration API, and what the other surfaces share. Handlers parse, call, render.
+//! HTTP: OAuth2, the Configuration, Command, Reporting and console APIs, health. Handlers parse, call, render.
 //!
 //! This crate refuses to know rules: whoever may do what is decided by `domain`, and every change goes through the engine.
 //! It reads no clock but the engine's.
@@ -28,7 +28,16 @@ pub mod mech_list;
 pub mod oauth;
 pub mod openapi;
 
+pub mod form;
+pub mod xml;
+pub mod xml_answer;
 pub mod xml_namespace;
+
+pub mod command;
+pub mod health;
+pub mod reporting;
+
+pub mod console;
 
 mod guard;
 

@@ -39,6 +39,7 @@ use utoipa::openapi::{
 use crate::access::{Access, Permission};
 use crate::configuration::jump_group_user;
 use crate::configuration::resource::{Fixed, Resource};
+use crate::console;
 use crate::oauth::TOKEN_PATH;
 use crate::route::{About, Gives, Route, Routes, for_api_accounts};
 use crate::site::Site;
@@ -307,7 +308,7 @@ fn components() -> utoipa::openapi::Components {
     let mut components = ComponentsBuilder::new()
         .security_scheme("api_account", SecurityScheme::OAuth2(OAuth2::new([flow])))
         .security_scheme("console_sign_in", SecurityScheme::Http(sign_in));
-    for (name, schema) in schemas() {
+    for (name, schema) in schemas().into_iter().chain(console::schemas::schemas()) {
         components = components.schema(name, schema);
     }
     components.build()

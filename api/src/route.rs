@@ -18,7 +18,9 @@ use domain::record::Field;
 use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
-use crate::{configuration, guard, mech_list, oauth, openapi, peer};
+use crate::{
+    command, configuration, console, guard, health, mech_list, oauth, openapi, peer, reporting,
+};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -244,6 +246,10 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(oauth::routes(site))
         .merge(mech_list::routes(site))
         .merge(configuration::routes(site))
+        .merge(command::routes(site))
+        .merge(reporting::routes(site))
+        .merge(health::routes(site))
+        .merge(console::routes(site))
         .merge(openapi::routes(site))
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use engine::Engine;
 use ipnet::IpNet;
 use link_protocol::AnchorList;
+use projections::ReportIndex;
 use secrets::Sealer;
 
 use crate::address_rate::AddressRates;
 use crate::attempts::Attempts;
 use crate::credential::Passwords;
+use crate::health::Health;
 use crate::rate::AccountRates;
 use crate::token::Tokens;
 
@@ -36,6 +38,8 @@ pub struct Limits {
     pub passwords_waiting_max: usize,
     /// Tokens that are remembered, so that the database is not asked for each call.
     pub tokens_remembered_max: usize,
+    /// How long the start of a session waits for the endpoint before it is answered as still starting.
+    pub start_answered_within: Duration,
 }
 
 impl Default for Limits {
@@ -50,6 +54,7 @@ impl Default for Limits {
             passwords_at_once: 2,
             passwords_waiting_max: 32,
             tokens_remembered_max: 100_000,
+            start_answered_within: Duration::from_secs(10),
         }
     }
 }
@@ -67,6 +72,8 @@ pub struct AgentKey {
 pub struct SiteSetup {
     /// The one writer of this node.
     pub engine: Engine,
+    /// What reports are made of.
+    pub report_index: ReportIndex,
     /// Seals and recognises secrets.
     pub sealer: Arc<Sealer>,
     /// Bounds.
@@ -92,6 +99,8 @@ pub struct SiteSetup {
 pub struct Site {
     /// The one writer of this node.
     pub engine: Engine,
+    /// What reports are made of.
+    pub report_index: ReportIndex,
     /// Seals and recognises secrets.
     pub sealer: Arc<Sealer>,
     /// Bounds.
@@ -114,6 +123,7 @@ pub struct Site {
     pub attempts: Arc<Attempts>,
     /// Budgets of source addresses.
     pub address_rates: AddressRates,
+    pub(crate) health: Health,
     pub(crate) account_rates: AccountRates,
     pub(crate) tokens: Tokens,
 }
@@ -125,6 +135,7 @@ impl Site {
         let limits = setup.limits;
         Arc::new(Self {
             engine: setup.engine,
+            report_index: setup.report_index,
             sealer: setup.sealer,
             public_url: setup
                 .public_url
@@ -137,6 +148,7 @@ impl Site {
             passwords: Passwords::new(limits.passwords_at_once, limits.passwords_waiting_max),
             attempts: setup.attempts,
             address_rates: AddressRates::new(&limits),
+            health: Health::default(),
             account_rates: AccountRates::new(setup.shared),
             tokens: Tokens::new(setup.shared, limits.tokens_remembered_max),
             limits,

@@ -6,7 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quick_xml::Writer;
+use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::name::QName;
 
 /// Attributes of one element, in the order they are written.
 pub type Attributes<'a> = &'a [(&'static str, &'a str)];
@@ -62,12 +64,7 @@ impl Document {
     }
 
     /// The text as element `name` or, if XML can't carry it, as base64 in element `encoded_name`; never both (REP-50).
-    pub fn leaf_or_encoded(
-        &mut self,
-        name: &'static str,
-        encoded_name: &'static str,
-        text: &str,
-    ) {
+    pub fn leaf_or_encoded(&mut self, name: &'static str, encoded_name: &'static str, text: &str) {
         if text.chars().all(is_legal) {
             self.leaf(name, &[], text);
         } else {
@@ -120,8 +117,10 @@ pub const fn is_legal(character: char) -> bool {
 fn start<'a>(name: &'static str, attributes: Attributes<'_>) -> BytesStart<'a> {
     let mut element = BytesStart::new(name);
     for (key, value) in attributes {
-        let value = escaped(value, Place::Attribute);
-        element.push_attribute((key.as_bytes(), value.as_bytes()));
+        element.push_attribute(Attribute {
+            key: QName(key),
+            value: escaped(value, Place::Attribute).into(),
+        });
     }
     element
 }
@@ -178,15 +177,14 @@ mod tests {
         let mut found = String::new();
         loop {
             match reader.read_event().expect("well-formed") {
-                Event::Text(text) => found.push_str(&String::from_utf8_lossy(&text)),
+                Event::Text(text) => found.push_str(&text),
                 Event::GeneralRef(reference) => {
-                    let name = String::from_utf8_lossy(&reference).into_owned();
-                    found.push_str(&match name.as_str() {
-                        "amp" => "&".to_owned(),
-                        "lt" => "<".to_owned(),
-                        "gt" => ">".to_owned(),
-                        "quot" => "\"".to_owned(),
-                        "#13" => "\r".to_owned(),
+                    found.push_str(match &*reference {
+                        "amp" => "&",
+                        "lt" => "<",
+                        "gt" => ">",
+                        "quot" => "\"",
+                        "#13" => "\r",
                         other => panic!("unexpected reference {other}"),
                     });
                 }
@@ -250,7 +248,10 @@ mod tests {
     #[test]
     fn attributes_keep_their_white_space() {
         let text = String::from_utf8(single("a", &[("b", "x\ty\nz\"<")], "")).expect("UTF-8");
-        assert!(text.ends_with("<a b=\"x&#9;y&#10;z&quot;&lt;\"/>"), "{text}");
+        assert!(
+            text.ends_with("<a b=\"x&#9;y&#10;z&quot;&lt;\"/>"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -112,9 +112,10 @@ pub struct BadgeRow {
 impl BadgeRow {
     fn is_good(&self, world: &World, user: UserId, now: Timestamp) -> bool {
         now < self.expires_at
-            && world.users.get(&user).is_some_and(|user| {
-                user.enabled && user.password.as_ref() == Some(&self.password)
-            })
+            && world
+                .users
+                .get(&user)
+                .is_some_and(|user| user.enabled && user.password.as_ref() == Some(&self.password))
     }
 }
 
@@ -256,13 +257,11 @@ fn carried(headers: &HeaderMap) -> Option<(Carrier, BadgeText)> {
 
 /// Cross-site requests are refused three times: the cookie is SameSite, an Origin has to be ours, and the header has to
 /// carry the value that only our pages can know (threat J).
-fn check_page_meant_it(
-    site: &Site,
-    headers: &HeaderMap,
-    badge: &BadgeText,
-) -> Result<(), Problem> {
+fn check_page_meant_it(site: &Site, headers: &HeaderMap, badge: &BadgeText) -> Result<(), Problem> {
     check_origin(site.public_url.as_deref(), headers)?;
-    let given = headers.get(CSRF_HEADER).map_or(&b""[..], HeaderValue::as_bytes);
+    let given = headers
+        .get(CSRF_HEADER)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     if constant_time_eq(given, badge.csrf(&site.sealer).as_bytes()) {
         Ok(())
     } else {
@@ -340,10 +339,7 @@ mod tests {
         let bearer = format!("Bearer {two}");
         let cases: [(HeaderMap, Option<(Carrier, u32)>); 8] = [
             (headers(&[]), None),
-            (
-                headers(&[("cookie", &cookie)]),
-                Some((Carrier::Cookie, 1)),
-            ),
+            (headers(&[("cookie", &cookie)]), Some((Carrier::Cookie, 1))),
             (
                 headers(&[("authorization", &bearer)]),
                 Some((Carrier::Bearer, 2)),
@@ -383,7 +379,11 @@ mod tests {
                 headers(&[host, ("origin", "https://access.example.com")]),
                 false,
             ),
-            (None, headers(&[host, ("origin", "https://evil.example")]), false),
+            (
+                None,
+                headers(&[host, ("origin", "https://evil.example")]),
+                false,
+            ),
             (None, headers(&[host, ("origin", "null")]), false),
             (
                 Some("https://access.example.com"),

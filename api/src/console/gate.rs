@@ -25,13 +25,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
         Ok(published) => published,
         Err(error) => return Problem::from(error).to_json(),
     };
-    let badge = Badge::of(
-        &site,
-        &published.world,
-        request.method(),
-        request.headers(),
-    )
-    .await;
+    let badge = Badge::of(&site, &published.world, request.method(), request.headers()).await;
     let badge = match badge {
         Ok(badge) => badge,
         Err(problem)

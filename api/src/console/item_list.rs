@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
+use domain::record::{Field, Kind};
 use domain::site::settings::SiteSettings;
 use domain::{FieldErrors, Timestamp};
 use projections::{ConsoleRow, SearchField, Status};
@@ -42,6 +43,54 @@ pub const ORDER_WORDS: [&str; 6] = [
     "tag",
     "status",
     "last_access_at",
+];
+
+const fn parameter(name: &'static str, about: &'static str) -> Field {
+    let most = SEARCH_CHARACTERS_MAX;
+    Field::new(name, Kind::Text { min: 0, max: most }, about)
+}
+
+/// The parameters of the list, for the OpenAPI document.
+pub const PARAMETERS: &[Field] = &[
+    parameter("search", "What one of the searched fields has to contain."),
+    parameter(
+        "search_in",
+        "The fields that are searched, as a comma list of their titles; all of them where absent.",
+    ),
+    parameter(
+        "group",
+        "Only items of this group: shared-<id> or personal-<id>.",
+    ),
+    parameter("tag", "Only items with this tag; empty is those without."),
+    Field::new(
+        "status",
+        Kind::Word(&[
+            "active",
+            "offline",
+            "lost",
+            "passive",
+            "unavailable",
+            "uninstalled",
+        ]),
+        "Only items with this status.",
+    ),
+    parameter(
+        "sort",
+        "name, hostname, group, tag, status or last_access_at; with - before it the reverse.",
+    ),
+    Field::new(
+        "per_page",
+        Kind::Integer { min: 1, max: 500 },
+        "Items of a page; 100 where absent.",
+    ),
+    Field::new(
+        "current_page",
+        Kind::Integer {
+            min: 1,
+            max: 2_147_483_647,
+        },
+        "Which page.",
+    ),
 ];
 
 /// What is asked of the list.
@@ -118,7 +167,10 @@ impl Query {
                     .collect();
                 self.search_in = fields.ok_or_else(|| {
                     let titles: Vec<&str> = SearchField::ALL.iter().map(|f| f.title()).collect();
-                    format!("The search_in must be a comma list of: {}.", titles.join(", "))
+                    format!(
+                        "The search_in must be a comma list of: {}.",
+                        titles.join(", ")
+                    )
                 })?;
             }
             "group" => {
@@ -205,8 +257,7 @@ pub fn choose(
             tag.is_none_or(|tag| row.texts.tag().to_lowercase() == tag)
         })
         .filter(|row| {
-            query.search.is_empty()
-                || row.matches(&query.search_in, &query.search, now, settings)
+            query.search.is_empty() || row.matches(&query.search_in, &query.search, now, settings)
         })
         .filter(|row| {
             let status = row.status(now, settings);
@@ -260,6 +311,23 @@ fn sort_key(row: &ConsoleRow, query: &Query, now: Timestamp, settings: &SiteSett
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documented_parameters_are_those_that_are_known() {
+        for field in PARAMETERS {
+            let query = format!("{}=%00", field.name);
+            let known = match Query::read(&query) {
+                Ok(_) => true,
+                Err(errors) => !errors.0[0].1.contains("not known"),
+            };
+            assert!(known, "{}", field.name);
+        }
+        let status = PARAMETERS.iter().find(|field| field.name == "status");
+        let Some(Kind::Word(words)) = status.map(|field| field.kind) else {
+            panic!("the status is a word");
+        };
+        assert_eq!(words, STATUS_WORDS.map(|(_, word)| word));
+    }
 
     #[test]
     fn a_parameter_that_is_not_right_is_named() {

@@ -27,7 +27,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             &format!("{BASE}/items"),
             Access::User,
             About::new("The Jump Items in sight: searched, filtered, sorted, by page")
-                .gives(Gives::One("JumpItemPage")),
+                .gives(Gives::One("JumpItemPage"))
+                .filters(item_list::PARAMETERS.iter().collect()),
             list,
         )
         .route(
@@ -67,14 +68,16 @@ async fn list(
     parts: Parts,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let query =
-        Query::read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
+    let query = Query::read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
     let published = Arc::clone(&known.0);
     // A large fleet takes a while to search and sort: not on a thread that others wait for.
     let body = tokio::task::spawn_blocking(move || page(&site, known.world(), user, &query))
         .await
         .map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "a list was not made");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a list was not made"
+            );
             Problem::internal()
         })?;
     Ok(Answer::known(&published, body))
@@ -124,13 +127,11 @@ async fn get(
     let user = user_of(&caller)?;
     let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
     let grant = permission::access_to_item(world, user, item).ok_or(Refusal::JumpClientGone)?;
-    let row = site
-        .engine
-        .views()
-        .console
-        .row(item)
-        .ok_or(Refusal::JumpClientGone)?;
-    let body = details(world, user, &grant, &row, site.engine.clock().now());
+    let view = &site.engine.views().console;
+    let row = view.row(item).ok_or(Refusal::JumpClientGone)?;
+    let JumpItemRef::JumpClient(client) = item;
+    let now = site.engine.clock().now();
+    let body = details(world, user, &grant, &row, view.figures(client), now);
     Ok(Answer::known(&known.0, body))
 }
 
@@ -164,6 +165,7 @@ fn details(
     user: UserId,
     grant: &Grant<'_>,
     row: &ConsoleRow,
+    figures: Option<Arc<[u8]>>,
     now: Timestamp,
 ) -> Value {
     let mut body = summary(world, row, now);
@@ -172,11 +174,14 @@ fn details(
         body["fqdn"] = json!(client.facts.fqdn);
         body["install_mode"] = json!(client.facts.install_mode);
         body["connection_type"] = json!(client.connection_type);
-        body["jump_policy_id"] =
-            json!(grant.jump_policy_id.or(client.properties.jump_policy_id));
+        body["jump_policy_id"] = json!(grant.jump_policy_id.or(client.properties.jump_policy_id));
         body["session_policy_id"] = json!(client.properties.session_policy_id);
         body["last_connect_at"] = json!(client.last_connect_at.to_rfc3339());
     }
+    body["figures"] = figures.map_or(Value::Null, |figures| {
+        // What the hub encoded; figures of another version are as good as none.
+        serde_json::from_slice(&figures).unwrap_or(Value::Null)
+    });
     let role = grant.role;
     let may_jump = world
         .users

@@ -20,6 +20,8 @@ pub mod sessions;
 pub mod administration;
 pub mod api_accounts;
 
+pub mod schemas;
+
 /// Where the console API is.
 pub const BASE: &str = "/api/console/v1";
 

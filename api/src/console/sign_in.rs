@@ -222,8 +222,11 @@ async fn prove(
 /// Counted, and without the id of an event: only a user who exists has one, and a stranger is not to learn who does.
 fn refused(site: &Site, peer: Peer, refusal: Refusal) -> Problem {
     let problem = Problem::from(refusal);
-    site.attempts
-        .count_stranger(peer.address, "POST /api/console/v1/sign-in", &problem.message);
+    site.attempts.count_stranger(
+        peer.address,
+        "POST /api/console/v1/sign-in",
+        &problem.message,
+    );
     problem
 }
 
@@ -256,13 +259,7 @@ async fn me(
     Ok(Answer::known(&known.0, body))
 }
 
-fn shown(
-    id: UserId,
-    user: &User,
-    expires_at: Timestamp,
-    badge: &BadgeText,
-    site: &Site,
-) -> Object {
+fn shown(id: UserId, user: &User, expires_at: Timestamp, badge: &BadgeText, site: &Site) -> Object {
     let body = json!({
         "id": id,
         "username": user.username,

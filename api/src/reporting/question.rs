@@ -220,7 +220,9 @@ fn day(text: &str) -> Option<Timestamp> {
     let [year, month, day] = shape.as_slice() else {
         return None;
     };
-    let digits = [year, month, day].into_iter().all(|part| natural(part).is_some());
+    let digits = [year, month, day]
+        .into_iter()
+        .all(|part| natural(part).is_some());
     if !digits || (year.len(), month.len(), day.len()) != (4, 2, 2) {
         return None;
     }
@@ -264,11 +266,19 @@ mod tests {
             ),
             (
                 Parameters::from([("start_time", "1467360000"), ("duration", "36000")]),
-                span(SessionQuery::StartedIn, JULY + 8 * 3600, Some(JULY + 18 * 3600)),
+                span(
+                    SessionQuery::StartedIn,
+                    JULY + 8 * 3600,
+                    Some(JULY + 18 * 3600),
+                ),
             ),
             (
                 Parameters::from([("end_time", "1467360000"), ("duration", "36000")]),
-                span(SessionQuery::EndedIn, JULY + 8 * 3600, Some(JULY + 18 * 3600)),
+                span(
+                    SessionQuery::EndedIn,
+                    JULY + 8 * 3600,
+                    Some(JULY + 18 * 3600),
+                ),
             ),
             (
                 Parameters::from([("start_time", "1467360000"), ("duration", "0")]),
@@ -292,7 +302,11 @@ mod tests {
             ),
         ];
         for (parameters, expected) in both {
-            assert_eq!(by_time(&parameters).as_ref(), Ok(&expected), "{parameters:?}");
+            assert_eq!(
+                by_time(&parameters).as_ref(),
+                Ok(&expected),
+                "{parameters:?}"
+            );
             assert_eq!(
                 Selected::by_id_or_time(&parameters),
                 Ok(Selected::Any(expected)),
@@ -359,11 +373,7 @@ mod tests {
                 Unclear::BadDuration,
             ),
         ] {
-            assert_eq!(
-                by_time(&parameters),
-                Err(why),
-                "{parameters:?}"
-            );
+            assert_eq!(by_time(&parameters), Err(why), "{parameters:?}");
         }
     }
 
@@ -385,18 +395,12 @@ mod tests {
         let one = "0123456789abcdef0123456789abcdef";
         let lsid: Lsid = one.parse().expect("an lsid");
         let cases = [
-            (
-                Parameters::from([("lsid", one)]),
-                Ok(Selected::One(lsid)),
-            ),
+            (Parameters::from([("lsid", one)]), Ok(Selected::One(lsid))),
             (
                 Parameters::from([("lsid", "nonsense")]),
                 Err(Unclear::InvalidLsid),
             ),
-            (
-                Parameters::from([("lsid", "")]),
-                Err(Unclear::InvalidLsid),
-            ),
+            (Parameters::from([("lsid", "")]), Err(Unclear::InvalidLsid)),
             (
                 Parameters::from([(
                     "lsids",

@@ -20,7 +20,11 @@ pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) 
     moment(document, "end_time", report.ended_at);
     document.leaf("duration", &[], &duration(report.seconds(now)));
     document.leaf("external_key", &[], "");
-    for count in ["file_transfer_count", "file_move_count", "file_delete_count"] {
+    for count in [
+        "file_transfer_count",
+        "file_move_count",
+        "file_delete_count",
+    ] {
         document.number(count, 0);
     }
     let customer = &report.customer;
@@ -106,10 +110,7 @@ fn primary_representative(document: &mut Document, report: &SessionReport) {
 
 /// REP-39.
 fn customer(document: &mut Document, customer: &Customer) {
-    document.open(
-        "customer",
-        &[("gsnumber", &customer.gsnumber.to_string())],
-    );
+    document.open("customer", &[("gsnumber", &customer.gsnumber.to_string())]);
     document.leaf("username", &[], &customer.username);
     document.leaf("public_ip", &[], known(&customer.public_ip));
     document.leaf("private_ip", &[], known(&customer.private_ip));

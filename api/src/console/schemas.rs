@@ -1,0 +1,209 @@
+//! The console API's own shapes for the OpenAPI document; its records' come from their tables.
+
+use domain::record::{Record, Write};
+use domain::site::api_account::ApiAccount;
+use domain::site::user::User;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+
+use crate::openapi::fields_schema;
+
+/// Every schema by its name.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    let mut schemas = vec![
+        (
+            "SignIn",
+            required(
+                object(&[
+                    ("username", text()),
+                    ("password", text()),
+                    ("bearer", flag()),
+                ]),
+                &["username", "password"],
+            ),
+        ),
+        ("Me", object(&me())),
+        (
+            "SignedIn",
+            object(&[me(), vec![("token", text())]].concat()),
+        ),
+        ("UserPermissions", permissions()),
+        ("ApiAccountWithSecret", with_secret()),
+    ];
+    schemas.extend(items());
+    schemas.extend(sessions());
+    schemas
+}
+
+fn me() -> Vec<(&'static str, RefOr<Schema>)> {
+    vec![
+        ("id", whole()),
+        ("username", text()),
+        ("public_display_name", text()),
+        ("private_display_name", text()),
+        ("email_address", text()),
+        ("administrator", flag()),
+        ("may_access_endpoints", flag()),
+        ("expires_at", text()),
+        ("csrf", text()),
+    ]
+}
+
+fn items() -> Vec<(&'static str, Schema)> {
+    let item = vec![
+        ("id", text()),
+        ("type", text()),
+        ("name", text()),
+        ("hostname", text()),
+        ("jump_method", text()),
+        ("comments", text()),
+        ("group", group()),
+        ("tag", text()),
+        ("status", text()),
+        ("status_text", text()),
+        ("offline_since", perhaps(Type::String)),
+        ("last_access_at", perhaps(Type::String)),
+        ("operating_system", text()),
+        ("console_user", text()),
+        ("public_ip", text()),
+        ("private_ip", text()),
+        ("in_session", flag()),
+    ];
+    let details = vec![
+        ("fqdn", text()),
+        ("install_mode", text()),
+        ("connection_type", text()),
+        ("jump_policy_id", perhaps(Type::Integer)),
+        ("session_policy_id", perhaps(Type::Integer)),
+        ("last_connect_at", text()),
+        ("figures", perhaps(Type::Object)),
+        (
+            "role",
+            RefOr::T(object(&[
+                ("id", whole()),
+                ("name", text()),
+                ("from", text()),
+            ])),
+        ),
+        ("may", anything()),
+    ];
+    vec![
+        ("JumpItem", object(&item)),
+        ("JumpItemDetails", object(&[item, details].concat())),
+        (
+            "JumpItemPage",
+            object(&[
+                ("items", list_of("JumpItem")),
+                ("total", whole()),
+                ("per_page", whole()),
+                ("current_page", whole()),
+                ("last_page", whole()),
+                ("by_status", anything()),
+                ("counts", anything()),
+                ("footer", text()),
+            ]),
+        ),
+    ]
+}
+
+fn sessions() -> Vec<(&'static str, Schema)> {
+    let named = |id: RefOr<Schema>| RefOr::T(object(&[("id", id), ("name", text())]));
+    vec![
+        (
+            "SessionStart",
+            required(object(&[("item", text())]), &["item"]),
+        ),
+        (
+            "Session",
+            object(&[
+                ("lsid", text()),
+                ("state", text()),
+                ("item", named(text())),
+                ("group", group()),
+                ("owner", named(whole())),
+                ("jump_policy_id", perhaps(Type::Integer)),
+                ("started_at", text()),
+            ]),
+        ),
+        ("SessionEnd", object(&[("lsid", text()), ("state", text())])),
+    ]
+}
+
+fn permissions() -> Schema {
+    let fields: Vec<_> = User::FIELDS
+        .iter()
+        .filter(|field| field.write == Write::Permissions)
+        .copied()
+        .collect();
+    fields_schema(&fields, &[], true)
+}
+
+/// The one answer that shows the secret.
+fn with_secret() -> Schema {
+    let fields: Vec<_> = ApiAccount::FIELDS
+        .iter()
+        .filter(|field| !field.write_only)
+        .copied()
+        .collect();
+    let mut schema = fields_schema(&fields, ApiAccount::COMPUTED, true);
+    if let Schema::Object(object) = &mut schema {
+        object.properties.insert("client_secret".to_owned(), text());
+    }
+    schema
+}
+
+fn group() -> RefOr<Schema> {
+    RefOr::T(object(&[
+        ("type", text()),
+        ("id", whole()),
+        ("name", text()),
+    ]))
+}
+
+fn object(members: &[(&'static str, RefOr<Schema>)]) -> Schema {
+    let builder = members
+        .iter()
+        .fold(ObjectBuilder::new(), |builder, (name, schema)| {
+            builder.property(*name, schema.clone())
+        });
+    Schema::Object(builder.build())
+}
+
+fn required(mut schema: Schema, names: &[&str]) -> Schema {
+    if let Schema::Object(object) = &mut schema {
+        object.required = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+    schema
+}
+
+fn of_type(kind: impl Into<SchemaType>) -> RefOr<Schema> {
+    RefOr::T(Schema::Object(
+        ObjectBuilder::new().schema_type(kind).build(),
+    ))
+}
+
+fn text() -> RefOr<Schema> {
+    of_type(Type::String)
+}
+
+fn whole() -> RefOr<Schema> {
+    of_type(Type::Integer)
+}
+
+fn flag() -> RefOr<Schema> {
+    of_type(Type::Boolean)
+}
+
+fn perhaps(kind: Type) -> RefOr<Schema> {
+    of_type(SchemaType::from_iter([kind, Type::Null]))
+}
+
+fn anything() -> RefOr<Schema> {
+    of_type(Type::Object)
+}
+
+fn list_of(name: &str) -> RefOr<Schema> {
+    let items = RefOr::Ref(Ref::from_schema_name(name));
+    RefOr::T(Schema::Array(ArrayBuilder::new().items(items).build()))
+}

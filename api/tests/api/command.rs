@@ -1,0 +1,375 @@
+//! The Command API and the plain health check.
+
+use domain::Command;
+use domain::ids::ApiAccountId;
+use domain::record;
+use domain::site::settings::SETTINGS;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::served::{Served, header};
+use crate::visit::object;
+
+const NAMESPACE: &str = "https://www.beyondtrust.com/namespaces/API/command";
+
+async fn ask(served: &Served, token: &str, query: &str) -> Response {
+    served
+        .request(Method::GET, &format!("/api/command?{query}"))
+        .bearer_auth(token)
+        .send()
+        .await
+        .expect("an answer")
+}
+
+async fn told(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    (status, response.text().await.expect("text"))
+}
+
+fn error(message: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><error xmlns=\"{NAMESPACE}\">{message}</error>"
+    )
+}
+
+async fn set(served: &Served, settings: Value) {
+    let command = record::Command::Change(SETTINGS, object(settings));
+    served.run(Command::SiteSettings(command)).await;
+}
+
+/// CMD-01 CMD-06 CMD-52 CMD-53 CMD-54 CMD-55 CMD-56 CMD-57 CMD-58
+#[tokio::test]
+async fn get_api_info_tells_an_account_what_it_may() {
+    let served = Served::start().await;
+    set(&served, json!({"company_name": "Ac<me> & \"Söhne\""})).await;
+    let account = served
+        .account(json!({
+            "name": "some",
+            "perm_command": "read_only",
+            "perm_backup": true,
+            "perm_reporting_support": true,
+        }))
+        .await;
+    let token = served.token_of(&account).await;
+    let expected = format!(
+        concat!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+            "<api_information xmlns=\"{}\">",
+            "<api_version>1.22.2</api_version>",
+            "<company_name>Ac&lt;me&gt; &amp; \"Söhne\"</company_name>",
+            "<timestamp>1767603600</timestamp>",
+            "<permissions>",
+            "<permission name=\"perm_backup\">1</permission>",
+            "<permission name=\"perm_command\">read_only</permission>",
+            "<permission name=\"perm_configuration\">0</permission>",
+            "<permission name=\"perm_configuration_vault_account\">0</permission>",
+            "<permission name=\"perm_ecm\">0</permission>",
+            "<permission name=\"perm_reporting\">1</permission>",
+            "<permission name=\"perm_reporting_support\">1</permission>",
+            "<permission name=\"perm_reporting_license\">0</permission>",
+            "<permission name=\"perm_reporting_vault\">0</permission>",
+            "<permission name=\"perm_vault_backup\">0</permission>",
+            "<permission name=\"perm_scim\">0</permission>",
+            "</permissions></api_information>",
+        ),
+        NAMESPACE
+    );
+    let by_get = ask(&served, &token, "action=get_api_info").await;
+    assert_eq!(
+        header(&by_get, "content-type").as_deref(),
+        Some("text/xml; charset=UTF-8")
+    );
+    assert!(header(&by_get, "x-ratelimit-remaining").is_some());
+    assert_eq!(told(by_get).await, (200, expected.clone()));
+    let by_form = served
+        .request(Method::POST, "/api/command")
+        .bearer_auth(&token)
+        .form(&[("action", "get_api_info")])
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(told(by_form).await, (200, expected.clone()));
+    let by_query = served
+        .request(Method::POST, "/api/command?action=get_api_info")
+        .bearer_auth(&token)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(told(by_query).await, (200, expected.clone()));
+
+    set(&served, json!({"command_namespace": "field"})).await;
+    let field = "http://www.beyondtrust.com/sra/namespaces/API/command";
+    let (_, text) = told(ask(&served, &token, "action=get_api_info").await).await;
+    assert_eq!(text, expected.replace(NAMESPACE, field));
+}
+
+/// CMD-10 CMD-53
+#[tokio::test]
+async fn an_account_without_any_command_permission_still_learns_so() {
+    let served = Served::start().await;
+    let account = served
+        .account(json!({"name": "none", "perm_backup": true}))
+        .await;
+    let token = served.token_of(&account).await;
+    let (status, text) = told(ask(&served, &token, "action=get_api_info").await).await;
+    assert_eq!(status, 200);
+    assert!(
+        text.contains("<permission name=\"perm_command\">deny</permission>"),
+        "{text}"
+    );
+}
+
+/// CMD-02 CMD-03 CMD-04 CMD-05 CMD-07
+#[tokio::test]
+async fn a_call_that_cannot_be_run_is_an_error_with_status_200() {
+    let served = Served::start().await;
+    let unknown = error("The action is not known.");
+    for (query, expected) in [
+        ("", error("The parameter action is required.")),
+        ("action=", unknown.clone()),
+        ("action=get_support_teams", unknown.clone()),
+        ("action=GET_API_INFO", unknown.clone()),
+        ("action=%3Cscript%3E%00", unknown),
+        (
+            "action=get_api_info&action=check_health",
+            error("The parameter action was given more than once."),
+        ),
+        (
+            "action=terminate_session&lsid=1",
+            error("The action terminate_session is not available yet."),
+        ),
+        (
+            "action=get_logged_in_reps",
+            error("The action get_logged_in_reps is not available yet."),
+        ),
+    ] {
+        let response = ask(&served, &served.token, query).await;
+        assert_eq!(
+            header(&response, "content-type").as_deref(),
+            Some("text/xml; charset=UTF-8")
+        );
+        assert_eq!(told(response).await, (200, expected), "{query}");
+    }
+    for (content_type, body, message) in [
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\n",
+            "Multipart requests are not supported.",
+        ),
+        (
+            "application/json",
+            "{\"action\":\"get_api_info\"}",
+            "A request body needs the Content-Type application/x-www-form-urlencoded.",
+        ),
+    ] {
+        let response = served
+            .request(Method::POST, "/api/command")
+            .bearer_auth(&served.token)
+            .header("content-type", content_type)
+            .body(body)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(
+            told(response).await,
+            (200, error(message)),
+            "{content_type}"
+        );
+    }
+}
+
+/// CMD-08 CMD-09 CMD-10 CMD-11 CMD-12 HLTH-01 HLTH-10 AUTH-22 AUTH-28 ERR-31
+#[tokio::test]
+async fn each_command_needs_its_permission() {
+    let served = Served::start().await;
+    let accounts = [
+        ("deny", json!({"name": "a", "perm_backup": true})),
+        (
+            "read_only",
+            json!({"name": "b", "perm_command": "read_only"}),
+        ),
+        (
+            "full_access",
+            json!({"name": "c", "perm_command": "full_access"}),
+        ),
+    ];
+    let read = [
+        "check_health",
+        "get_logged_in_reps",
+        "get_session_attributes",
+        "get_connected_client_list",
+        "get_connected_clients",
+    ];
+    let full = [
+        "set_session_attributes",
+        "import_jump_shortcut",
+        "terminate_session",
+        "set_failover_role",
+        "set_rep_status",
+        "send_chat_message",
+        "join_session",
+    ];
+    for (permission, members) in accounts {
+        let account = served.account(members).await;
+        let token = served.token_of(&account).await;
+        let refused_before = served.count("ActionRefused").await;
+        for action in read {
+            let (status, text) =
+                told(ask(&served, &token, &format!("action={action}")).await).await;
+            let expected = if permission == "deny" { 404 } else { 200 };
+            assert_eq!(status, expected, "{permission} {action} {text}");
+            if permission == "deny" {
+                assert_eq!(text.contains("Document Not Found"), true, "{text}");
+            }
+        }
+        for action in full {
+            let (status, text) =
+                told(ask(&served, &token, &format!("action={action}")).await).await;
+            let expected = match permission {
+                "deny" => 404,
+                "read_only" => 403,
+                _ => 200,
+            };
+            assert_eq!(status, expected, "{permission} {action} {text}");
+        }
+        let refused = served.count("ActionRefused").await - refused_before;
+        let expected = match permission {
+            "deny" => 12,
+            "read_only" => 7,
+            _ => 0,
+        };
+        assert_eq!(refused, expected, "{permission}: refusals are in the log");
+    }
+}
+
+/// AUTH-01 ERR-31
+#[tokio::test]
+async fn a_switched_off_xml_api_refuses_every_xml_call_and_nothing_else() {
+    let served = Served::start().await;
+    set(&served, json!({"xml_api_enabled": false})).await;
+    for path in [
+        "/api/command?action=get_api_info",
+        "/api/command",
+        "/api/reporting?generate_report=AccessSession&lsid=x",
+        "/api/reporting.xsd",
+    ] {
+        let response = served
+            .request(Method::GET, path)
+            .bearer_auth(&served.token)
+            .send()
+            .await
+            .expect("an answer");
+        let (status, text) = told(response).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(text.contains("Document Not Found"), "{path} {text}");
+    }
+    assert_eq!(served.ask_token(&served.first).await.status(), 200);
+    assert_eq!(served.status_with(&served.token).await, 200);
+}
+
+/// AUTH-12 AUTH-13 AUTH-14 AUTH-32
+#[tokio::test]
+async fn without_a_good_token_there_is_no_xml() {
+    let served = Served::start().await;
+    for path in ["/api/command?action=get_api_info", "/api/reporting"] {
+        let response = served
+            .request(Method::GET, path)
+            .bearer_auth("1.wrong")
+            .send()
+            .await
+            .expect("an answer");
+        let (status, text) = told(response).await;
+        assert_eq!(status, 401, "{path}");
+        assert!(text.contains("\"access_denied\""), "{path} {text}");
+    }
+    for path in [
+        "/api/command.ns?username=admin&password=x",
+        "/api/reporting.ns",
+    ] {
+        let response = served.request(Method::GET, path).send().await;
+        assert_eq!(response.expect("an answer").status(), 404, "{path}");
+    }
+}
+
+/// HLTH-02 HLTH-03 HLTH-04 HLTH-05 HLTH-06 HLTH-07
+#[tokio::test]
+async fn check_health_tells_of_the_appliance() {
+    let served = Served::start().await;
+    let site_id = served
+        .site
+        .engine
+        .published()
+        .world
+        .site
+        .as_ref()
+        .expect("a site")
+        .site_id
+        .clone();
+    let expected = format!(
+        concat!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+            "<health_check xmlns=\"{}\">",
+            "<appliance id=\"{}\">access.example.com</appliance>",
+            "<version>0.1.0</version>",
+            "<success>1</success>",
+            "<failover_role>none</failover_role>",
+            "</health_check>",
+        ),
+        NAMESPACE, site_id
+    );
+    let response = ask(&served, &served.token, "action=check_health").await;
+    assert_eq!(told(response).await, (200, expected));
+}
+
+/// HLTH-08 HLTH-09
+#[tokio::test]
+async fn the_plain_health_check_needs_no_token_and_fails_with_the_log() {
+    let served = Served::start().await;
+    let look = || async {
+        let response = served.request(Method::GET, "/check_health").send().await;
+        let response = response.expect("an answer");
+        let content_type = header(&response, "content-type");
+        let (status, text) = told(response).await;
+        (status, text, content_type.expect("a type"))
+    };
+    let (status, text, content_type) = look().await;
+    assert_eq!((status, text.as_str()), (200, "The site is healthy.\n"));
+    assert!(content_type.starts_with("text/plain"), "{content_type}");
+
+    served.site.engine.store().clone().close().await;
+    // What was found before stands for a moment.
+    while look().await.0 == 200 {
+        tokio::task::yield_now().await;
+    }
+    let (status, text, _) = look().await;
+    assert_eq!(status, 500);
+    assert!(text.len() < 100 && !text.contains('/'), "{text}");
+}
+
+/// AUTH-18
+#[tokio::test]
+async fn calls_of_all_surfaces_take_from_one_budget() {
+    let served = Served::start().await;
+    let account = served
+        .account(json!({"name": "x", "perm_command": "read_only", "perm_configuration": true}))
+        .await;
+    let token = served.token_of(&account).await;
+    let response = ask(&served, &token, "action=get_api_info").await;
+    assert_eq!(
+        header(&response, "x-ratelimit-remaining").as_deref(),
+        Some("14999")
+    );
+    let response = served
+        .call_with(&token, Method::GET, "jump-group", None)
+        .await;
+    assert_eq!(
+        header(&response, "x-ratelimit-remaining").as_deref(),
+        Some("14998")
+    );
+    let other = ask(&served, &served.token, "action=get_api_info").await;
+    assert_ne!(
+        header(&other, "x-ratelimit-remaining").as_deref(),
+        Some("14997")
+    );
+    assert_ne!(account.id, ApiAccountId(1));
+}
