@@ -34,7 +34,6 @@ pub mod view_database;
 
 mod database_code;
 mod follow;
-mod packing;
 mod postgres;
 mod read;
 mod sqlite;

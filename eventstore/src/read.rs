@@ -55,15 +55,22 @@ impl EventStore {
         on_reader!(self, read::after(position, limit))
     }
 
-    /// The same, as few large rows; `until` is the last position wanted.
-    pub(crate) async fn read_packed(
+    /// The next `limit` events after a position and up to `until`, in the quickest way.
+    pub(crate) async fn read_for_replay(
         &self,
         after: u64,
         until: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let limit = limit.min(usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX));
-        on_reader!(self, packed::after(after, limit))
+        match &self.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                self.inner.check_usable()?;
+                let mut connection = sqlite.readers.acquire().await?;
+                Ok(crate::sqlite::packed::after(&mut connection, after, limit).await?)
+            }
+            Backend::Postgres(_) => self.read_after(after, limit).await,
+        }
     }
 
     /// The first revision of a stream after a position.

@@ -102,10 +102,10 @@ async fn next_page(
     until: u64,
     limit: usize,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
-    let events = match store.read_packed(after, until, limit).await {
+    let events = match store.read_for_replay(after, until, limit).await {
         Ok(events) => events,
         // A run of unusually large events may exceed what one row can hold.
-        Err(StoreError::Database(_)) => store.read_packed(after, until, PAGE_FIRST).await?,
+        Err(StoreError::Database(_)) => store.read_for_replay(after, until, PAGE_FIRST).await?,
         Err(error) => return Err(error),
     };
     let mut expected = after;

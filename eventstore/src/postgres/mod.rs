@@ -1,7 +1,6 @@
 //! The log in PostgreSQL: many nodes share it, the row of `log_head` decides who appends.
 
 mod open;
-pub(crate) mod packed;
 pub(crate) mod read;
 pub(crate) mod write;
 

@@ -1,29 +1,26 @@
 //! Many events in one row, for replay: what a row costs on its way through the driver is paid once
-//! for hundreds of events.
+//! for thousands of events, which is more than twice as fast as rows. (PostgreSQL is not: there
+//! packing costs the server more than rows cost the driver.)
 //!
-//! `group_concat` joins the raw bytes of blobs, zero bytes and all, as SQLite 3.51 (which is part of
-//! this program) does it and a test holds it to; `CAST` gives the bytes back. The lengths come
-//! beside, and must account for every byte.
+//! `||`, `concat_ws` and `group_concat` join the raw bytes of blobs, zero bytes and all, as SQLite
+//! 3.51 (which is part of this program) does it and a test holds it to; `CAST` gives the bytes back.
+//! The lengths stand before each event, and must account for every byte.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use crate::event::RecordedEvent;
-use crate::packing::{Cursor, broken};
 use crate::sqlite::write::signed;
 
-const SQL: &str = "SELECT \
-    group_concat(concat_ws(' ', position, revision, octet_length(stream), octet_length(type), length(data), length(meta), codec, recorded_at), ' '), \
-    CAST(group_concat(stream, '') AS BLOB), \
-    CAST(group_concat(type, '') AS BLOB), \
-    CAST(group_concat(id, '') AS BLOB), \
-    CAST(group_concat(leaf_hash, '') AS BLOB), \
-    CAST(group_concat(data, '') AS BLOB), \
-    CAST(group_concat(meta, '') AS BLOB) \
-    FROM (SELECT * FROM event WHERE position > ? ORDER BY position LIMIT ?)";
+/// Each event is eight numbers, each followed by a space, and then its bytes without separators.
+const SQL: &str = "SELECT CAST(group_concat(concat_ws(' ', \
+    position, revision, octet_length(stream), octet_length(type), length(data), length(meta), codec, recorded_at, \
+    id || leaf_hash || stream || type || data || meta), '') AS BLOB) \
+    FROM event WHERE position > ? AND position <= ?";
 
-/// At most `limit` events after a position.
+/// At most `limit` events after a position: those of the next `limit` positions, which are all there
+/// in a whole log. A scan of the primary key gives them in order.
 pub(crate) async fn after(
     connection: &mut SqliteConnection,
     position: u64,
@@ -31,48 +28,113 @@ pub(crate) async fn after(
 ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
     let row = sqlx::query(SQL)
         .bind(signed(position))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(signed(position.saturating_add(limit as u64)))
         .fetch_one(connection)
         .await?;
-    let Some(numbers) = row.try_get_unchecked::<Option<&str>, _>(0)? else {
-        return Ok(Vec::new());
-    };
-    let mut numbers = numbers.split(' ');
-    let mut next = || {
-        numbers
-            .next()
-            .map(|number| number.parse::<i64>().map_err(|_| broken()))
-            .transpose()
-    };
-    let mut streams = Cursor(row.try_get_unchecked(1)?);
-    let mut types = Cursor(row.try_get_unchecked(2)?);
-    let mut ids = Cursor(row.try_get_unchecked(3)?);
-    let mut leaf_hashes = Cursor(row.try_get_unchecked(4)?);
-    let mut data = Cursor(row.try_get_unchecked(5)?);
-    let mut meta = Cursor(row.try_get_unchecked(6)?);
-
-    let mut events = Vec::with_capacity(limit.min(8192));
-    while let Some(position) = next()? {
-        let mut number = || next()?.ok_or_else(broken);
-        let revision = number()?;
-        let lengths = [number()?, number()?, number()?, number()?];
-        let [stream, event_type, data_bytes, meta_bytes] =
-            lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        events.push(RecordedEvent {
-            position: u64::try_from(position).map_err(|_| broken())?,
-            stream: streams.text(stream)?,
-            revision: u64::try_from(revision).map_err(|_| broken())?,
-            id: Uuid::from_bytes(ids.array()?),
-            event_type: types.text(event_type)?,
-            data: data.bytes(data_bytes)?.to_vec(),
-            meta: meta.bytes(meta_bytes)?.to_vec(),
-            codec: i16::try_from(number()?).map_err(|_| broken())?,
-            recorded_at: number()?,
-            leaf_hash: leaf_hashes.array()?,
-        });
+    let packed: Option<&[u8]> = row.try_get_unchecked(0)?;
+    let mut packed = Packed(packed.unwrap_or_default());
+    let mut events: Vec<RecordedEvent> = Vec::with_capacity(limit.min(8192));
+    while !packed.0.is_empty() {
+        let event = packed.event()?;
+        if events
+            .last()
+            .is_some_and(|before| before.position >= event.position)
+        {
+            return Err(broken());
+        }
+        events.push(event);
     }
-    let left = [&streams, &types, &ids, &leaf_hashes, &data, &meta]
-        .iter()
-        .any(|cursor| !cursor.0.is_empty());
-    if left { Err(broken()) } else { Ok(events) }
+    Ok(events)
+}
+
+/// What is left of a packed row.
+struct Packed<'a>(&'a [u8]);
+
+impl<'a> Packed<'a> {
+    fn event(&mut self) -> Result<RecordedEvent, sqlx::Error> {
+        let position = self.number()?;
+        let revision = self.number()?;
+        let [stream, event_type, data, meta] = [
+            self.number()?,
+            self.number()?,
+            self.number()?,
+            self.number()?,
+        ];
+        let codec = self.number()?;
+        let recorded_at = self.number()?;
+        Ok(RecordedEvent {
+            position,
+            revision,
+            codec,
+            recorded_at,
+            id: Uuid::from_bytes(self.array()?),
+            leaf_hash: self.array()?,
+            stream: self.text(stream)?,
+            event_type: self.text(event_type)?,
+            data: self.bytes(data)?.to_vec(),
+            meta: self.bytes(meta)?.to_vec(),
+        })
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Result<T, sqlx::Error> {
+        let end = self
+            .0
+            .iter()
+            .position(|byte| *byte == b' ')
+            .ok_or_else(broken)?;
+        let digits = str::from_utf8(self.bytes(end)?).map_err(|_| broken())?;
+        self.bytes(1)?;
+        digits.parse().map_err(|_| broken())
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], sqlx::Error> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(broken)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], sqlx::Error> {
+        self.bytes(N)?.try_into().map_err(|_| broken())
+    }
+
+    fn text(&mut self, length: usize) -> Result<String, sqlx::Error> {
+        Ok(str::from_utf8(self.bytes(length)?)
+            .map_err(|_| broken())?
+            .to_owned())
+    }
+}
+
+/// A packed row does not add up.
+fn broken() -> sqlx::Error {
+    sqlx::Error::Decode("a packed row of events does not add up".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_row_that_does_not_add_up_is_refused() {
+        let mut whole = b"7 3 2 1 2 0 0 -5 ".to_vec();
+        whole.extend([1; 16]);
+        whole.extend([2; 32]);
+        whole.extend(b"s1T\0\xff");
+        let event = Packed(&whole).event().expect("whole");
+        assert_eq!(
+            (event.position, event.revision, event.recorded_at),
+            (7, 3, -5)
+        );
+        assert_eq!(
+            (
+                event.stream.as_str(),
+                event.event_type.as_str(),
+                &event.data[..]
+            ),
+            ("s1", "T", &b"\0\xff"[..])
+        );
+        for length in 0..whole.len() {
+            assert!(Packed(&whole[..length]).event().is_err(), "cut to {length}");
+        }
+        assert!(Packed(b"x 3 2 1 2 0 0 5 ").event().is_err());
+    }
 }

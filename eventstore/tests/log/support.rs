@@ -11,10 +11,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
 
 /// An instant for everything that is recorded.
-pub const NOW: i64 = 1_750_000_000_000_000;
+pub(crate) const NOW: i64 = 1_750_000_000_000_000;
 
 /// Runs a test against SQLite and against PostgreSQL.
-pub async fn on_both(test: impl AsyncFn(&TestDatabase, EventStore)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&TestDatabase, EventStore)) {
     for database in TestDatabase::both().await {
         println!("on {}", database.kind());
         let store = database.open().await;
@@ -24,17 +24,17 @@ pub async fn on_both(test: impl AsyncFn(&TestDatabase, EventStore)) {
 }
 
 /// The id with this number.
-pub fn id(number: u128) -> Uuid {
+pub(crate) fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
 /// An event whose body names its id.
-pub fn event(number: u128) -> NewEvent {
+pub(crate) fn event(number: u128) -> NewEvent {
     typed(number, "Tested")
 }
 
 /// The same with a type.
-pub fn typed(number: u128, event_type: &'static str) -> NewEvent {
+pub(crate) fn typed(number: u128, event_type: &'static str) -> NewEvent {
     NewEvent {
         id: id(number),
         event_type: Cow::Borrowed(event_type),
@@ -44,7 +44,7 @@ pub fn typed(number: u128, event_type: &'static str) -> NewEvent {
 }
 
 /// Events for one stream.
-pub fn to(
+pub(crate) fn to(
     stream: &str,
     expected: ExpectedRevision,
     numbers: impl IntoIterator<Item = u128>,
@@ -57,7 +57,7 @@ pub fn to(
 }
 
 /// Appends to one stream.
-pub async fn append(
+pub(crate) async fn append(
     store: &EventStore,
     stream: &str,
     expected: ExpectedRevision,
@@ -69,7 +69,7 @@ pub async fn append(
 }
 
 /// Everything in the log.
-pub async fn everything(store: &EventStore) -> Vec<RecordedEvent> {
+pub(crate) async fn everything(store: &EventStore) -> Vec<RecordedEvent> {
     store
         .read(&Selection::All, 1, Direction::Forward, 1_000_000)
         .await
@@ -77,12 +77,12 @@ pub async fn everything(store: &EventStore) -> Vec<RecordedEvent> {
 }
 
 /// Positions of events.
-pub fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+pub(crate) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
     events.iter().map(|event| event.position).collect()
 }
 
 /// Stream and revision of events.
-pub fn places(events: &[RecordedEvent]) -> Vec<(&str, u64)> {
+pub(crate) fn places(events: &[RecordedEvent]) -> Vec<(&str, u64)> {
     events
         .iter()
         .map(|event| (event.stream.as_str(), event.revision))
@@ -90,7 +90,7 @@ pub fn places(events: &[RecordedEvent]) -> Vec<(&str, u64)> {
 }
 
 /// Changes the database behind the store's back.
-pub async fn tamper(database: &TestDatabase, sql: &str) {
+pub(crate) async fn tamper(database: &TestDatabase, sql: &str) {
     match database.location() {
         Location::Sqlite { directory } => {
             let options =
