@@ -18,6 +18,9 @@ pub mod views;
 
 pub mod report;
 
+#[cfg(test)]
+mod thought_of;
+
 pub use console::{ConsoleRow, ConsoleView, Counts, SearchField, Status};
 pub use recorded::{Recorded, UnreadableEvent};
 pub use report::{

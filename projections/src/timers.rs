@@ -41,13 +41,13 @@ struct Entries {
     by_node: BTreeSet<(NodeEpoch, Lsid)>,
     by_policy: BTreeSet<(JumpPolicyId, Lsid)>,
     /// By the instant each began to start.
-    starting: BTreeSet<(Timestamp, Lsid)>,
+    starting: Queue,
     /// By the instant their client went offline.
-    waiting: BTreeSet<(Timestamp, Lsid)>,
+    waiting: Queue,
     /// Over removed items, by the instant each began.
-    orphaned: BTreeSet<(Timestamp, Lsid)>,
+    orphaned: Queue,
     /// Under a schedule that ends sessions, by the instant it closes.
-    closing: BTreeSet<(Timestamp, Lsid)>,
+    closing: Queue,
 }
 
 /// What an event says to look at again.
@@ -87,7 +87,10 @@ enum Client {
     Removed,
 }
 
-/// What a queue asks of a session.
+/// Sessions by an instant.
+type Queue = BTreeSet<(Timestamp, Lsid)>;
+
+/// What is asked of the sessions of a queue.
 type Ask = fn(Lsid) -> Asked;
 
 impl Timers {
@@ -125,7 +128,7 @@ impl Timers {
         }
         let entries = self.read();
         let mut due: Vec<(Timestamp, Lsid, Asked)> = Vec::new();
-        let queues: [(&BTreeSet<(Timestamp, Lsid)>, i64, Ask); 4] = [
+        let queues: [(&Queue, i64, Ask); 4] = [
             (&entries.orphaned, 0, |lsid| Asked::Abandon { lsid }),
             (&entries.starting, SPAWN_TIMEOUT, |lsid| Asked::TimeOut {
                 lsid,
@@ -159,9 +162,7 @@ impl Timers {
     /// nobody looked may be open again.
     pub fn next(&self, settings: &SiteSettings) -> Option<Timestamp> {
         let entries = self.read();
-        let first = |queue: &BTreeSet<(Timestamp, Lsid)>, wait: i64| {
-            queue.first().map(|(from, _)| from.plus(wait))
-        };
+        let first = |queue: &Queue, wait: i64| queue.first().map(|(from, _)| from.plus(wait));
         [
             first(&entries.orphaned, 0),
             first(&entries.starting, SPAWN_TIMEOUT),
@@ -401,7 +402,7 @@ impl Closing {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::thought_of;
 
     /// The names whose events may change an entry.
     const FOLDED: &[&str] = &[
@@ -462,13 +463,6 @@ mod tests {
 
     #[test]
     fn every_event_was_thought_of() {
-        let thought_of: BTreeSet<&str> = FOLDED.iter().chain(PASSED_OVER).copied().collect();
-        assert_eq!(
-            thought_of.len(),
-            FOLDED.len() + PASSED_OVER.len(),
-            "a name stands twice"
-        );
-        let stored: BTreeSet<&str> = domain::Event::stored_names().into_iter().collect();
-        assert_eq!(thought_of, stored);
+        thought_of::check(FOLDED, PASSED_OVER);
     }
 }

@@ -402,3 +402,70 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::thought_of;
+
+    /// The names whose events may change a row, a count or a group's name.
+    const FOLDED: &[&str] = &[
+        "AccessSessionStarted",
+        "JumpClientConnected",
+        "JumpClientDisconnected",
+        "JumpClientChanged",
+        "JumpClientDeleted",
+        "JumpGroupDeleted",
+        "UserDeleted",
+        "NodeStopped",
+        "UserCreated",
+        "UserChanged",
+        "JumpGroupCreated",
+        "JumpGroupChanged",
+        "JumpClientRegistered",
+        "JumpClientCheckedIn",
+        "JumpClientQuarantined",
+    ];
+
+    /// The names whose events change nothing that the Jump interface shows.
+    const PASSED_OVER: &[&str] = &[
+        "AccessSessionEstablished",
+        "AccessSessionFailed",
+        "AccessSessionEnded",
+        "JumpPolicyCreated",
+        "JumpPolicyChanged",
+        "JumpPolicyDeleted",
+        "JumpPolicyScheduleSet",
+        "SiteCreated",
+        "SiteSettingsCreated",
+        "SiteSettingsChanged",
+        "SiteSettingsDeleted",
+        "UserSignedIn",
+        "UserSignedOut",
+        "AdministratorReset",
+        "ApiAccountCreated",
+        "ApiAccountChanged",
+        "ApiAccountDeleted",
+        "ApiAccountSecretRegenerated",
+        "ApiAccountAuthenticated",
+        "JumpItemRoleCreated",
+        "JumpItemRoleChanged",
+        "JumpItemRoleDeleted",
+        "JumpGroupMemberAdded",
+        "JumpGroupMemberChanged",
+        "JumpGroupMemberRemoved",
+        "JumpClientInstallerCreated",
+        "JumpClientInstallerChanged",
+        "JumpClientInstallerDeleted",
+        "JumpClientTokenOffered",
+        "JumpClientTokenConfirmed",
+        "NodeStarted",
+        "JumpClientsCheckedIn",
+        "ActionRefused",
+        "AttemptsRefused",
+    ];
+
+    #[test]
+    fn every_event_was_thought_of() {
+        thought_of::check(FOLDED, PASSED_OVER);
+    }
+}

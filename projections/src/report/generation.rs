@@ -648,3 +648,70 @@ fn to_write(rows: HashMap<Lsid, Option<Row>>) -> Result<(Vec<Written>, Vec<Strin
     gone.sort_unstable();
     Ok((kept, gone))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::thought_of;
+
+    /// The names whose events may change a row: all those of the category that is read.
+    const FOLDED: &[&str] = &[
+        "AccessSessionStarted",
+        "AccessSessionEstablished",
+        "AccessSessionFailed",
+        "AccessSessionEnded",
+    ];
+
+    /// The names whose events say nothing of a session. They are not even read.
+    const PASSED_OVER: &[&str] = &[
+        "JumpClientConnected",
+        "JumpClientDisconnected",
+        "JumpClientChanged",
+        "JumpClientDeleted",
+        "JumpGroupDeleted",
+        "UserDeleted",
+        "NodeStopped",
+        "JumpPolicyCreated",
+        "JumpPolicyChanged",
+        "JumpPolicyDeleted",
+        "JumpPolicyScheduleSet",
+        "SiteCreated",
+        "SiteSettingsCreated",
+        "SiteSettingsChanged",
+        "SiteSettingsDeleted",
+        "UserCreated",
+        "UserChanged",
+        "UserSignedIn",
+        "UserSignedOut",
+        "AdministratorReset",
+        "ApiAccountCreated",
+        "ApiAccountChanged",
+        "ApiAccountDeleted",
+        "ApiAccountSecretRegenerated",
+        "ApiAccountAuthenticated",
+        "JumpItemRoleCreated",
+        "JumpItemRoleChanged",
+        "JumpItemRoleDeleted",
+        "JumpGroupCreated",
+        "JumpGroupChanged",
+        "JumpGroupMemberAdded",
+        "JumpGroupMemberChanged",
+        "JumpGroupMemberRemoved",
+        "JumpClientInstallerCreated",
+        "JumpClientInstallerChanged",
+        "JumpClientInstallerDeleted",
+        "JumpClientRegistered",
+        "JumpClientCheckedIn",
+        "JumpClientTokenOffered",
+        "JumpClientTokenConfirmed",
+        "JumpClientQuarantined",
+        "NodeStarted",
+        "JumpClientsCheckedIn",
+        "ActionRefused",
+        "AttemptsRefused",
+    ];
+
+    #[test]
+    fn every_event_was_thought_of() {
+        thought_of::check(FOLDED, PASSED_OVER);
+    }
+}

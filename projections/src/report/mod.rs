@@ -155,6 +155,11 @@ impl ReportIndex {
         Ok(self.current().bookmark().await?.position)
     }
 
+    /// The number of the generation in use here; each rebuild has a higher one.
+    pub fn generation(&self) -> u32 {
+        self.current().number
+    }
+
     /// All sessions of a report, by start. For a report that may be large, read it by [`Self::page`].
     ///
     /// # Errors

@@ -184,9 +184,21 @@ impl Entity {
         Self {
             kind: EntityKind::Representative,
             gsnumber: representative.gsnumber,
-            name: Cow::Owned(representative.private_display_name.clone()),
+            name: Cow::Owned(shown_name(representative).to_owned()),
         }
     }
+}
+
+/// What reports call a user: as colleagues do, else as others do, else by the name to sign in with.
+fn shown_name(representative: &Representative) -> &str {
+    let names = [
+        &representative.private_display_name,
+        &representative.public_display_name,
+    ];
+    names
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or(&representative.username)
 }
 
 /// What a row of the report index holds of a session: the facts of its events as they were recorded.
@@ -264,7 +276,7 @@ impl Facts {
             at_start(
                 "Conference Owner Changed",
                 Some(Entity::representative(representative)),
-                vec![("owner", representative.private_display_name.clone())],
+                vec![("owner", shown_name(representative).to_owned())],
             ),
             at_start(
                 "Conference Member Added",
