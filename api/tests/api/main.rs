@@ -1,5 +1,6 @@
 //! The HTTP surface, asked over real connections: an engine on a database of its own, a clock that leaps.
 
+mod schema_check;
 mod served;
 mod visit;
 
@@ -10,4 +11,5 @@ mod fleet;
 mod matrix;
 mod nodes;
 mod people;
+mod reporting;
 mod token;

@@ -1,0 +1,223 @@
+//! Budgets of accounts and addresses, and what becomes of refused attempts.
+
+use std::num::NonZeroU32;
+
+use api::Limits;
+use domain::time::{HOUR, SECOND};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::served::{Differently, Served, answer, header};
+
+fn budget(response: &reqwest::Response) -> (String, String) {
+    let of = |name| header(response, name).expect("every answer says the budget");
+    (of("x-ratelimit-limit"), of("x-ratelimit-remaining"))
+}
+
+/// AUTH-15, AUTH-16, AUTH-17, CONF-25, LIM-12
+#[tokio::test]
+async fn every_answer_says_the_budget_and_the_21st_of_a_second_is_refused() {
+    let served = Served::start().await;
+    let account = served
+        .account(json!({"name": "hasty", "perm_configuration": true}))
+        .await;
+    let token = served.token_of(&account).await;
+    // method, path, status: errors are answers of the budget too
+    let calls = [
+        (Method::GET, "jump-group", 200),
+        (Method::GET, "jump-group/77", 404),
+        (Method::GET, "nothing", 404),
+        (Method::PUT, "jump-group", 405),
+        (Method::OPTIONS, "jump-group", 200),
+        (Method::GET, "jump-group?wrong=1", 422),
+        (Method::HEAD, "jump-group", 200),
+    ];
+    let mut left = 15_000;
+    for (method, path, expected) in calls {
+        let response = served.call_with(&token, method, path, None).await;
+        left -= 1;
+        assert_eq!(response.status(), expected, "{path}");
+        assert_eq!(
+            budget(&response),
+            ("15000".to_owned(), left.to_string()),
+            "{path}"
+        );
+    }
+    while left > 15_000 - 20 {
+        served
+            .call_with(&token, Method::GET, "jump-group", None)
+            .await;
+        left -= 1;
+    }
+    let refused = served
+        .call_with(
+            &token,
+            Method::POST,
+            "jump-group",
+            Some(json!({"name": "never"})),
+        )
+        .await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("1"));
+    assert_eq!(budget(&refused), ("15000".to_owned(), left.to_string()));
+    served.clock.leap(SECOND);
+    let again = served
+        .call_with(&token, Method::GET, "jump-group", None)
+        .await;
+    assert_eq!(budget(&again).1, (left - 1).to_string());
+    // What was refused did not run.
+    assert_eq!(answer(again).await.1, json!([]));
+}
+
+/// AUTH-16, AUTH-17, AUTH-18
+#[tokio::test]
+async fn an_hour_that_is_used_up_begins_anew_an_hour_after_its_first_call() {
+    let served = Served::start().await;
+    let account = served
+        .account(json!({"name": "thrifty", "perm_configuration": true, "requests_per_hour": 2}))
+        .await;
+    let token = served.token_of(&account).await;
+    served.clock.leap(HOUR / 2);
+    for left in ["1", "0"] {
+        let response = served
+            .call_with(&token, Method::GET, "jump-group", None)
+            .await;
+        assert_eq!(budget(&response), ("2".to_owned(), left.to_owned()));
+    }
+    let refused = served
+        .call_with(&token, Method::GET, "jump-group", None)
+        .await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("3600"));
+    assert_eq!(budget(&refused), ("2".to_owned(), "0".to_owned()));
+    assert_eq!(
+        served.status_with(&served.token).await,
+        200,
+        "another account has its own budget"
+    );
+    served.clock.leap(HOUR);
+    let token = served.token_of(&account).await;
+    assert_eq!(served.status_with(&token).await, 200);
+}
+
+/// AUTH-33
+#[tokio::test]
+async fn calls_without_an_account_are_limited_by_source_address() {
+    let limits = Limits {
+        address_per_second: NonZeroU32::MIN,
+        address_burst: NonZeroU32::MIN.saturating_add(4),
+        ..Limits::default()
+    };
+    // The first token took one of five.
+    let served = Served::start_with(Differently {
+        limits,
+        ..Differently::default()
+    })
+    .await;
+    let mut statuses = Vec::new();
+    for path in ["/get_mech_list?version=3", "/get_mech_list"] {
+        statuses.push(served.request(Method::GET, path).send().await.unwrap());
+    }
+    statuses.push(
+        served
+            .call_with("1.wrong", Method::GET, "jump-group", None)
+            .await,
+    );
+    statuses.push(served.ask_token(&served.first).await);
+    let refused = served.ask_token(&served.first).await;
+    assert_eq!(refused.status(), 429);
+    assert!(header(&refused, "retry-after").is_some());
+    assert!(
+        header(&refused, "x-ratelimit-limit").is_none(),
+        "no account is charged"
+    );
+    let wrong = served
+        .call_with("1.wrong", Method::GET, "jump-group", None)
+        .await;
+    assert_eq!(wrong.status(), 429);
+    let statuses: Vec<u16> = statuses
+        .iter()
+        .map(|response| response.status().as_u16())
+        .collect();
+    assert_eq!(statuses, [200, 200, 401, 200]);
+    assert_eq!(
+        served.status_with(&served.token).await,
+        200,
+        "accounts go on"
+    );
+}
+
+/// AUTH-17, AUTH-32
+#[tokio::test]
+async fn refusals_before_identity_and_by_rate_are_recorded_once_a_minute() {
+    let served = Served::start().await;
+    let account = served
+        .account(json!({"name": "hasty", "perm_configuration": true, "requests_per_second": 1}))
+        .await;
+    let token = served.token_of(&account).await;
+    for _ in 0..3 {
+        served.status_with(&token).await;
+        served.status_with("1.guess").await;
+    }
+    let wrong = crate::served::Credentials {
+        secret: "wrong".to_owned(),
+        ..account.clone()
+    };
+    served.ask_token(&wrong).await;
+    assert_eq!(served.count("AttemptsRefused").await, 0);
+    served.site.record_attempts().await;
+    let mut recorded: Vec<serde_json::Value> = served
+        .log()
+        .await
+        .into_iter()
+        .filter(|(name, _)| name == "AttemptsRefused")
+        .map(|(_, text)| {
+            let first = serde_json::Deserializer::from_str(&text).into_iter().next();
+            first.unwrap().unwrap()
+        })
+        .collect();
+    recorded.sort_by_key(|event| (event["caller"].to_string(), event["route"].to_string()));
+    let summary: Vec<_> = recorded
+        .iter()
+        .map(|event| {
+            (
+                event["caller"].as_str().unwrap(),
+                event["route"].as_str().unwrap(),
+                event["count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let name = format!("api_account-{}", account.id);
+    let expected = [
+        ("127.0.0.0/24", "/oauth2/token", 1),
+        ("127.0.0.0/24", "GET /api/config/v1/jump-group", 3),
+        (name.as_str(), "GET /api/config/v1/jump-group", 2),
+    ];
+    assert_eq!(summary, expected);
+    served.site.record_attempts().await;
+    assert_eq!(served.count("AttemptsRefused").await, 3);
+}
+
+#[tokio::test]
+async fn attempts_are_written_each_minute_and_at_the_end() {
+    let served = Served::start().await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let recording =
+        tokio::spawn(std::sync::Arc::clone(&served.site).run_attempt_recording(stopped));
+    served.status_with("1.guess").await;
+    let mut position = served.site.engine.watch_position();
+    let before = *position.borrow();
+    // The task may not have looked at the clock yet: leap until it has written.
+    while *position.borrow_and_update() == before {
+        served.clock.leap(60 * SECOND);
+        tokio::select! {
+            changed = position.changed() => changed.unwrap(),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(served.count("AttemptsRefused").await, 1);
+    served.status_with("1.guess").await;
+    stop.send_replace(true);
+    recording.await.unwrap();
+    assert_eq!(served.count("AttemptsRefused").await, 2);
+}
