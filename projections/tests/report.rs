@@ -803,6 +803,35 @@ async fn an_index_of_another_log_begins_anew() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn an_index_that_is_dropped_under_a_running_node_comes_back() {
+    let database = TestDatabase::postgres().await;
+    let store = database.open().await;
+    let mut log = busy(30);
+    log.append(&store, 60).await;
+    let index = ReportIndex::open(&store).await.expect("an index");
+    let (stop, task) = follow(&index);
+    index.wait_for(60, SOON).await.expect("it gets there");
+    for (name, number) in store.list_views().await.expect("a list") {
+        store.drop_view(&name, number).await.expect("dropped");
+    }
+    log.append_all(&store).await;
+    index
+        .wait_for(log.position(), SOON)
+        .await
+        .expect("it gets there again");
+    let sessions = index
+        .sessions(&SessionQuery::everything())
+        .await
+        .expect("sessions");
+    assert_eq!(told(&sessions), fold(&log, log.position()));
+    stop.send_replace(true);
+    task.await
+        .expect("no panic")
+        .expect("it followed to the end");
+    store.close().await;
+}
+
 /// The whole way: decided, appended, folded, told.
 #[tokio::test]
 async fn a_jump_that_was_decided_is_told() {
