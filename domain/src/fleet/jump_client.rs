@@ -24,6 +24,9 @@ pub use properties::Properties;
 /// The connection type of a client that was uninstalled at the endpoint (ERR-07, ERR-19).
 const UNINSTALLED: &str = "uninstalled";
 
+/// After how many days a client is given a new identity token, once it is connected.
+pub const TOKEN_DAYS: i64 = 30;
+
 /// Whether it is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Presence {
@@ -52,6 +55,8 @@ pub struct JumpClient {
     pub boot_id: String,
     /// Keyed hash of its identity token.
     pub token: KeyedHash,
+    /// Since when that is its token; see [`TOKEN_DAYS`].
+    pub token_at: Timestamp,
     /// Keyed hash of a token that was handed out and not confirmed yet.
     pub offered_token: Option<KeyedHash>,
     /// Keyed hash of the token before; whoever shows it after the new one was confirmed is a clone.
@@ -348,6 +353,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 presence: Presence::Disconnected,
                 boot_id: String::new(),
                 token: registered.token.clone(),
+                token_at: at,
                 offered_token: None,
                 previous_token: None,
                 attempt: Some(registered.attempt.clone()),
@@ -379,6 +385,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             if client.token != confirmed.token {
                 let before = std::mem::replace(&mut client.token, confirmed.token.clone());
                 client.previous_token = Some(before);
+                client.token_at = at;
             }
             client.offered_token = None;
             client.attempt = None;

@@ -1,0 +1,405 @@
+//! From `hello` to a known, connected Jump Client: registration with an installer's secret, or an identity shown again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::fleet::jump_client::{
+    Command as ClientCommand, Facts, JumpClient, Presence, Register, TOKEN_DAYS,
+};
+use domain::ids::{JumpClientId, KeyedHash, LinkId};
+use domain::{Actor, Cause, Command, Event, Refusal, Surface, World, time};
+use engine::{Done, ExecuteError, Lane, Submission};
+use link_protocol::{Hello, Identity, Overrides, Refused, RefusedCode, Resume, Secret, limits};
+use tokio::time::Instant;
+
+use crate::admission::Admitted;
+use crate::hub::{self, Inner};
+
+/// Purposes of keyed hashes; each has a key of its own. The first is also that of whoever makes installers.
+pub(crate) const INSTALLER_SECRET: &str = "installer-secret";
+const LINK_TOKEN: &str = "link-token";
+const ATTEMPT: &str = "registration-attempt";
+
+/// How long an agent that can't be served now is asked to stay away, at least. Unit: milliseconds.
+pub(crate) const LATER_MS: u64 = 5_000;
+
+/// A machine that was let in.
+pub(crate) struct Greeted {
+    pub(crate) client: JumpClientId,
+    /// Position of its Connected event.
+    pub(crate) since: u64,
+    pub(crate) boot_id: String,
+    pub(crate) facts: Facts,
+    /// A token the machine has to store; always after a registration.
+    pub(crate) token: Option<Secret>,
+    /// The hash of the token that a `token_stored` confirms.
+    pub(crate) offered: Option<KeyedHash>,
+}
+
+/// Why a machine was not let in.
+pub(crate) enum Turned {
+    /// No, with the frame that says so; `stranger` where nobody was proven.
+    Away { refused: Refused, stranger: bool },
+    /// Not now: come back after so many milliseconds.
+    Later(u64),
+}
+
+/// One `hello` on its way in.
+struct Greeting<'h> {
+    inner: &'h Inner,
+    hello: &'h Hello,
+    facts: Facts,
+    link: LinkId,
+    peer: &'h str,
+    /// Spreads pauses.
+    chance: u64,
+}
+
+/// Hears a `hello` on `link`.
+pub(crate) async fn greet(
+    inner: &Inner,
+    hello: &Hello,
+    link: LinkId,
+    peer: &str,
+) -> Result<Greeted, Turned> {
+    let chance = u64::try_from(inner.engine.fresh().value(0) & u128::from(u32::MAX)).unwrap_or(0);
+    let published = inner
+        .engine
+        .as_fresh_as_the_log()
+        .await
+        .map_err(|_| Turned::Later(LATER_MS + chance % LATER_MS))?;
+    let unknown = Facts {
+        agent_version: hello.agent_version.clone(),
+        ..Facts::default()
+    };
+    let greeting = Greeting {
+        inner,
+        hello,
+        facts: merge(&unknown, &hello.facts),
+        link,
+        peer,
+        chance,
+    };
+    match &hello.identity {
+        Identity::Register(register) => greeting.register(&published.world, register).await,
+        Identity::Resume(resume) => greeting.resume(&published.world, resume).await,
+    }
+}
+
+impl Greeting<'_> {
+    async fn register(
+        self,
+        world: &World,
+        register: &link_protocol::Register,
+    ) -> Result<Greeted, Turned> {
+        let id = world.installer_with(&register.installer_id);
+        let installer = id.and_then(|id| world.installers.get(&id));
+        let known = installer.and_then(|installer| installer.secret_hash.as_ref());
+        let expected = known
+            .and_then(|hash| hex::decode(&hash.0).ok())
+            .unwrap_or_else(|| vec![0; 32]);
+        // An unknown installer costs the same comparison as a wrong secret.
+        let secret = register.secret.expose().as_bytes();
+        let matches = self
+            .inner
+            .sealer
+            .keyed_hash_matches(INSTALLER_SECRET, secret, &expected);
+        let (Some(installer), true) = (id, matches && known.is_some()) else {
+            return Err(stranger(
+                RefusedCode::InstallerNotValid,
+                &Refusal::InstallerInvalid,
+            ));
+        };
+        self.admit(world)?;
+        if let Some(field) = unsupported_override(&register.overrides) {
+            return Err(away(&Refusal::OverrideNotAllowed { field }));
+        }
+        // Where the `welcome` of an earlier time was lost, the attempt names the client, and it gets a token anew.
+        let (token, token_hash) = new_token(self.inner);
+        let command = ClientCommand::Register(Box::new(Register {
+            installer,
+            link: self.link,
+            public_ip: self.peer.to_owned(),
+            boot_id: self.hello.boot_id.clone(),
+            facts: self.facts.clone(),
+            token: token_hash.clone(),
+            attempt: keyed(self.inner, ATTEMPT, register.attempt.as_bytes()),
+            name: register.overrides.name.clone(),
+            tag: register.overrides.tag.clone(),
+            comments: register.overrides.comments.clone(),
+        }));
+        let done = self.execute(command, Actor::NewJumpClient).await?;
+        let client = done.events.iter().find_map(|event| match event {
+            Event::JumpClient(client, _) => Some(*client),
+            _ => None,
+        });
+        let client = client.ok_or(Turned::Later(LATER_MS))?;
+        Ok(self.greeted(client, &done, Some((token, token_hash))))
+    }
+
+    async fn resume(self, world: &World, resume: &Resume) -> Result<Greeted, Turned> {
+        let id = u32::try_from(resume.client_id).map(JumpClientId).ok();
+        let shown = keyed(self.inner, LINK_TOKEN, resume.token.expose().as_bytes());
+        let Some((id, client)) = id.and_then(|id| Some((id, world.jump_clients.get(&id)?))) else {
+            // A client that was offline when it was removed learns of it now (CLNT-60).
+            let was_there = id.is_some_and(|id| id.0 < world.next_id("jump_client"));
+            let code = if was_there {
+                RefusedCode::ClientRemoved
+            } else {
+                RefusedCode::IdentityNotValid
+            };
+            return Err(stranger(code, &Refusal::JumpClientGone));
+        };
+        let proof = proof(client, &shown);
+        if proof == Proof::None {
+            return Err(stranger(
+                RefusedCode::IdentityNotValid,
+                &Refusal::JumpClientIdentityFailed,
+            ));
+        }
+        if client.quarantined {
+            return Err(quarantined());
+        }
+        if proof == Proof::Previous {
+            let evidence = format!("a void token was shown from {}", self.peer);
+            return Err(self.quarantine(id, evidence).await);
+        }
+        self.admit(world)?;
+        if self.both_alive(world, id, client).await {
+            let evidence = format!(
+                "two machines answered at once, the newer from {}",
+                self.peer
+            );
+            return Err(self.quarantine(id, evidence).await);
+        }
+        let actor = Actor::JumpClient(id);
+        if proof == Proof::Offered || client.attempt.is_some() {
+            // Showing a token proves that it is kept; a registration can't be repeated from here on.
+            let confirm = ClientCommand::ConfirmToken {
+                client: id,
+                token: shown,
+            };
+            self.execute(confirm, actor.clone()).await?;
+        }
+        let mut token = None;
+        if proof == Proof::Current && token_is_due(self.inner, client) {
+            let (new, hash) = new_token(self.inner);
+            let offer = ClientCommand::OfferToken {
+                client: id,
+                token: hash.clone(),
+            };
+            self.execute(offer, actor.clone()).await?;
+            token = Some((new, hash));
+        }
+        // The last step: whatever fails before it leaves nobody online without a link.
+        let connect = ClientCommand::Connect {
+            client: id,
+            link: self.link,
+            public_ip: self.peer.to_owned(),
+            boot_id: self.hello.boot_id.clone(),
+        };
+        let done = self.execute(connect, actor).await?;
+        Ok(self.greeted(id, &done, token))
+    }
+
+    fn greeted(
+        self,
+        client: JumpClientId,
+        done: &Done,
+        token: Option<(Secret, KeyedHash)>,
+    ) -> Greeted {
+        let (token, offered) = token.unzip();
+        Greeted {
+            client,
+            since: done.position,
+            boot_id: self.hello.boot_id.clone(),
+            facts: self.facts,
+            token,
+            offered,
+        }
+    }
+
+    fn admit(&self, world: &World) -> Result<(), Turned> {
+        let rate = world.settings.connection_rate;
+        match self.inner.admission.ask(rate, Instant::now(), self.chance) {
+            Admitted::Yes => Ok(()),
+            Admitted::After(after_ms) => Err(Turned::Later(after_ms)),
+        }
+    }
+
+    /// Whether the connection before still answers, from another boot: then it is a clone, not a return.
+    ///
+    /// Only this node's own links can be asked from here. One on another node is asked there, when it learns of the
+    /// newcomer from the log.
+    async fn both_alive(&self, world: &World, id: JumpClientId, client: &JumpClient) -> bool {
+        let Presence::Connected(before) = client.presence else {
+            return false;
+        };
+        if client.boot_id == self.hello.boot_id
+            || before.node != self.inner.node
+            || !world.is_online(client)
+        {
+            return false;
+        }
+        self.inner.probe(id, before.connection).await
+    }
+
+    async fn quarantine(&self, client: JumpClientId, evidence: String) -> Turned {
+        let command = ClientCommand::Quarantine { client, evidence };
+        match self.execute(command, Actor::JumpClient(client)).await {
+            Ok(_) => quarantined(),
+            Err(turned) => turned,
+        }
+    }
+
+    async fn execute(&self, command: ClientCommand, actor: Actor) -> Result<Done, Turned> {
+        let cause = cause(actor, self.peer);
+        let submission = Submission::new(Command::JumpClient(command), cause, Lane::Integrations);
+        let later = Turned::Later(LATER_MS + self.chance % LATER_MS);
+        match self.inner.engine.execute(submission).await {
+            Ok(done) => Ok(done),
+            Err(ExecuteError::Refused {
+                refusal: Refusal::NodeStopped,
+                ..
+            }) => Err(later),
+            Err(ExecuteError::Refused { refusal, .. }) => Err(away(&refusal)),
+            Err(error) => {
+                tracing::debug!(%error, "an agent has to come back later");
+                Err(later)
+            }
+        }
+    }
+}
+
+/// How a shown token stands to what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Current,
+    Offered,
+    Previous,
+    None,
+}
+
+/// Hashes of a keyed function are compared, so an early exit tells nothing about the token.
+fn proof(client: &JumpClient, shown: &KeyedHash) -> Proof {
+    if client.token == *shown {
+        Proof::Current
+    } else if client.offered_token.as_ref() == Some(shown) {
+        Proof::Offered
+    } else if client.previous_token.as_ref() == Some(shown) {
+        Proof::Previous
+    } else {
+        Proof::None
+    }
+}
+
+/// Whether a client's token is old enough for a new one.
+pub(crate) fn token_is_due(inner: &Inner, client: &JumpClient) -> bool {
+    inner.engine.clock().now() >= client.token_at.plus(TOKEN_DAYS * time::DAY)
+}
+
+/// The cause of what an agent at `peer` does.
+pub(crate) fn cause(actor: Actor, peer: &str) -> Cause {
+    let address = peer
+        .parse::<std::net::SocketAddr>()
+        .ok()
+        .map(|peer| peer.ip());
+    Cause {
+        actor,
+        surface: Surface::Link,
+        address,
+    }
+}
+
+fn away(refusal: &Refusal) -> Turned {
+    let (code, is_final) = match refusal {
+        Refusal::InstallerInvalid | Refusal::InstallerExpired | Refusal::NoSuchJumpGroup { .. } => {
+            (RefusedCode::InstallerNotValid, true)
+        }
+        Refusal::OverrideNotAllowed { .. } | Refusal::Invalid(_) => {
+            (RefusedCode::OverrideNotAllowed, true)
+        }
+        Refusal::JumpClientGone => (RefusedCode::ClientRemoved, true),
+        Refusal::JumpClientIdentityFailed => (RefusedCode::Quarantined, true),
+        _ => (RefusedCode::Unavailable, false),
+    };
+    Turned::Away {
+        refused: refused(code, refusal, is_final),
+        stranger: false,
+    }
+}
+
+fn stranger(code: RefusedCode, refusal: &Refusal) -> Turned {
+    Turned::Away {
+        refused: refused(code, refusal, true),
+        stranger: true,
+    }
+}
+
+fn quarantined() -> Turned {
+    away(&Refusal::JumpClientIdentityFailed)
+}
+
+fn refused(code: RefusedCode, refusal: &Refusal, is_final: bool) -> Refused {
+    Refused {
+        code,
+        message: hub::for_people(&refusal.to_string(), limits::MESSAGE_CHARS_MAX),
+        retry_after_ms: None,
+        is_final,
+    }
+}
+
+/// What can't be set at install yet is refused, never ignored (INST-23).
+fn unsupported_override(overrides: &Overrides) -> Option<&'static str> {
+    [
+        ("Jump Group", overrides.jump_group.is_some()),
+        ("Jump Policy", overrides.jump_policy.is_some()),
+        ("session policy", overrides.session_policy.is_some()),
+        (
+            "maximum offline minutes",
+            overrides.max_offline_minutes.is_some(),
+        ),
+    ]
+    .into_iter()
+    .find_map(|(field, set)| set.then_some(field))
+}
+
+/// A new identity token, 256 bits, and the hash by which it is known.
+pub(crate) fn new_token(inner: &Inner) -> (Secret, KeyedHash) {
+    let fresh = inner.engine.fresh();
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&fresh.value(0).to_be_bytes());
+    bytes[16..].copy_from_slice(&fresh.value(1).to_be_bytes());
+    let token = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
+    let hash = keyed(inner, LINK_TOKEN, token.expose().as_bytes());
+    (token, hash)
+}
+
+fn keyed(inner: &Inner, purpose: &str, bytes: &[u8]) -> KeyedHash {
+    KeyedHash(hex::encode(inner.sealer.keyed_hash(purpose, bytes)))
+}
+
+/// The facts after what a frame says has changed.
+pub(crate) fn merge(before: &Facts, said: &link_protocol::Facts) -> Facts {
+    let text =
+        |said: &Option<String>, before: &String| said.clone().unwrap_or_else(|| before.clone());
+    let mode = |mode: link_protocol::InstallMode| match mode {
+        link_protocol::InstallMode::Service => "service".to_owned(),
+        link_protocol::InstallMode::User => "user".to_owned(),
+    };
+    Facts {
+        hostname: text(&said.hostname, &before.hostname),
+        fqdn: text(&said.fqdn, &before.fqdn),
+        operating_system: text(&said.operating_system, &before.operating_system),
+        private_ip: text(&said.private_ip, &before.private_ip),
+        console_user: text(&said.console_user, &before.console_user),
+        install_mode: said
+            .install_mode
+            .map_or_else(|| before.install_mode.clone(), mode),
+        machine_id: text(&said.machine_id, &before.machine_id),
+        agent_version: before.agent_version.clone(),
+        timezone_offset: said
+            .utc_offset_minutes
+            .map_or(before.timezone_offset, |minutes| minutes * 60),
+        disabled: said.disabled.unwrap_or(before.disabled),
+    }
+}

@@ -1,0 +1,564 @@
+//! All links of this node, and the log followed for them.
+//!
+//! What is decided reaches an agent through the log: the hub follows the committed events and turns those that concern an
+//! agent of this node into frames. After a lag or a reconnect the published world says what an agent should know.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use domain::access::jump_group;
+use domain::fleet::jump_client::{self, Presence};
+use domain::ids::{JumpClientId, JumpItemRef, LinkId, Lsid, NodeEpoch};
+use domain::session::access_session::{self, EndReason, SPAWN_TIMEOUT};
+use domain::site::user;
+use domain::{Event, Refusal, World, node, record};
+use engine::{CommittedStream, Engine, StreamBroken};
+use link_protocol::refusing::CloseCode;
+use link_protocol::{
+    AnchorList, EndSession, Refused, RefusedCode, ServerFrame, StartSession, limits,
+};
+use projections::Recorded;
+use secrets::Sealer;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::check_ins::{self, CheckIns};
+use crate::figures::NewestFigures;
+use crate::greeting::Greeted;
+use crate::link;
+use crate::mailbox::{End, Mailbox, Order};
+use crate::transport::Transport;
+
+/// How long a shutdown waits for the links to end.
+const LINKS_END_WITHIN: Duration = Duration::from_secs(8);
+
+/// What a hub is told by the program.
+pub struct HubOptions {
+    /// What agents are to trust, and its version.
+    pub anchors: AnchorList,
+    /// How often agents are pinged. Range: 1 s to 300 s; what is outside is brought to the nearer end.
+    pub heartbeat: Duration,
+    /// Where refusals before an identity is proven are counted.
+    pub refused_attempts: Option<Arc<dyn RefusedAttempts>>,
+}
+
+/// Counts refusals of callers nobody could name, to be written down once a minute.
+pub trait RefusedAttempts: Send + Sync + 'static {
+    /// Counts one: from where, on which route, in which words.
+    fn count(&self, caller: SocketAddr, route: &str, message: &str);
+}
+
+/// A link that has its client's place on this node.
+#[derive(Clone)]
+struct LinkHandle {
+    connection: u64,
+    /// Position of its Connected event: of two links the later one counts.
+    since: u64,
+    mailbox: Mailbox,
+}
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) node: NodeEpoch,
+    pub(crate) anchors: ArcSwap<AnchorList>,
+    pub(crate) heartbeat: Duration,
+    pub(crate) admission: Admission,
+    pub(crate) check_ins: CheckIns,
+    pub(crate) figures: NewestFigures,
+    pub(crate) refused_attempts: Option<Arc<dyn RefusedAttempts>>,
+    links: DashMap<JumpClientId, LinkHandle>,
+    /// Which client a session that was seen to start is on: an ended one has left the world.
+    sessions: DashMap<Lsid, JumpClientId>,
+    connections: AtomicU64,
+    closed: AtomicBool,
+    /// Set once and for good: the node's run is over, or about to be.
+    over: AtomicBool,
+    /// Sockets that are being served, known or not.
+    open: watch::Sender<usize>,
+}
+
+/// All links of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(pub(crate) Arc<Inner>);
+
+/// The hub's own work: following the log, gathering check-ins, writing figures.
+pub struct HubTask {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    hub: Hub,
+}
+
+impl Hub {
+    /// Makes the hub of the node `node`, whose `NodeStarted` is in the log, and starts following the log.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        sealer: Arc<Sealer>,
+        node: NodeEpoch,
+        options: HubOptions,
+    ) -> (Self, HubTask) {
+        let (stop, stopped) = watch::channel(false);
+        let (check_ins, gatherer) = check_ins::gather(engine.clone(), node, stopped.clone());
+        let figures = NewestFigures::default();
+        let writer = tokio::spawn(figures.clone().write(engine.clone(), stopped.clone()));
+        // The stream of committed events is opened before the world is read, so nothing falls between the two.
+        let committed = engine.committed();
+        let range = limits::HEARTBEAT_SECONDS;
+        let heartbeat = options.heartbeat.clamp(
+            Duration::from_secs(u64::from(*range.start())),
+            Duration::from_secs(u64::from(*range.end())),
+        );
+        let hub = Self(Arc::new(Inner {
+            engine,
+            sealer,
+            node,
+            anchors: ArcSwap::from_pointee(options.anchors),
+            heartbeat,
+            admission: Admission::new(Instant::now()),
+            check_ins,
+            figures,
+            refused_attempts: options.refused_attempts,
+            links: DashMap::new(),
+            sessions: DashMap::new(),
+            connections: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            open: watch::Sender::new(0),
+        }));
+        hub.0.remember_sessions();
+        let follower = tokio::spawn(follow(hub.clone(), committed, stopped));
+        let task = HubTask {
+            stop,
+            tasks: vec![gatherer, writer, follower],
+            hub: hub.clone(),
+        };
+        (hub, task)
+    }
+
+    /// Drives the link of one agent until it ends. `peer` is where it connects from.
+    pub async fn serve<T: Transport>(&self, transport: T, peer: SocketAddr) {
+        let _open = Open::count(&self.0.open);
+        let connection = self.0.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let link = LinkId {
+            node: self.0.node,
+            connection,
+        };
+        link::serve(self, transport, peer, link).await;
+    }
+
+    /// How many agents are connected to this node.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.0.links.len()
+    }
+
+    /// What agents are told to trust from now on; those connected are told at once.
+    pub fn set_anchors(&self, anchors: AnchorList) {
+        self.0.anchors.store(Arc::new(anchors.clone()));
+        for link in self.0.all_links() {
+            let frame = ServerFrame::Anchors(anchors.clone());
+            link.mailbox.tell(Order::Send(Box::new(frame)));
+        }
+    }
+
+    /// Closes every link and lets no more in until [`Hub::reopen`]: the node can't prove any more that it is alive.
+    pub fn close_all(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.end_all_links();
+    }
+
+    /// Lets agents in again after [`Hub::close_all`]; not where the node's run was declared over meanwhile.
+    pub fn reopen(&self) {
+        self.0.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl HubTask {
+    /// Closes all links, writes down what was gathered, and ends. That the clients are offline is said by the one
+    /// `NodeStopped` that the caller appends behind this, not by an event each.
+    pub async fn shut_down(self) {
+        self.hub.0.end_for_good();
+        let mut open = self.hub.0.open.subscribe();
+        let all_ended = open.wait_for(|open| *open == 0);
+        if tokio::time::timeout(LINKS_END_WITHIN, all_ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("not all links of agents ended in time");
+        }
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the hub ended badly");
+            }
+        }
+    }
+}
+
+/// Counts a socket for as long as it is served.
+struct Open<'c>(&'c watch::Sender<usize>);
+
+impl<'c> Open<'c> {
+    fn count(open: &'c watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+impl Inner {
+    // --- links ---
+
+    pub(crate) fn is_accepting(&self) -> bool {
+        !self.closed.load(Ordering::SeqCst) && !self.is_over()
+    }
+
+    /// Whether the node's run is over: then `NodeStopped` says of all its clients that they are offline.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    fn end_for_good(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.end_all_links();
+    }
+
+    fn end_all_links(&self) {
+        for link in self.all_links() {
+            link.mailbox.end(End::going_away());
+        }
+    }
+
+    /// Puts a link in the place of an older one of the same client, which is told. None where a newer one has the place.
+    pub(crate) fn take_place(&self, greeted: &Greeted, connection: u64) -> Option<Mailbox> {
+        let mailbox = Mailbox::default();
+        let handle = LinkHandle {
+            connection,
+            since: greeted.since,
+            mailbox: mailbox.clone(),
+        };
+        let before = match self.links.entry(greeted.client) {
+            Entry::Occupied(place) if place.get().since > greeted.since => return None,
+            Entry::Occupied(mut place) => Some(place.insert(handle)),
+            Entry::Vacant(place) => {
+                place.insert(handle);
+                None
+            }
+        };
+        if let Some(before) = before {
+            let boot_id = greeted.boot_id.clone();
+            before.mailbox.tell(Order::Displaced { boot_id });
+        }
+        Some(mailbox)
+    }
+
+    /// Gives a link's place up, unless a newer one has it.
+    pub(crate) fn leave_place(&self, client: JumpClientId, connection: u64) {
+        self.links
+            .remove_if(&client, |_, link| link.connection == connection);
+    }
+
+    fn link(&self, client: JumpClientId) -> Option<LinkHandle> {
+        self.links.get(&client).map(|link| link.clone())
+    }
+
+    fn all_links(&self) -> Vec<LinkHandle> {
+        self.links.iter().map(|link| link.clone()).collect()
+    }
+
+    /// Why the link `link` of `client` may not stay, by what is published; none if it may. Asked by a link once it has its
+    /// place: what happened before, the follower could not tell it; what happens later, it can.
+    pub(crate) fn objection(&self, client: JumpClientId, link: LinkId) -> Option<End> {
+        let published = self.engine.published();
+        if !self.is_accepting() || !published.world.nodes.contains(&link.node) {
+            return Some(End::going_away());
+        }
+        out_of_service(&published.world, client).or_else(|| {
+            let known = published.world.jump_clients.get(&client)?;
+            (known.presence != Presence::Connected(link)).then(End::replaced)
+        })
+    }
+
+    /// Whether the link `connection` of `client` answers within the time the protocol gives.
+    pub(crate) async fn probe(&self, client: JumpClientId, connection: u64) -> bool {
+        let Some(link) = self
+            .link(client)
+            .filter(|link| link.connection == connection)
+        else {
+            return false;
+        };
+        let (answer, answered) = oneshot::channel();
+        link.mailbox.tell(Order::Probe(answer));
+        let within = limits::PONG_WITHIN + Duration::from_millis(500);
+        matches!(tokio::time::timeout(within, answered).await, Ok(Ok(true)))
+    }
+
+    // --- sessions ---
+
+    fn remember_sessions(&self) {
+        for (lsid, session) in self.engine.published().world.sessions.iter() {
+            let JumpItemRef::JumpClient(client) = session.item;
+            self.sessions.insert(*lsid, client);
+        }
+    }
+
+    /// What an agent that just connected must be told of sessions: `kept` are those it says it still has.
+    pub(crate) fn sessions_to_tell(&self, client: JumpClientId, kept: &[String]) -> SessionsToTell {
+        let published = self.engine.published();
+        let running = published.world.session_on(JumpItemRef::JumpClient(client));
+        let mut told = SessionsToTell {
+            frames: Vec::new(),
+            unknown_at_agent: None,
+        };
+        if let Some(lsid) = running
+            && let Some(session) = published.world.sessions.get(&lsid)
+        {
+            if !session.established {
+                // Also where the agent keeps it: its word that it is up was lost, and this asks for it again.
+                told.frames.push(start_frame(lsid, &session.owner_name));
+            } else if !kept.contains(&lsid.to_string()) {
+                told.unknown_at_agent = Some(lsid);
+            }
+        }
+        let running = running.map(|lsid| lsid.to_string());
+        for lsid in kept.iter().filter(|kept| running.as_ref() != Some(*kept)) {
+            told.frames
+                .push(end_frame(lsid.clone(), "The session is over."));
+        }
+        told
+    }
+}
+
+/// See [`Inner::sessions_to_tell`].
+pub(crate) struct SessionsToTell {
+    pub(crate) frames: Vec<ServerFrame>,
+    /// A session that was up and that the agent no longer has.
+    pub(crate) unknown_at_agent: Option<Lsid>,
+}
+
+fn start_frame(lsid: Lsid, owner_name: &str) -> ServerFrame {
+    ServerFrame::StartSession(StartSession {
+        lsid: lsid.to_string(),
+        user_display_name: for_people(owner_name, limits::TEXT_CHARS_MAX),
+        answer_within_ms: u64::try_from(SPAWN_TIMEOUT / 1_000).unwrap_or(30_000),
+    })
+}
+
+/// Tells an agent that a session is over.
+pub(crate) fn end_frame(lsid: String, reason: &str) -> ServerFrame {
+    ServerFrame::EndSession(EndSession {
+        lsid,
+        reason: for_people(reason, limits::TEXT_CHARS_MAX),
+    })
+}
+
+/// Text for people at the machine, as a frame may carry it: without control characters, and not too long.
+pub(crate) fn for_people(text: &str, chars_max: usize) -> String {
+    text.chars()
+        .map(|c| {
+            let bad = c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+            if bad { ' ' } else { c }
+        })
+        .take(chars_max)
+        .collect()
+}
+
+/// Why a client is served no more, by what the world says of it.
+fn out_of_service(world: &World, client: JumpClientId) -> Option<End> {
+    match world.jump_clients.get(&client) {
+        None => Some(cut(RefusedCode::ClientRemoved, &Refusal::JumpClientGone)),
+        Some(client) if client.quarantined => Some(quarantined()),
+        Some(_) => None,
+    }
+}
+
+/// The end of a link whose identity is in quarantine.
+pub(crate) fn quarantined() -> End {
+    cut(RefusedCode::Quarantined, &Refusal::JumpClientIdentityFailed)
+}
+
+fn cut(code: RefusedCode, refusal: &Refusal) -> End {
+    let refused = Refused {
+        code,
+        message: for_people(&refusal.to_string(), limits::MESSAGE_CHARS_MAX),
+        retry_after_ms: None,
+        is_final: true,
+    };
+    End {
+        code: CloseCode::Refused,
+        last: Some(Box::new(ServerFrame::Refused(refused))),
+        reason: "served no more",
+    }
+}
+
+// --- following the log ---
+
+async fn follow(hub: Hub, mut committed: CommittedStream, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let next = tokio::select! {
+            next = committed.next() => next,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        match next {
+            Ok(batch) => batch.iter().for_each(|recorded| tell(&hub.0, recorded)),
+            Err(StreamBroken::Lagged { after, until }) => {
+                tracing::info!(
+                    after,
+                    until,
+                    "agents are told from the world what was missed"
+                );
+                catch_up(&hub.0);
+            }
+            Err(StreamBroken::Closed) => return,
+        }
+    }
+}
+
+/// Tells agents of this node what one event means for them.
+fn tell(inner: &Inner, recorded: &Recorded) {
+    match &recorded.event {
+        Event::AccessSession(lsid, event) => tell_session(inner, *lsid, event),
+        Event::JumpClient(client, jump_client::Event::Connected(connected)) => {
+            // Here or on another node: whoever connected later is the one that counts.
+            if let Some(link) = inner
+                .link(*client)
+                .filter(|link| link.since < recorded.position)
+            {
+                let boot_id = connected.boot_id.clone();
+                link.mailbox.tell(Order::Displaced { boot_id });
+            }
+        }
+        Event::JumpClient(
+            client,
+            jump_client::Event::Quarantined(_)
+            | jump_client::Event::Record(record::Event::Deleted(_)),
+        ) => {
+            if let Some(link) = inner.link(*client)
+                && let Some(end) = out_of_service(&inner.engine.published().world, *client)
+            {
+                link.mailbox.end(end);
+            }
+        }
+        // What goes with a group or a user is stated by one event: whoever has left the world is cut off.
+        Event::JumpGroup(_, jump_group::Event::Record(record::Event::Deleted(_)))
+        | Event::User(_, user::Event::Record(record::Event::Deleted(_))) => catch_up(inner),
+        Event::Node(epoch, node::Event::Stopped(_)) if *epoch == inner.node => {
+            inner.end_for_good();
+        }
+        _ => {}
+    }
+}
+
+fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
+    match event {
+        access_session::Event::Started(started) => {
+            let JumpItemRef::JumpClient(client) = started.item;
+            inner.sessions.insert(lsid, client);
+            let name = &started.representative.public_display_name;
+            send(inner, client, start_frame(lsid, name));
+        }
+        access_session::Event::Established(_) => {}
+        access_session::Event::Failed(failed) => {
+            end(inner, lsid, &failed.failure.refusal().to_string());
+        }
+        access_session::Event::Ended(ended) => end(inner, lsid, end_words(ended.reason)),
+    }
+}
+
+fn send(inner: &Inner, client: JumpClientId, frame: ServerFrame) {
+    if let Some(link) = inner.link(client) {
+        link.mailbox.tell(Order::Send(Box::new(frame)));
+    }
+}
+
+fn end(inner: &Inner, lsid: Lsid, reason: &str) {
+    if let Some((_, client)) = inner.sessions.remove(&lsid) {
+        send(inner, client, end_frame(lsid.to_string(), reason));
+    }
+}
+
+const fn end_words(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Owner => "The user ended the session.",
+        EndReason::Administrator => "An administrator ended the session.",
+        EndReason::Api => "An integration ended the session.",
+        EndReason::Endpoint => "The session was ended at this machine.",
+        EndReason::AgentLost => "The connection was lost for too long.",
+        EndReason::ItemDeleted => "The Jump Client was removed.",
+        EndReason::ScheduleClosed => "The schedule no longer permits the session.",
+    }
+}
+
+/// Brings every agent of this node to what the world says, after events were missed or a group went.
+fn catch_up(inner: &Inner) {
+    let published = inner.engine.published();
+    let world = &published.world;
+    if !world.nodes.contains(&inner.node) {
+        inner.end_for_good();
+        return;
+    }
+    let clients: Vec<JumpClientId> = inner.links.iter().map(|link| *link.key()).collect();
+    for client in clients {
+        let Some(link) = inner.link(client) else {
+            continue;
+        };
+        if let Some(end) = out_of_service(world, client) {
+            link.mailbox.end(end);
+        } else if let Some(known) = world.jump_clients.get(&client)
+            && published.tail.position >= link.since
+            && known.presence
+                != Presence::Connected(LinkId {
+                    node: inner.node,
+                    connection: link.connection,
+                })
+        {
+            let boot_id = known.boot_id.clone();
+            link.mailbox.tell(Order::Displaced { boot_id });
+        }
+    }
+    let over: Vec<Lsid> = inner
+        .sessions
+        .iter()
+        .map(|entry| *entry.key())
+        .filter(|lsid| !world.sessions.contains(lsid))
+        .collect();
+    for lsid in over {
+        end(inner, lsid, "The session is over.");
+    }
+    for (lsid, session) in world.sessions.iter() {
+        let JumpItemRef::JumpClient(client) = session.item;
+        if inner.sessions.insert(*lsid, client).is_none() && !session.established {
+            send(inner, client, start_frame(*lsid, &session.owner_name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_for_people_is_what_a_frame_may_carry() {
+        let hostile = format!("Anna\u{7}\n{}", "x".repeat(400));
+        for frame in [
+            start_frame(Lsid(1), &hostile),
+            end_frame(Lsid(1).to_string(), &hostile),
+        ] {
+            assert!(frame.to_text().is_ok());
+        }
+        assert_eq!(for_people("Anna\u{7}B", 5), "Anna ");
+    }
+}

@@ -1,0 +1,28 @@
+//! The fan-out: what is decided reaches the outside here, and what the outside says becomes commands.
+//!
+//! A connector takes a delivery, tries, and reports back by a command; it decides nothing. It refuses to know axum: the
+//! socket of an agent is a [`Transport`].
+//!
+//! - [`transport`]: what an agent's socket must be able to do.
+//! - [`hub`]: all links of this node, and the log followed for them.
+//! - `mailbox`: what a link is told to do.
+//! - `admission`: how many agents may connect a second.
+//! - `greeting`: from `hello` to a known, connected Jump Client.
+//! - `link`: the conversation with one agent.
+//! - `saying`: what an agent says, on its way to the log.
+//! - `check_ins`: check-ins that changed nothing, gathered for the log.
+//! - `figures`: the newest figures of each client, written once a second.
+
+pub mod hub;
+pub mod transport;
+
+mod admission;
+mod check_ins;
+mod figures;
+mod greeting;
+mod link;
+mod mailbox;
+mod saying;
+
+pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts};
+pub use transport::{Gone, Incoming, Transport};

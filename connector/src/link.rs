@@ -1,0 +1,554 @@
+//! The conversation with one agent: hello, welcome, frames both ways, proof of life, the end.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::fleet::jump_client::{Command as ClientCommand, Facts};
+use domain::ids::{JumpClientId, KeyedHash, LinkId, Lsid};
+use engine::ExecuteError;
+use link_protocol::refusing::CloseCode;
+use link_protocol::{
+    CheckIn, ClientFrame, Hello, Refused, RefusedCode, Secret, ServerFrame, SessionEndReason,
+    SessionFailReason, Welcome, limits, version,
+};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+
+use crate::greeting::{self, Greeted, LATER_MS, Turned};
+use crate::hub::{self, Hub};
+use crate::mailbox::{End, Mailbox, Order, Told};
+use crate::saying::{Overfull, Replied, Saying, Sayings};
+use crate::transport::{Incoming, Transport};
+
+/// How long an agent may take to accept one frame before it counts as gone.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// How long the last frame and the close of a link may take together.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end of a link waits for what it was saying to the log.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+/// Check-ins of one agent that may wait for their acknowledgement at once.
+const CHECK_INS_WAITING_MAX: usize = 8;
+/// Over how long frames are counted.
+const FRAMES_WINDOW: Duration = Duration::from_secs(10);
+
+/// Drives one link from its first frame to its end.
+pub(crate) async fn serve<T: Transport>(
+    hub: &Hub,
+    mut transport: T,
+    peer: SocketAddr,
+    link: LinkId,
+) {
+    let (protocol, hello, mut greeted) = match let_in(hub, &mut transport, peer, link).await {
+        Ok(known) => known,
+        Err(end) => {
+            finish(&mut transport, &end).await;
+            return;
+        }
+    };
+    let Some(mailbox) = hub.0.take_place(&greeted, link.connection) else {
+        finish(&mut transport, &End::replaced()).await;
+        return;
+    };
+    let token = greeted.token.take();
+    let mut talk = Talk::new(hub, link, &peer.to_string(), greeted, mailbox);
+    let begun = talk.begin(&mut transport, protocol, token, &hello.sessions);
+    let end = match begun.await {
+        Ok(()) => talk.run(&mut transport).await,
+        Err(end) => end,
+    };
+    hub.0.leave_place(talk.client, link.connection);
+    tokio::join!(finish(&mut transport, &end), talk.leave(end.reason));
+}
+
+async fn finish<T: Transport>(transport: &mut T, end: &End) {
+    let finish = async {
+        if let Some(frame) = &end.last {
+            match frame.to_text() {
+                // The agent may be gone already; then there is nobody to tell.
+                Ok(text) => drop(transport.send(text).await),
+                Err(error) => tracing::error!(%error, "a last frame of ours is not right"),
+            }
+        }
+        transport.close(end.code.number(), end.code.reason()).await;
+    };
+    if timeout(FINISH_WITHIN, finish).await.is_err() {
+        tracing::debug!("an agent did not take the end of its link");
+    }
+}
+
+async fn let_in<T: Transport>(
+    hub: &Hub,
+    transport: &mut T,
+    peer: SocketAddr,
+    link: LinkId,
+) -> Result<(u16, Hello, Greeted), End> {
+    let inner = hub.0.as_ref();
+    if !inner.is_accepting() {
+        return Err(End::later(LATER_MS));
+    }
+    let hello = hear_hello(transport).await?;
+    let Some(protocol) = version::agree(&hello.protocols) else {
+        let refused = Refused {
+            code: RefusedCode::ProtocolNotSupported,
+            message: "No protocol version in common.".to_owned(),
+            retry_after_ms: None,
+            is_final: false,
+        };
+        return Err(End {
+            code: CloseCode::NoCommonProtocol,
+            last: Some(Box::new(ServerFrame::Refused(refused))),
+            reason: "no protocol in common",
+        });
+    };
+    match greeting::greet(inner, &hello, link, &peer.to_string()).await {
+        Ok(greeted) => Ok((protocol, hello, greeted)),
+        Err(Turned::Later(after_ms)) => Err(End::later(after_ms)),
+        Err(Turned::Away { refused, stranger }) => {
+            if let (true, Some(counter)) = (stranger, &inner.refused_attempts) {
+                counter.count(peer, limits::LINK_PATH, &refused.message);
+            }
+            Err(End {
+                code: CloseCode::Refused,
+                last: Some(Box::new(ServerFrame::Refused(refused))),
+                reason: "refused",
+            })
+        }
+    }
+}
+
+async fn hear_hello<T: Transport>(transport: &mut T) -> Result<Hello, End> {
+    let incoming = timeout(limits::HELLO_WITHIN, transport.receive())
+        .await
+        .map_err(|_| End::with(CloseCode::TimedOut, "no hello in time"))?
+        .ok_or(End::gone())?;
+    match read(incoming)? {
+        ClientFrame::Hello(hello) => Ok(*hello),
+        _ => Err(End::with(
+            CloseCode::OutOfOrder,
+            "the first frame was no hello",
+        )),
+    }
+}
+
+fn read(incoming: Incoming) -> Result<ClientFrame, End> {
+    match incoming {
+        Incoming::Text(text) => ClientFrame::parse(&text)
+            .map_err(|error| End::with(error.close_code(), "a frame was not right")),
+        Incoming::Binary => Err(End::with(CloseCode::BinaryFrame, "a binary frame")),
+        Incoming::TooBig => Err(End::with(CloseCode::FrameTooBig, "a frame was too big")),
+    }
+}
+
+/// An agent that is known, on its link.
+struct Talk<'h> {
+    hub: &'h Hub,
+    link: LinkId,
+    client: JumpClientId,
+    boot_id: String,
+    facts: Facts,
+    /// Hash of a token that was handed out and is not known to be kept.
+    offered: Option<KeyedHash>,
+    /// Whether a token is being offered just now.
+    offering: bool,
+    mailbox: Mailbox,
+    sayings: Sayings,
+    /// Check-ins that are gathered, oldest first: up to a minute.
+    gathered: VecDeque<(u64, oneshot::Receiver<()>)>,
+    check_ins_waiting: usize,
+    last_sequence: u64,
+    probes: Vec<oneshot::Sender<bool>>,
+    /// A newer connection came from another boot: an answer to the ping shows that there are two.
+    challenged: bool,
+    ping_sent: Option<Instant>,
+    nonce: u64,
+    window: (Instant, u32),
+}
+
+impl<'h> Talk<'h> {
+    fn new(hub: &'h Hub, link: LinkId, peer: &str, greeted: Greeted, mailbox: Mailbox) -> Self {
+        Self {
+            hub,
+            link,
+            client: greeted.client,
+            boot_id: greeted.boot_id,
+            facts: greeted.facts,
+            offered: greeted.offered,
+            offering: false,
+            mailbox,
+            sayings: Sayings::new(hub, greeted.client, peer),
+            gathered: VecDeque::new(),
+            check_ins_waiting: 0,
+            last_sequence: 0,
+            probes: Vec::new(),
+            challenged: false,
+            ping_sent: None,
+            nonce: 0,
+            window: (Instant::now(), 0),
+        }
+    }
+
+    /// Welcomes the client and brings its sessions to what the world says; its place is taken.
+    async fn begin<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        protocol: u16,
+        token: Option<Secret>,
+        kept: &[String],
+    ) -> Result<(), End> {
+        let inner = self.hub.0.as_ref();
+        // From here on the follower finds this link; what happened before stands in the world.
+        if let Some(end) = inner.objection(self.client, self.link) {
+            return Err(end);
+        }
+        self.welcome(transport, protocol, token).await?;
+        let facts = Box::new(self.facts.clone());
+        self.say(Saying::Facts(facts))?;
+        let told = inner.sessions_to_tell(self.client, kept);
+        for frame in told.frames {
+            send(transport, frame).await?;
+        }
+        if let Some(lsid) = told.unknown_at_agent {
+            self.say(Saying::End(lsid, "unknown_session".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    async fn welcome<T: Transport>(
+        &self,
+        transport: &mut T,
+        protocol: u16,
+        token: Option<Secret>,
+    ) -> Result<(), End> {
+        let inner = self.hub.0.as_ref();
+        let site_time = inner.engine.clock().now().0 / 1_000;
+        let welcome = Welcome {
+            protocol,
+            client_id: u64::from(self.client.0),
+            token,
+            heartbeat_seconds: u32::try_from(inner.heartbeat.as_secs())
+                .unwrap_or(limits::HEARTBEAT_SECONDS_DEFAULT),
+            check_in_seconds: inner.engine.published().world.settings.check_in_seconds,
+            check_in_now: true,
+            anchors: inner.anchors.load().as_ref().clone(),
+            site_time_ms: u64::try_from(site_time).unwrap_or(0),
+        };
+        send(transport, ServerFrame::Welcome(Box::new(welcome))).await
+    }
+
+    async fn run<T: Transport>(&mut self, transport: &mut T) -> End {
+        let every = self.hub.0.heartbeat;
+        let mut heartbeat = interval_at(Instant::now() + every, every);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let step = tokio::select! {
+                told = self.mailbox.next() => match told {
+                    Told::Order(order) => self.obey(transport, order).await,
+                    Told::End(end) => Err(end),
+                },
+                incoming = transport.receive() => match incoming {
+                    Some(incoming) => self.hear(incoming),
+                    None => Err(End::gone()),
+                },
+                replied = self.sayings.next() => self.reply(transport, replied).await,
+                (sequence, recorded) = first_recorded(&mut self.gathered) => {
+                    self.recorded(transport, sequence, recorded).await
+                }
+                _ = heartbeat.tick(), if self.ping_sent.is_none() => self.ping(transport).await,
+                () = pong_overdue(self.ping_sent) => Err(self.silent()),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    // --- proof of life ---
+
+    async fn ping<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
+        self.nonce += 1;
+        self.ping_sent = Some(Instant::now());
+        send(transport, ServerFrame::Ping { nonce: self.nonce }).await
+    }
+
+    fn silent(&self) -> End {
+        if self.challenged {
+            End::replaced()
+        } else {
+            End::with(CloseCode::TimedOut, "no answer to a ping")
+        }
+    }
+
+    fn hear_pong(&mut self, nonce: u64) -> Result<(), End> {
+        // Only an answer to the newest ping shows that the machine is there now.
+        if nonce != self.nonce {
+            return Ok(());
+        }
+        self.ping_sent = None;
+        for probe in self.probes.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = probe.send(true);
+        }
+        if std::mem::take(&mut self.challenged) {
+            let evidence = "two machines answered at once".to_owned();
+            self.say(Saying::Quarantine(evidence))?;
+        }
+        Ok(())
+    }
+
+    // --- what the hub wants ---
+
+    async fn obey<T: Transport>(&mut self, transport: &mut T, order: Order) -> Result<(), End> {
+        match order {
+            Order::Send(frame) => send(transport, *frame).await,
+            Order::Probe(answer) => {
+                self.probes.push(answer);
+                self.ping(transport).await
+            }
+            Order::Displaced { boot_id } if boot_id == self.boot_id => Err(End::replaced()),
+            Order::Displaced { .. } if self.challenged => Ok(()),
+            Order::Displaced { .. } => {
+                self.challenged = true;
+                self.ping(transport).await
+            }
+        }
+    }
+
+    // --- what the agent says ---
+
+    fn hear(&mut self, incoming: Incoming) -> Result<(), End> {
+        self.count_frame()?;
+        match read(incoming)? {
+            ClientFrame::Hello(_) => {
+                return Err(End::with(CloseCode::OutOfOrder, "a second hello"));
+            }
+            ClientFrame::CheckIn(check_in) => self.hear_check_in(&check_in)?,
+            ClientFrame::SessionStarted { lsid } => {
+                if let Some(lsid) = known(&lsid) {
+                    self.say(Saying::Establish(lsid))?;
+                }
+            }
+            ClientFrame::SessionFailed {
+                lsid,
+                reason,
+                detail,
+            } => {
+                if let Some(lsid) = known(&lsid) {
+                    self.say(Saying::Fail(lsid, fail_words(&reason, &detail)))?;
+                }
+            }
+            // The answer to our own order finds the session over, and nothing comes of it.
+            ClientFrame::SessionEnded { lsid, reason } => {
+                if let Some(lsid) = known(&lsid) {
+                    self.say(Saying::End(lsid, end_words(&reason)))?;
+                }
+            }
+            ClientFrame::TokenStored {} => {
+                if let Some(token) = self.offered.take() {
+                    self.say(Saying::ConfirmToken(token))?;
+                }
+            }
+            ClientFrame::AnchorsStored { .. } => {}
+            ClientFrame::Pong { nonce } => self.hear_pong(nonce)?,
+            ClientFrame::Goodbye {} => return Err(End::with(CloseCode::Normal, "goodbye")),
+        }
+        Ok(())
+    }
+
+    fn count_frame(&mut self) -> Result<(), End> {
+        let (began, frames) = &mut self.window;
+        if began.elapsed() >= FRAMES_WINDOW {
+            self.window = (Instant::now(), 1);
+            return Ok(());
+        }
+        *frames += 1;
+        if *frames > limits::FRAMES_PER_10_SECONDS_MAX {
+            return Err(End::with(CloseCode::TooManyFrames, "too many frames"));
+        }
+        Ok(())
+    }
+
+    fn hear_check_in(&mut self, check_in: &CheckIn) -> Result<(), End> {
+        if check_in.sequence != self.last_sequence + 1 {
+            return Err(End::with(
+                CloseCode::OutOfOrder,
+                "a check-in was out of order",
+            ));
+        }
+        if self.check_ins_waiting >= CHECK_INS_WAITING_MAX {
+            return Err(End::with(
+                CloseCode::TooManyFrames,
+                "too many check-ins at once",
+            ));
+        }
+        self.last_sequence = check_in.sequence;
+        self.check_ins_waiting += 1;
+        self.facts = greeting::merge(&self.facts, &check_in.facts);
+        let inner = self.hub.0.as_ref();
+        inner
+            .figures
+            .put(&inner.engine, self.client, &check_in.figures);
+        self.say(Saying::CheckIn {
+            sequence: check_in.sequence,
+            facts: Box::new(self.facts.clone()),
+        })?;
+        self.renew_token()
+    }
+
+    /// Offers a new token on a link that lasts, where the present one is old.
+    fn renew_token(&mut self) -> Result<(), End> {
+        let inner = self.hub.0.as_ref();
+        let published = inner.engine.published();
+        let is_due = published
+            .world
+            .jump_clients
+            .get(&self.client)
+            .is_some_and(|client| greeting::token_is_due(inner, client));
+        if !is_due || self.offering || self.offered.is_some() {
+            return Ok(());
+        }
+        self.offering = true;
+        self.say(Saying::OfferToken)
+    }
+
+    fn say(&mut self, saying: Saying) -> Result<(), End> {
+        self.sayings
+            .say(saying)
+            .map_err(|Overfull| End::later(LATER_MS))
+    }
+
+    // --- what the agent hears of it ---
+
+    async fn reply<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        replied: Replied,
+    ) -> Result<(), End> {
+        match replied {
+            Replied::Nothing => Ok(()),
+            Replied::Recorded(sequence) => self.recorded(transport, sequence, true).await,
+            Replied::Gathered(sequence, told) => {
+                self.gathered.push_back((sequence, told));
+                Ok(())
+            }
+            Replied::NotActive(lsid, refusal) => {
+                let frame = hub::end_frame(lsid.to_string(), &refusal.to_string());
+                send(transport, frame).await
+            }
+            Replied::Offered(token, hash) => {
+                self.offering = false;
+                self.offered = Some(hash);
+                send(transport, ServerFrame::RotateToken { token }).await
+            }
+            Replied::Quarantined => Err(hub::quarantined()),
+            Replied::Later => Err(End::later(LATER_MS)),
+        }
+    }
+
+    async fn recorded<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        sequence: u64,
+        recorded: bool,
+    ) -> Result<(), End> {
+        self.check_ins_waiting = self.check_ins_waiting.saturating_sub(1);
+        if !recorded {
+            return Err(End::later(LATER_MS));
+        }
+        send(transport, ServerFrame::CheckInRecorded { sequence }).await
+    }
+
+    // --- the end ---
+
+    /// Writes down that the link ended. What was being said is finished first: it was accepted.
+    async fn leave(&mut self, reason: &str) {
+        // Whoever waits for a proof of life knows at once.
+        self.probes.clear();
+        if timeout(SETTLE_WITHIN, self.sayings.settle()).await.is_err() {
+            tracing::debug!(client = %self.client, "a link ends before all it said was settled");
+        }
+        let mut pause = Duration::from_millis(200);
+        // The log says that the client is here until it says otherwise, so this is tried for as long as the node may live.
+        while !self.hub.0.is_over() {
+            let disconnect = ClientCommand::Disconnect {
+                client: self.client,
+                link: self.link,
+                reason: reason.to_owned(),
+            };
+            match self.sayings.execute(disconnect).await {
+                Ok(()) => return,
+                Err(ExecuteError::Busy { .. } | ExecuteError::Unavailable { .. }) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(10));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, client = %self.client, "a disconnection is not written down");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// When the oldest gathered check-in is in the log, or will never be. Dropped before it ends, it has taken nothing.
+async fn first_recorded(gathered: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -> (u64, bool) {
+    let Some((sequence, told)) = gathered.front_mut() else {
+        return std::future::pending().await;
+    };
+    let recorded = (*sequence, told.await.is_ok());
+    gathered.pop_front();
+    recorded
+}
+
+async fn pong_overdue(ping_sent: Option<Instant>) {
+    match ping_sent {
+        Some(sent) => sleep_until(sent + limits::PONG_WITHIN).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn send<T: Transport>(transport: &mut T, frame: ServerFrame) -> Result<(), End> {
+    let text = match frame.to_text() {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::error!(%error, "a frame of ours is not right");
+            return Err(End::later(LATER_MS));
+        }
+    };
+    match timeout(SEND_WITHIN, transport.send(text)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::gone()),
+        Err(_) => Err(End::with(CloseCode::TimedOut, "the agent does not read")),
+    }
+}
+
+/// A session id of ours; an agent may name others, which are not there.
+fn known(lsid: &str) -> Option<Lsid> {
+    lsid.parse().ok()
+}
+
+fn fail_words(reason: &SessionFailReason, detail: &str) -> String {
+    let code = match reason {
+        SessionFailReason::ClientDisabled => "client_disabled",
+        SessionFailReason::TooManySessions => "too_many_sessions",
+        SessionFailReason::Stopping => "stopping",
+        SessionFailReason::Internal => "internal",
+        SessionFailReason::Other(code) => code,
+    };
+    if detail.is_empty() {
+        code.to_owned()
+    } else {
+        format!("{code}: {detail}")
+    }
+}
+
+fn end_words(reason: &SessionEndReason) -> String {
+    match reason {
+        SessionEndReason::Asked => "asked",
+        SessionEndReason::EndedAtEndpoint => "ended_at_endpoint",
+        SessionEndReason::Stopping => "stopping",
+        SessionEndReason::UnknownSession => "unknown_session",
+        SessionEndReason::Other(code) => code,
+    }
+    .to_owned()
+}
