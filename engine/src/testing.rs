@@ -70,7 +70,7 @@ impl CountingFresh {
         Arc::new(Self::default())
     }
 
-    /// A source whose values differ from those of every other `node`.
+    /// A source whose values differ from those of every other `node`; a start of the same log anew is another one too.
     #[must_use]
     pub fn of_node(node: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -94,9 +94,12 @@ impl FreshSource for CountingFresh {
     fn event_id(&self, now: Timestamp) -> Uuid {
         let event = self.events.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(now.0 / 1_000).unwrap_or(0);
+        let node = mix(self.node).to_be_bytes();
+        // The bytes at 0 and 2 are partly overwritten by the form of an id.
         let mut random = [0; 10];
-        random[2..].copy_from_slice(&event.to_be_bytes());
-        random[..2].copy_from_slice(&(self.node as u16).to_be_bytes());
+        random[1] = node[0];
+        random[3..6].copy_from_slice(&node[1..4]);
+        random[6..].copy_from_slice(&(event as u32).to_be_bytes());
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
     }
 }

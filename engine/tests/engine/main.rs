@@ -1,0 +1,15 @@
+//! What an engine promises, on both databases: what is answered is in the log, memory is as the disk is, batches decide on
+//! what came before them, and the World comes back as it was.
+
+mod batches;
+mod due_dates;
+mod failures;
+mod idempotency;
+mod nodes;
+mod refusals;
+mod rewinding;
+mod shutdown;
+mod sides;
+mod snapshots;
+mod streams;
+mod support;
