@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Context, Decision, Timestamp, happened, nothing};
 
+#[cfg(test)]
+mod tests;
+
 /// What may be asked of the audit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

@@ -19,6 +19,9 @@ use crate::site::settings::SiteSettings;
 use crate::site::{api_account, first_start, user};
 use crate::{audit, node};
 
+#[cfg(test)]
+mod tests;
+
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(

@@ -16,6 +16,9 @@ use serde_json::{Map, Value};
 use crate::ids::NumericId;
 use crate::{Context, FieldErrors, Refusal, Timestamp, World};
 
+#[cfg(test)]
+mod tests;
+
 /// A JSON object: the body of a request or the JSON form of a record.
 pub type Object = Map<String, Value>;
 

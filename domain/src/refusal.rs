@@ -7,6 +7,9 @@ use crate::access::role::JumpItemPermission;
 use crate::ids::JumpGroupRef;
 use crate::time::Timestamp;
 
+#[cfg(test)]
+mod tests;
+
 /// What a refusal means to a caller; `api` maps classes to status codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -28,6 +28,9 @@ use crate::site::user::{self, User};
 use crate::table::Table;
 use crate::{Command, Context, Decision, Event, Refusal, Timestamp, audit, time};
 
+#[cfg(test)]
+mod tests;
+
 /// Everything that is known. Reading is free for all; only events change it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
@@ -190,6 +193,9 @@ impl World {
     }
 
     pub(crate) fn put_api_account(&mut self, id: ApiAccountId, account: ApiAccount) {
+        if let Some(before) = self.api_accounts.get(&id) {
+            self.api_accounts_by_client_id.remove(&before.client_id);
+        }
         self.api_accounts_by_client_id
             .insert(account.client_id.clone(), id);
         self.api_accounts.insert(id, account);
@@ -344,6 +350,9 @@ impl World {
         id: JumpClientInstallerId,
         installer: JumpClientInstaller,
     ) {
+        if let Some(before) = self.installers.get(&id) {
+            self.installers_by_uid.remove(&before.installer_id);
+        }
         self.installers_by_uid
             .insert(installer.installer_id.clone(), id);
         self.installers.insert(id, installer);
@@ -357,6 +366,7 @@ impl World {
 
     pub(crate) fn put_jump_client(&mut self, id: JumpClientId, client: JumpClient) {
         self.used_id("jump_client", id.0);
+        self.forget_jump_client(id);
         self.items_by_group
             .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
         if let Some(attempt) = &client.attempt {
@@ -457,6 +467,7 @@ impl World {
 
     pub(crate) fn session_started(&mut self, lsid: Lsid, lseq: u32, session: AccessSession) {
         self.used_id("lseq", lseq);
+        self.session_over(lsid);
         self.index_session(lsid, &session);
         self.sessions.insert(lsid, session);
     }

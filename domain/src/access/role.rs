@@ -6,6 +6,9 @@ use crate::ids::JumpItemRoleId;
 use crate::record::{Field, Kind, Record};
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
+#[cfg(test)]
+mod tests;
+
 /// The role that gives no access at all (ROLE-15); seeded first, as the published schema's defaults name it.
 pub const NO_ACCESS: JumpItemRoleId = JumpItemRoleId(1);
 /// The seeded role with only "Start Sessions" (ROLE-28).

@@ -6,6 +6,9 @@ use crate::ids::SiteSettingsId;
 use crate::record::{Field, Kind, Record};
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
+#[cfg(test)]
+mod tests;
+
 /// The id of the one record.
 pub const SETTINGS: SiteSettingsId = SiteSettingsId(1);
 

@@ -106,6 +106,7 @@ impl Record for Properties {
         )
         .filter(),
         Field::new("jump_group_id", Kind::Id, "The group it is in.")
+            .required()
             .filter()
             .names(Reference::JumpGroup),
         Field::new(

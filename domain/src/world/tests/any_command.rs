@@ -1,0 +1,270 @@
+//! Commands at random over few ids, so that they meet: asked for by anyone, sensible or not.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::access::jump_group::{self, JumpGroup, Membership};
+use crate::access::role::JumpItemRole;
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client::{self, Facts, Properties};
+use crate::ids::{
+    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRoleId,
+    JumpPolicyId, KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, SiteSettingsId, UserId,
+};
+use crate::node::{self, RoutineCheckIn, StopReason};
+use crate::policy::jump_policy::{self, JumpPolicy};
+use crate::policy::schedule::{Schedule, ScheduleEntry};
+use crate::session::access_session;
+use crate::site::api_account::{self, ApiAccount};
+use crate::site::settings::SiteSettings;
+use crate::site::user::{self, User};
+use crate::testing::{
+    ADMIN, ALWAYS, ANNA, Asks, BERT, INSTALLER, PC1, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS,
+    add_member, change, client, create, delete, drawn, end, group, installer, member, person,
+    policy, register, start,
+};
+use crate::{Actor, Cause, Command, Event};
+
+/// What is there before anybody asks.
+pub(super) fn base() -> Vec<Event> {
+    let mut events = vec![
+        person(ANNA),
+        person(BERT),
+        group(WEB_SERVERS, "Web Servers"),
+        group(USER_SYSTEMS, "User Systems"),
+        policy(THURSDAYS, |_| {}),
+        policy(ALWAYS, |_| {}),
+        member(WEB_SERVERS, ANNA, JumpItemRoleId(3)),
+        member(WEB_SERVERS, ADMIN, JumpItemRoleId(3)),
+        installer(INSTALLER, SHARED, |installer| {
+            installer.allow_override_tag = true;
+        }),
+    ];
+    events.extend(client(PC1, SHARED));
+    events
+}
+
+/// Somebody asks for something.
+pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
+    let numbers = || 1..4_u32;
+    let command = (0..CHOICES, numbers(), numbers(), numbers(), any::<bool>())
+        .prop_map(|(choice, a, b, c, flag)| command(choice, a, b, c, flag));
+    let actor = prop_oneof![
+        4 => Just(Actor::System),
+        4 => Just(Actor::User(ADMIN)),
+        2 => Just(Actor::User(ANNA)),
+        1 => Just(Actor::User(BERT)),
+        2 => Just(Actor::ApiAccount(ApiAccountId(1))),
+        1 => Just(Actor::Operator),
+        1 => Just(Actor::Stranger),
+    ];
+    (actor, command).prop_map(|(actor, command)| (actor.cause(), command))
+}
+
+/// The draw that gives a session on `client` its id: at most one at a time runs there, so the ids of those that run differ, and
+/// what is asked of sessions finds them.
+pub(super) fn session_draw(client: JumpClientId) -> u64 {
+    1_000 + u64::from(client.0)
+}
+
+/// How many commands there are to choose from.
+const CHOICES: u32 = 44;
+
+fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    match choice {
+        0..=14 => of_records(choice, a, b, c, flag),
+        15..=22 => of_people(choice, a, b, c, flag),
+        23..=32 => of_clients(choice, a, b, c, flag),
+        _ => of_sessions(choice, a, b, c, flag),
+    }
+}
+
+fn of_records(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let (group, policy, role) = (JumpGroupId(a), JumpPolicyId(b), JumpItemRoleId(c + 2));
+    let entry = ScheduleEntry {
+        start_day: 0,
+        start_minute: 60 * u16::try_from(a).unwrap_or(1),
+        end_day: 6,
+        end_minute: 600,
+    };
+    match choice {
+        0 => change::<SiteSettings>(SiteSettingsId(1), json!({"starting_users_max": a})),
+        1 => create::<JumpItemRole>(json!({"name": format!("Role {a}"), "perm_start": flag})),
+        2 => change::<JumpItemRole>(role, json!({"perm_remove": flag, "perm_edit_tag": !flag})),
+        3 => delete::<JumpItemRole>(role),
+        4 => create::<JumpGroup>(json!({"name": format!("Group {a}"), "comments": "x"})),
+        5 => change::<JumpGroup>(group, json!({"comments": format!("{b}")})),
+        6 if flag => delete::<JumpGroup>(group),
+        6 | 7 => add_member(group, UserId(b), Some(role)),
+        8 => jump_group::Command::ChangeMember(
+            group,
+            UserId(b),
+            Membership {
+                jump_item_role_id: None,
+                jump_policy_id: flag.then_some(policy),
+            },
+        )
+        .into(),
+        9 => jump_group::Command::RemoveMember(group, UserId(b)).into(),
+        10 => create::<JumpPolicy>(
+            json!({"display_name": format!("P{a}"), "schedule_enabled": false}),
+        ),
+        11 => change::<JumpPolicy>(
+            policy,
+            json!({"schedule_enabled": flag, "schedule_strict": flag, "ticket_id_required": a == 1}),
+        ),
+        12 => delete::<JumpPolicy>(policy),
+        13 => {
+            let schedule = Schedule {
+                timezone: "Europe/Berlin".to_owned(),
+                entries: vec![entry],
+            };
+            jump_policy::Command::SetSchedule(policy, schedule).into()
+        }
+        _ => create::<JumpClientInstaller>(json!({
+            "jump_group_id": a, "jump_policy_id": b, "secret_hash": "0".repeat(64),
+            "allow_override_name": flag, "valid_duration": 10 * c,
+        })),
+    }
+}
+
+fn of_people(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let (user, account) = (UserId(a), ApiAccountId(a));
+    match choice {
+        15 => create::<User>(
+            json!({"username": format!("user {a}"), "public_display_name": format!("{b}")}),
+        ),
+        16 => change::<User>(
+            user,
+            json!({"enabled": flag, "email_address": "a@example.com"}),
+        ),
+        17 => delete::<User>(user),
+        18 if flag => user::Command::SignOut { user }.into(),
+        18 => user::Command::SignIn {
+            user,
+            password_matches: b > 1,
+        }
+        .into(),
+        19 => user::Command::ResetAdministrator {
+            user,
+            password: SecretRef(format!("{b}")),
+        }
+        .into(),
+        20 => create::<ApiAccount>(json!({"name": format!("A{a}"), "perm_configuration": flag})),
+        21 => match c {
+            1 => change::<ApiAccount>(account, json!({"comments": format!("{b}")})),
+            2 if a > 1 => delete::<ApiAccount>(account),
+            _ => api_account::Command::RegenerateSecret {
+                account,
+                client_secret: SecretRef(format!("{b}")),
+            }
+            .into(),
+        },
+        _ => api_account::Command::Authenticate {
+            account,
+            address: std::net::IpAddr::from([192, 0, 2, u8::try_from(b).unwrap_or(0)]),
+        }
+        .into(),
+    }
+}
+
+fn of_clients(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let client = JumpClientId(a);
+    let link = LinkId {
+        node: NodeEpoch(i64::from(c)),
+        connection: u64::from(b),
+    };
+    let token = KeyedHash(format!("token-{b}"));
+    match choice {
+        23 => {
+            let mut machine = register(JumpClientInstallerId(a), u64::from(b));
+            machine.tag = flag.then(|| "tag".to_owned());
+            machine.into()
+        }
+        24 => jump_client::Command::Connect {
+            client,
+            link,
+            public_ip: String::new(),
+            boot_id: format!("boot-{b}"),
+        }
+        .into(),
+        25 => jump_client::Command::Disconnect {
+            client,
+            link,
+            reason: String::new(),
+        }
+        .into(),
+        26 => jump_client::Command::CheckIn {
+            client,
+            facts: Box::new(Facts {
+                hostname: format!("host-{b}"),
+                disabled: c == 3,
+                ..Facts::default()
+            }),
+        }
+        .into(),
+        27 => jump_client::Command::OfferToken { client, token }.into(),
+        28 => jump_client::Command::ConfirmToken { client, token }.into(),
+        29 if b == c => jump_client::Command::Quarantine {
+            client,
+            evidence: String::new(),
+        }
+        .into(),
+        29 | 30 => change::<Properties>(
+            client,
+            json!({
+                "jump_group_id": b, "jump_group_type": JumpGroupRef::Personal(UserId(b)).type_name(),
+                "jump_policy_id": flag.then_some(c), "tag": format!("{c}"),
+            }),
+        ),
+        31 if flag => delete::<Properties>(client),
+        31 => {
+            change::<JumpClientInstaller>(JumpClientInstallerId(a), json!({"tag": format!("{b}")}))
+        }
+        _ => delete::<JumpClientInstaller>(JumpClientInstallerId(a + 1)),
+    }
+}
+
+fn of_sessions(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let lsid = Lsid(drawn(session_draw(JumpClientId(b)), 0));
+    let client = JumpClientId(b);
+    match choice {
+        33..=35 => start(UserId(a), client),
+        36 | 37 => access_session::Command::Establish { lsid, client }.into(),
+        38 => access_session::Command::Fail {
+            lsid,
+            client,
+            reason: String::new(),
+        }
+        .into(),
+        39 => access_session::Command::TimeOut { lsid }.into(),
+        40 if flag => access_session::Command::EndBySchedule { lsid }.into(),
+        40 => access_session::Command::Abandon { lsid }.into(),
+        41 if flag => access_session::Command::EndByEndpoint {
+            lsid,
+            client,
+            reason: String::new(),
+        }
+        .into(),
+        41 => end(lsid),
+        42 if flag => node::Command::Start {
+            epoch: NodeEpoch(i64::from(b)),
+            name: format!("node-{a}"),
+            url: None,
+        }
+        .into(),
+        42 if a == b => node::Command::Stop {
+            epoch: NodeEpoch(i64::from(c)),
+            reason: StopReason::Silent,
+        }
+        .into(),
+        _ => node::Command::RecordCheckIns {
+            epoch: NodeEpoch(i64::from(a)),
+            check_ins: vec![RoutineCheckIn {
+                client,
+                at: i64::from(c),
+            }],
+        }
+        .into(),
+    }
+}
