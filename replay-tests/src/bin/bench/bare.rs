@@ -1,5 +1,7 @@
 //! The bare loop to compare with: one multi-row insert a batch into the tables and indexes of the log, nothing decided.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use eventstore::{Location, RecordedEvent};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -86,7 +88,15 @@ async fn sqlite_events(connection: &mut SqliteConnection, rows: &[RecordedEvent]
     Ok(())
 }
 
+/// The newest row of each stream: one statement can't change a row twice.
+fn streams(rows: &[RecordedEvent]) -> Vec<&RecordedEvent> {
+    let newest: BTreeMap<&str, &RecordedEvent> =
+        rows.iter().map(|row| (row.stream.as_str(), row)).collect();
+    newest.into_values().collect()
+}
+
 async fn sqlite_streams(connection: &mut SqliteConnection, rows: &[RecordedEvent]) -> Result<()> {
+    let rows = streams(rows);
     let sql = format!(
         "INSERT INTO stream (name, revision, position) VALUES {} ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, position = excluded.position",
         vec!["(?,?,?)"; rows.len()].join(",")
@@ -142,6 +152,16 @@ async fn postgres_rows(connection: &mut PgConnection, events: &[RecordedEvent]) 
     .bind(&hashes)
     .execute(&mut *connection)
     .await?;
+    let newest = streams(events);
+    let streams: Vec<&str> = newest.iter().map(|event| event.stream.as_str()).collect();
+    let revisions: Vec<i64> = newest
+        .iter()
+        .map(|event| Ok(i64::try_from(event.revision)?))
+        .collect::<Result<_>>()?;
+    let positions: Vec<i64> = newest
+        .iter()
+        .map(|event| Ok(i64::try_from(event.position)?))
+        .collect::<Result<_>>()?;
     sqlx::query(
         "INSERT INTO stream (name, revision, position) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) \
          ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, position = excluded.position",
