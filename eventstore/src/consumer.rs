@@ -46,7 +46,7 @@ impl EventStore {
     ) -> Result<Option<Fence>, StoreError> {
         let make = "INSERT INTO consumer (name, position, holder, fence) VALUES ($1, 0, NULL, 0) ON CONFLICT (name) DO NOTHING";
         let take = "UPDATE consumer SET holder = $1, fence = fence + 1 WHERE name = $2 AND fence = $3 RETURNING fence";
-        with_writer!(self, connection => {
+        Ok(with_writer!(self, connection => {
             sqlx::query(make).bind(name).execute(&mut *connection).await?;
             let fence: Option<i64> = sqlx::query_scalar(take)
                 .bind(holder.0)
@@ -54,8 +54,8 @@ impl EventStore {
                 .bind(expected_fence.0)
                 .fetch_optional(connection)
                 .await?;
-            Ok(fence.map(Fence))
-        })
+            fence.map(Fence)
+        }))
     }
 
     /// Moves the cursor forward; false where the lease is not the caller's any more, and nothing moved.
@@ -67,17 +67,17 @@ impl EventStore {
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE consumer SET position = $1 WHERE name = $2 AND fence = $3 AND holder IS NOT NULL AND position <= $1";
         let position = i64::try_from(position).unwrap_or(i64::MAX);
-        with_writer!(self, connection => {
+        Ok(with_writer!(self, connection => {
             let done = sqlx::query(sql).bind(position).bind(name).bind(fence.0).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
-        })
+            done.rows_affected() > 0
+        }))
     }
 
     /// Gives the lease back; false where it was not the caller's any more.
     pub async fn release_lease(&self, name: &str, fence: Fence) -> Result<bool, StoreError> {
         let sql = "UPDATE consumer SET holder = NULL, fence = fence + 1 WHERE name = $1 AND fence = $2 AND holder IS NOT NULL";
-        with_writer!(self, connection => {
-            Ok(sqlx::query(sql).bind(name).bind(fence.0).execute(connection).await?.rows_affected() > 0)
-        })
+        Ok(with_writer!(self, connection => {
+            sqlx::query(sql).bind(name).bind(fence.0).execute(connection).await?.rows_affected() > 0
+        }))
     }
 }

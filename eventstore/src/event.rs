@@ -12,8 +12,8 @@ pub const STREAM_BYTES_MAX: usize = 512;
 /// Longest name of an event type, in bytes of UTF-8.
 pub const TYPE_BYTES_MAX: usize = 255;
 
-/// Most bytes that data and meta of one event may have together: 4 MiB.
-pub const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes that data and meta of one event may have together: 1 MiB.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The only codec so far: data and meta are stored as they were given.
 pub const CODEC_PLAIN: i16 = 0;

@@ -28,36 +28,36 @@ impl EventStore {
         url: Option<&str>,
     ) -> Result<NodeEpoch, StoreError> {
         let sql = "INSERT INTO node (name, url, beat) VALUES ($1, $2, 0) RETURNING epoch";
-        with_writer!(self, connection => {
-            Ok(NodeEpoch(sqlx::query_scalar(sql).bind(name).bind(url).fetch_one(connection).await?))
-        })
+        Ok(with_writer!(self, connection => {
+            NodeEpoch(sqlx::query_scalar(sql).bind(name).bind(url).fetch_one(connection).await?)
+        }))
     }
 
     /// Raises the beat; false if the row is gone, which means the node was declared stopped.
     pub async fn raise_beat(&self, epoch: NodeEpoch) -> Result<bool, StoreError> {
         let sql = "UPDATE node SET beat = beat + 1 WHERE epoch = $1";
-        with_writer!(self, connection => {
-            Ok(sqlx::query(sql).bind(epoch.0).execute(connection).await?.rows_affected() > 0)
-        })
+        Ok(with_writer!(self, connection => {
+            sqlx::query(sql).bind(epoch.0).execute(connection).await?.rows_affected() > 0
+        }))
     }
 
     /// All nodes, oldest epoch first.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         let sql = "SELECT epoch, name, url, beat FROM node ORDER BY epoch";
-        with_reader!(self, connection => {
+        Ok(with_reader!(self, connection => {
             let rows = sqlx::query_as(sql).fetch_all(connection).await?;
-            Ok(rows
+            rows
                 .into_iter()
                 .map(|(epoch, name, url, beat)| NodeRow { epoch: NodeEpoch(epoch), name, url, beat })
-                .collect())
-        })
+                .collect()
+        }))
     }
 
     /// Removes the row of a node that stopped; false if it was gone.
     pub async fn remove_node(&self, epoch: NodeEpoch) -> Result<bool, StoreError> {
         let sql = "DELETE FROM node WHERE epoch = $1";
-        with_writer!(self, connection => {
-            Ok(sqlx::query(sql).bind(epoch.0).execute(connection).await?.rows_affected() > 0)
-        })
+        Ok(with_writer!(self, connection => {
+            sqlx::query(sql).bind(epoch.0).execute(connection).await?.rows_affected() > 0
+        }))
     }
 }

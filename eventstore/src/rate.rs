@@ -55,8 +55,8 @@ impl EventStore {
     /// Deletes the windows that began before an instant (microseconds UTC); returns how many rows.
     pub async fn forget_rates(&self, before: i64) -> Result<u64, StoreError> {
         let sql = "DELETE FROM rate_window WHERE window_start < $1";
-        with_writer!(self, connection => {
-            Ok(sqlx::query(sql).bind(before).execute(connection).await?.rows_affected())
-        })
+        Ok(with_writer!(self, connection => {
+            sqlx::query(sql).bind(before).execute(connection).await?.rows_affected()
+        }))
     }
 }

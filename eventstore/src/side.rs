@@ -198,9 +198,34 @@ impl EventStore {
         key: &str,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = format!("SELECT value FROM {} WHERE key = $1", table.name());
-        with_reader!(self, connection => {
-            Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(key).fetch_optional(connection).await?)
-        })
+        Ok(with_reader!(self, connection => {
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(key).fetch_optional(connection).await?
+        }))
+    }
+
+    /// The rows of those keys that have one, by key, outside a batch: many look-ups at the price of
+    /// one.
+    pub async fn side_rows_of(
+        &self,
+        table: SideTable,
+        keys: &[String],
+    ) -> Result<Vec<SideRow>, StoreError> {
+        self.inner.check_usable()?;
+        let mut rows = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                let mut connection = sqlite.readers.acquire().await?;
+                sqlite::read::side_rows_of(&mut connection, table, keys).await?
+            }
+            Backend::Postgres(postgres) => {
+                let answer = async {
+                    let mut connection = postgres.pool.acquire().await?;
+                    postgres::read::side_rows_of(&mut connection, table, keys).await
+                };
+                postgres.deadline.wait(answer).await?
+            }
+        };
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(rows)
     }
 
     /// The rows whose keys begin with `prefix`, by key, outside a batch.
@@ -216,10 +241,10 @@ impl EventStore {
         // No text begins with the prefix and comes after it, short of one that goes on with the
         // highest character of all.
         let end = format!("{prefix}\u{10ffff}");
-        with_reader!(self, connection => {
+        Ok(with_reader!(self, connection => {
             let rows = sqlx::query_as(AssertSqlSafe(sql)).bind(prefix).bind(end).fetch_all(connection).await?;
-            Ok(rows.into_iter().map(|(key, value)| SideRow { key, value }).collect())
-        })
+            rows.into_iter().map(|(key, value)| SideRow { key, value }).collect()
+        }))
     }
 
     /// At most `limit` rows after the key `after`, by key: a sweep goes through a table so.
@@ -234,10 +259,10 @@ impl EventStore {
             table.name()
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        with_reader!(self, connection => {
+        Ok(with_reader!(self, connection => {
             let rows = sqlx::query_as(AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(connection).await?;
-            Ok(rows.into_iter().map(|(key, value)| SideRow { key, value }).collect())
-        })
+            rows.into_iter().map(|(key, value)| SideRow { key, value }).collect()
+        }))
     }
 
     /// Deletes rows that have expired; which ones, the caller knows. Returns how many were there.
@@ -283,14 +308,17 @@ impl EventStore {
                 conflict
             }
             Backend::Postgres(postgres) => {
-                let mut transaction = postgres.pool.begin().await?;
-                let rows = postgres::write::side_rows(&mut transaction, table, prefix).await?;
-                let side = SideBatch::from_writes(change(rows))?;
-                let conflict = postgres::write::write_side(&mut transaction, &side).await?;
-                if conflict.is_none() {
-                    transaction.commit().await?;
-                }
-                conflict
+                let changed = async {
+                    let mut transaction = postgres.pool.begin().await?;
+                    let rows = postgres::write::side_rows(&mut transaction, table, prefix).await?;
+                    let side = SideBatch::from_writes(change(rows))?;
+                    let conflict = postgres::write::write_side(&mut transaction, &side).await?;
+                    if conflict.is_none() {
+                        transaction.commit().await?;
+                    }
+                    Ok(conflict)
+                };
+                postgres.deadline.bound(changed).await?
             }
         };
         match conflict {

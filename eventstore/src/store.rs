@@ -61,7 +61,7 @@ pub struct Options {
     pub access: Access,
     /// How long to wait for a lock, the tail above all. Default: 2 s.
     pub lock_timeout: Duration,
-    /// How long one statement may run (PostgreSQL). Default: 30 s.
+    /// How long one statement may run (PostgreSQL). Default: 10 s.
     pub statement_timeout: Duration,
     /// How long a transaction may idle before PostgreSQL ends it, so that a hung holder frees the
     /// tail. Default: 5 s.
@@ -82,7 +82,7 @@ impl Default for Options {
         Options {
             access: Access::ReadWrite,
             lock_timeout: Duration::from_secs(2),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(5),
             read_connections: 4,
             poll_interval: Duration::from_secs(1),
@@ -321,7 +321,8 @@ pub(crate) fn file_refused(place: String, error: &std::io::Error) -> OpenError {
 }
 
 /// Runs one piece of code against the connection that may write: in SQLite the only one, in
-/// PostgreSQL one of the pool. SQL with `$1` parameters is understood by both.
+/// PostgreSQL one of the pool, within the time an answer may take. SQL with `$1` parameters is
+/// understood by both.
 macro_rules! with_writer {
     ($store:expr, $connection:ident => $body:expr) => {{
         $store.inner.check_usable()?;
@@ -332,9 +333,12 @@ macro_rules! with_writer {
                 $body
             }
             $crate::store::Backend::Postgres(postgres) => {
-                let mut pooled = postgres.pool.acquire().await?;
-                let $connection = &mut *pooled;
-                $body
+                let answer = async {
+                    let mut pooled = postgres.pool.acquire().await?;
+                    let $connection = &mut *pooled;
+                    Ok($body)
+                };
+                postgres.deadline.bound(answer).await?
             }
         }
     }};
@@ -351,9 +355,12 @@ macro_rules! with_reader {
                 $body
             }
             $crate::store::Backend::Postgres(postgres) => {
-                let mut pooled = postgres.pool.acquire().await?;
-                let $connection = &mut *pooled;
-                $body
+                let answer = async {
+                    let mut pooled = postgres.pool.acquire().await?;
+                    let $connection = &mut *pooled;
+                    Ok($body)
+                };
+                postgres.deadline.bound(answer).await?
             }
         }
     }};

@@ -76,13 +76,10 @@ impl HeldTail {
         let (held, head) = match &store.inner.backend {
             Backend::Sqlite(sqlite) => {
                 let mut writer = sqlite.writer().await?;
-                let head = match sqlite::write::begin(writer.connection()?).await {
-                    Ok(head) => head,
-                    Err(error) => {
-                        writer.abandon();
-                        return Err(error.into());
-                    }
-                };
+                // Taken out, so that it closes, and what it began ends, if this is cancelled.
+                let mut connection = writer.connection.take().ok_or(StoreError::Closed)?;
+                let head = sqlite::write::begin(&mut connection).await?;
+                writer.connection = Some(connection);
                 (Held::Sqlite(Some(writer)), head)
             }
             Backend::Postgres(postgres) => {
@@ -161,6 +158,18 @@ impl HeldTail {
     ) -> Result<Vec<SideRow>, StoreError> {
         let result = on_held!(&mut self.held, write::side_rows(table, prefix));
         self.keep_if_ok(result)
+    }
+
+    /// The rows of those keys that have one, by key, as they are while the tail is held.
+    pub async fn side_rows_of(
+        &mut self,
+        table: SideTable,
+        keys: &[String],
+    ) -> Result<Vec<SideRow>, StoreError> {
+        let result = on_held!(&mut self.held, read::side_rows_of(table, keys));
+        let mut rows = self.keep_if_ok(result)?;
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(rows)
     }
 
     /// Appends and commits, together with side writes. The ids are new: they are not looked up.

@@ -52,6 +52,14 @@ impl Deadline {
         }
     }
 
+    /// The same for a piece of code with several statements.
+    pub(crate) async fn bound<T>(
+        self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.wait_raw(async { Ok(answer.await) }).await?
+    }
+
     /// The same, with the error as callers of the store see it.
     pub(crate) async fn wait<T>(
         self,
@@ -81,22 +89,24 @@ impl Postgres {
     }
 
     async fn begin_on(&self, writer: &mut Writer<PgConnection>) -> Result<Head, StoreError> {
-        if writer.connection.is_none() {
-            writer.connection = Some(self.deadline.wait(self.connect.connect()).await?);
-        }
-        let begun = self.deadline.wait(write::begin(writer.connection()?)).await;
-        if let Err(error) = &begun {
-            let busy = matches!(error, StoreError::Busy);
-            // After a lock time-out the connection is well and only its transaction has failed.
-            if !busy
-                || self
-                    .deadline
-                    .wait(write::roll_back(writer.connection()?))
-                    .await
-                    .is_err()
-            {
-                writer.abandon();
-            }
+        // Taken out, so that it closes, and what it began ends, if this is cancelled or fails.
+        let mut connection = match writer.connection.take() {
+            Some(connection) => connection,
+            None => self.deadline.wait(self.connect.connect()).await?,
+        };
+        let begun = self.deadline.wait(write::begin(&mut connection)).await;
+        // After a lock time-out the connection is well and only its transaction has failed.
+        let well = match &begun {
+            Ok(_) => true,
+            Err(StoreError::Busy) => self
+                .deadline
+                .wait(write::roll_back(&mut connection))
+                .await
+                .is_ok(),
+            Err(_) => false,
+        };
+        if well {
+            writer.connection = Some(connection);
         }
         begun
     }

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::event::{Direction, Head, RecordedEvent, Selection};
 use crate::postgres::write;
+use crate::side::{SideRow, SideTable};
 
 const COLUMNS: &str =
     "position, stream, revision, id, type, data, meta, codec, recorded_at, leaf_hash";
@@ -96,6 +97,26 @@ pub(crate) async fn at_positions(
         .fetch_all(connection)
         .await?;
     rows.iter().map(event).collect()
+}
+
+/// The rows of those keys that have one, in any order.
+pub(crate) async fn side_rows_of(
+    connection: &mut PgConnection,
+    table: SideTable,
+    keys: &[String],
+) -> Result<Vec<SideRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT key, value FROM {} WHERE key = ANY($1)",
+        table.name()
+    );
+    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(keys)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(key, value)| SideRow { key, value })
+        .collect())
 }
 
 fn event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {

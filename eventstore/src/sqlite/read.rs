@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::event::{Direction, Head, RecordedEvent, Selection};
+use crate::side::{SideRow, SideTable};
 use crate::sqlite::write::{self, signed};
 
 const COLUMNS: &str =
@@ -101,6 +102,29 @@ pub(crate) async fn at_positions(
         }
     }
     Ok(events)
+}
+
+/// The rows of those keys that have one, in any order.
+pub(crate) async fn side_rows_of(
+    connection: &mut SqliteConnection,
+    table: SideTable,
+    keys: &[String],
+) -> Result<Vec<SideRow>, sqlx::Error> {
+    let mut found = Vec::new();
+    for keys in keys.chunks(512) {
+        let places = write::placeholders(keys.len());
+        let sql = format!(
+            "SELECT key, value FROM {} WHERE key IN ({places})",
+            table.name()
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
+        for key in keys {
+            query = query.bind(key.as_str());
+        }
+        let rows: Vec<(String, Vec<u8>)> = query.fetch_all(&mut *connection).await?;
+        found.extend(rows.into_iter().map(|(key, value)| SideRow { key, value }));
+    }
+    Ok(found)
 }
 
 fn event(row: &SqliteRow) -> Result<RecordedEvent, sqlx::Error> {

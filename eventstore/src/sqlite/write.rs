@@ -196,7 +196,7 @@ pub(crate) async fn find_ids(
 
 /// As many placeholders as values, rounded up to a power of two: an unbound one is NULL and matches
 /// nothing, and few texts are prepared.
-fn placeholders(values: usize) -> String {
+pub(crate) fn placeholders(values: usize) -> String {
     vec!["?"; values.next_power_of_two()].join(",")
 }
 

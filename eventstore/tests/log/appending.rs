@@ -286,7 +286,7 @@ async fn what_can_not_be_stored_is_refused() {
         events: vec![event],
     };
     let large = NewEvent {
-        data: vec![b' '; 4 * 1024 * 1024],
+        data: vec![b' '; eventstore::event::EVENT_BYTES_MAX],
         ..event(1)
     };
     let long = |length: usize| "x".repeat(length);
@@ -501,6 +501,68 @@ async fn a_tail_that_is_dropped_or_released_leaves_no_trace() {
         assert_eq!(positions(&everything(&store).await), [1, 2]);
     })
     .await;
+}
+
+/// Whoever gives up at any moment leaves the tail free, and nothing half done behind it.
+#[tokio::test]
+async fn a_call_that_is_cancelled_at_any_moment_does_no_harm() {
+    on_both(async |_, store| {
+        let mut number = 0;
+        for microseconds in (0..3_000).step_by(60) {
+            number += 10;
+            let patience = std::time::Duration::from_micros(microseconds);
+            // Cancelled while taking the tail, while it is held, or while it commits.
+            let _ = tokio::time::timeout(patience, append(&store, "a-1", Any, number..number + 5))
+                .await;
+            let _ = tokio::time::timeout(patience, async {
+                let mut held = store.hold_tail(&tail(&store).await).await.expect("held");
+                held.side_rows(SideTable::Secret, "")
+                    .await
+                    .expect("readable");
+                held.commit(vec![to("b-1", Any, [number + 9])], Vec::new(), NOW)
+                    .await
+                    .expect("committed");
+            })
+            .await;
+            let before = store.nodes().await.expect("readable").len();
+            store.register_node("n", None).await.expect("registered");
+            assert_eq!(
+                store.nodes().await.expect("readable").len(),
+                before + 1,
+                "after {microseconds} us"
+            );
+        }
+        let done = append(&store, "c-1", Any, [1_000_000])
+            .await
+            .expect("the tail is free");
+        let all = everything(&store).await;
+        assert_eq!(all.len() as u64, done.head.position);
+        let of_appends = all.iter().filter(|event| event.stream == "a-1").count();
+        assert_eq!(of_appends % 5, 0, "whole batches");
+        assert!(store.verify(|_| {}).await.expect("readable").is_whole());
+    })
+    .await;
+}
+
+/// They run on any worker of a runtime.
+#[test]
+fn futures_can_be_sent() {
+    fn sendable<T: Send>(_: impl FnOnce(EventStore, Tail) -> T) {}
+    sendable(|store, tail| async move {
+        let mut held = store.hold_tail(&tail).await.expect("held");
+        held.side_rows(SideTable::Secret, "")
+            .await
+            .expect("readable");
+        let _ = held.commit(Vec::new(), Vec::new(), 0).await;
+        let _ = store.append(Vec::new(), Vec::new(), 0).await;
+        let _ = store.subscribe(0, Selection::All).next().await;
+        let _ = store.replay(0, 1).next().await;
+        let _ = store.verify(|_| {}).await;
+        let _ = store
+            .change_side_rows((SideTable::Secret, ""), |_| Vec::new())
+            .await;
+        store.close().await;
+    });
 }
 
 #[tokio::test]

@@ -69,6 +69,16 @@ async fn side_rows_are_read_by_prefix_and_by_page() {
                 );
                 held.release().await;
             }
+            let some = ["b", "none", "a:1", "%", "a:1"].map(str::to_owned);
+            let rows = store.side_rows_of(table, &some).await.expect("readable");
+            assert_eq!(keys(&rows), ["%", "a:1", "b"]);
+            let at = Tail::from(store.head().await.expect("readable"));
+            let mut held = store.hold_tail(&at).await.expect("held");
+            assert_eq!(
+                held.side_rows_of(table, &some).await.expect("readable"),
+                rows
+            );
+            held.release().await;
             let mut paged = Vec::new();
             let mut after = String::new();
             loop {

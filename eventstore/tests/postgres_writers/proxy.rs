@@ -98,7 +98,8 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Arc<Mutex<Pla
                     Plan::CutAfterCommit if commits => {
                         server.write_all(chunk).await.expect("sent");
                         // The answer is here: it was carried out. It goes no further.
-                        server.read(&mut down).await.expect("answered");
+                        let answer = server.read(&mut down).await.expect("answered");
+                        assert!(answer > 0, "the server hung up");
                         return;
                     }
                     Plan::CutBeforeCommit if commits => return,
