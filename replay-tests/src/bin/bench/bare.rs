@@ -89,14 +89,14 @@ async fn sqlite_events(connection: &mut SqliteConnection, rows: &[RecordedEvent]
 }
 
 /// The newest row of each stream: one statement can't change a row twice.
-fn streams(rows: &[RecordedEvent]) -> Vec<&RecordedEvent> {
+fn newest_of_streams(rows: &[RecordedEvent]) -> Vec<&RecordedEvent> {
     let newest: BTreeMap<&str, &RecordedEvent> =
         rows.iter().map(|row| (row.stream.as_str(), row)).collect();
     newest.into_values().collect()
 }
 
 async fn sqlite_streams(connection: &mut SqliteConnection, rows: &[RecordedEvent]) -> Result<()> {
-    let rows = streams(rows);
+    let rows = newest_of_streams(rows);
     let sql = format!(
         "INSERT INTO stream (name, revision, position) VALUES {} ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, position = excluded.position",
         vec!["(?,?,?)"; rows.len()].join(",")
@@ -152,7 +152,7 @@ async fn postgres_rows(connection: &mut PgConnection, events: &[RecordedEvent]) 
     .bind(&hashes)
     .execute(&mut *connection)
     .await?;
-    let newest = streams(events);
+    let newest = newest_of_streams(events);
     let streams: Vec<&str> = newest.iter().map(|event| event.stream.as_str()).collect();
     let revisions: Vec<i64> = newest
         .iter()
