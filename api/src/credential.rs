@@ -160,7 +160,9 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    pub(crate) fn new(at_once: usize, waiting_max: usize) -> Self {
+    /// Hashes `at_once` passwords at a time, and lets `waiting_max` more wait.
+    #[must_use]
+    pub fn new(at_once: usize, waiting_max: usize) -> Self {
         Self {
             running: Arc::new(Semaphore::new(at_once.max(1))),
             places: Arc::new(Semaphore::new(at_once.max(1) + waiting_max)),

@@ -76,6 +76,9 @@ pub(crate) async fn permitted_only(
     next: Next,
 ) -> Response {
     let extensions = request.extensions();
+    if access == Access::Agent {
+        return next.run(request).await;
+    }
     if access == Access::Anyone {
         let Some(peer) = extensions.get::<Peer>().copied() else {
             return Problem::internal().to_json();

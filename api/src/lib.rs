@@ -35,6 +35,7 @@ pub mod xml_namespace;
 
 pub mod command;
 pub mod health;
+pub mod link;
 pub mod reporting;
 
 pub mod console;

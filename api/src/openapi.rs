@@ -154,7 +154,7 @@ fn operation(route: &Route) -> OperationBuilder {
     }
     let operation = with_responses(operation, route);
     match route.access {
-        Access::Anyone => operation,
+        Access::Anyone | Access::Agent => operation,
         Access::ApiAccount(_) => operation.security(
             SecurityRequirement::new::<_, [&str; 0], &str>("api_account", []),
         ),
@@ -170,6 +170,7 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
     let (status, media_type, schema): (&str, &str, Option<RefOr<Schema>>) = match route.about.gives
     {
         Gives::Nothing => ("204", "", None),
+        Gives::Upgrade => ("101", "", None),
         Gives::One(schema) => ("200", "application/json", Some(reference(schema))),
         Gives::Created(schema) => ("201", "application/json", Some(reference(schema))),
         Gives::Page(schema) => (
@@ -197,6 +198,7 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         );
     }
     operation = operation.response(status, well.build());
+    let is_open = matches!(route.access, Access::Anyone | Access::Agent);
     let takes_input = route.about.takes.is_some() || !route.about.filters.is_empty();
     // status, words, whether it can come from this route
     let problems = [
@@ -205,12 +207,8 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
             "The request can't be read.",
             route.about.takes.is_some(),
         ),
-        (
-            "401",
-            "No token, or one that is not good.",
-            route.access != Access::Anyone,
-        ),
-        ("403", "Not permitted.", route.access != Access::Anyone),
+        ("401", "No token, or one that is not good.", !is_open),
+        ("403", "Not permitted.", !is_open),
         ("404", "Not found.", route.path.contains('{')),
         (
             "409",

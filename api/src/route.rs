@@ -19,7 +19,8 @@ use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
-    command, configuration, console, guard, health, mech_list, oauth, openapi, peer, reporting,
+    command, configuration, console, guard, health, link, mech_list, oauth, openapi, peer,
+    reporting,
 };
 
 /// One line of the table.
@@ -92,6 +93,8 @@ pub enum Gives {
     Created(&'static str),
     /// 200 with a page of objects of this schema.
     Page(&'static str),
+    /// 101: the connection is a WebSocket from then on.
+    Upgrade,
     /// 200 with text of this media type.
     Text(&'static str),
 }
@@ -185,6 +188,7 @@ impl Routes {
             whole.router = whole
                 .router
                 .route(prefix, axum::routing::any(unknown))
+                .route(&format!("{prefix}/"), axum::routing::any(unknown))
                 .route(&format!("{prefix}/{{*rest}}"), axum::routing::any(unknown));
         }
         whole.router = whole
@@ -250,6 +254,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(reporting::routes(site))
         .merge(health::routes(site))
         .merge(console::routes(site))
+        .merge(link::routes(site))
         .merge(openapi::routes(site))
 }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector::Hub;
 use engine::Engine;
 use ipnet::IpNet;
 use link_protocol::AnchorList;
@@ -72,6 +73,8 @@ pub struct AgentKey {
 pub struct SiteSetup {
     /// The one writer of this node.
     pub engine: Engine,
+    /// The links of this node's agents.
+    pub hub: Hub,
     /// What reports are made of.
     pub report_index: ReportIndex,
     /// Seals and recognises secrets.
@@ -99,6 +102,8 @@ pub struct SiteSetup {
 pub struct Site {
     /// The one writer of this node.
     pub engine: Engine,
+    /// The links of this node's agents.
+    pub hub: Hub,
     /// What reports are made of.
     pub report_index: ReportIndex,
     /// Seals and recognises secrets.
@@ -135,6 +140,7 @@ impl Site {
         let limits = setup.limits;
         Arc::new(Self {
             engine: setup.engine,
+            hub: setup.hub,
             report_index: setup.report_index,
             sealer: setup.sealer,
             public_url: setup

@@ -4,10 +4,14 @@ mod schema_check;
 mod served;
 mod visit;
 
+mod administration;
 mod budget;
 mod command;
 mod configuration;
+mod console;
+mod console_items;
 mod fleet;
+mod link;
 mod matrix;
 mod nodes;
 mod people;

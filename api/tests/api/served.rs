@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::attempts::Attempts;
 use api::{AgentKey, Limits, Site, SiteSetup, Transport, credential};
 use axum::Extension;
-use domain::ids::{ApiAccountId, SecretRef};
+use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
+use domain::ids::{ApiAccountId, NodeEpoch, SecretRef};
 use domain::record::{self, Object};
 use domain::site::{api_account, first_start};
 use domain::{Actor, Cause, Command, Event};
@@ -14,6 +16,7 @@ use engine::testing::{CountingFresh, TestClock};
 use engine::{Done, Engine, EngineSetup, EngineTask, ExecuteError, Lane, Side, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Direction, EventStore, Location, Options, Selection, SideTable, SideWrite};
+use link_protocol::{Anchor, AnchorList};
 use projections::ReportIndex;
 use reqwest::{Method, RequestBuilder, Response};
 use secrets::{KeyFile, Sealer, SecretText};
@@ -43,10 +46,23 @@ pub(crate) struct Served {
     pub(crate) token: String,
     http: reqwest::Client,
     _engine: EngineTask,
+    _hub: HubTask,
     /// The report index follows the log as long as it is held.
     _follow: watch::Sender<bool>,
     _keys: Option<TempDir>,
     _database: Option<TestDatabase>,
+}
+
+/// The run of the node `number` that its hub serves agents on.
+pub(crate) fn hub_epoch(number: u64) -> NodeEpoch {
+    NodeEpoch(1_000 + i64::try_from(number).unwrap())
+}
+
+fn anchors() -> AnchorList {
+    AnchorList {
+        version: 1,
+        list: vec![Anchor::PublicKey([7; 32])],
+    }
 }
 
 /// What differs from a plain site.
@@ -104,8 +120,20 @@ impl Served {
         let (follow, followed) = watch::channel(false);
         let following = report_index.clone();
         tokio::spawn(async move { following.follow(followed).await });
+        // Agents that a test plays itself are on other runs of the node.
+        let (hub, hub_task) = Hub::new(
+            engine.clone(),
+            Arc::clone(&sealer),
+            hub_epoch(number),
+            HubOptions {
+                anchors: anchors(),
+                heartbeat: Duration::from_secs(30),
+                refused_attempts: Some(Arc::clone(&attempts) as Arc<dyn RefusedAttempts>),
+            },
+        );
         let site = Site::new(SiteSetup {
             engine,
+            hub,
             report_index,
             sealer,
             limits: differently.limits,
@@ -113,10 +141,7 @@ impl Served {
             attempts,
             agent_key: AgentKey {
                 urls: vec!["https://access.example.com".to_owned()],
-                anchors: link_protocol::AnchorList {
-                    version: 1,
-                    list: vec![link_protocol::Anchor::PublicKey([7; 32])],
-                },
+                anchors: anchors(),
             },
             version: "0.1.0".to_owned(),
             trusted_proxies: Vec::new(),
@@ -141,6 +166,7 @@ impl Served {
             token: String::new(),
             http: reqwest::Client::new(),
             _engine: task,
+            _hub: hub_task,
             _follow: follow,
             _keys: None,
             _database: None,
