@@ -1,5 +1,7 @@
 //! From `hello` to a known, connected Jump Client: registration with an installer's secret, or an identity shown again.
 
+use std::net::{IpAddr, SocketAddr};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::fleet::jump_client::{
@@ -49,7 +51,7 @@ struct Greeting<'h> {
     hello: &'h Hello,
     facts: Facts,
     link: LinkId,
-    peer: &'h str,
+    peer: SocketAddr,
     /// Spreads pauses.
     chance: u64,
 }
@@ -59,7 +61,7 @@ pub(crate) async fn greet(
     inner: &Inner,
     hello: &Hello,
     link: LinkId,
-    peer: &str,
+    peer: SocketAddr,
 ) -> Result<Greeted, Turned> {
     let chance = u64::try_from(inner.engine.fresh().value(0) & u128::from(u32::MAX)).unwrap_or(0);
     let published = inner
@@ -118,7 +120,7 @@ impl Greeting<'_> {
         let command = ClientCommand::Register(Box::new(Register {
             installer,
             link: self.link,
-            public_ip: self.peer.to_owned(),
+            public_ip: address_text(self.peer),
             boot_id: self.hello.boot_id.clone(),
             facts: self.facts.clone(),
             token: token_hash.clone(),
@@ -160,15 +162,13 @@ impl Greeting<'_> {
             return Err(quarantined());
         }
         if proof == Proof::Previous {
-            let evidence = format!("a void token was shown from {}", self.peer);
+            let evidence = format!("a void token was shown from {}", address_text(self.peer));
             return Err(self.quarantine(id, evidence).await);
         }
         self.admit(world)?;
         if self.both_alive(world, id, client).await {
-            let evidence = format!(
-                "two machines answered at once, the newer from {}",
-                self.peer
-            );
+            let newer = address_text(self.peer);
+            let evidence = format!("two machines answered at once, the newer from {newer}");
             return Err(self.quarantine(id, evidence).await);
         }
         let actor = Actor::JumpClient(id);
@@ -194,7 +194,7 @@ impl Greeting<'_> {
         let connect = ClientCommand::Connect {
             client: id,
             link: self.link,
-            public_ip: self.peer.to_owned(),
+            public_ip: address_text(self.peer),
             boot_id: self.hello.boot_id.clone(),
         };
         let done = self.execute(connect, actor).await?;
@@ -252,7 +252,7 @@ impl Greeting<'_> {
     }
 
     async fn execute(&self, command: ClientCommand, actor: Actor) -> Result<Done, Turned> {
-        let cause = cause(actor, self.peer);
+        let cause = cause(actor, self.peer.ip());
         let submission = Submission::new(Command::JumpClient(command), cause, Lane::Integrations);
         let later = Turned::Later(LATER_MS + self.chance % LATER_MS);
         match self.inner.engine.execute(submission).await {
@@ -297,16 +297,20 @@ pub(crate) fn token_is_due(inner: &Inner, client: &JumpClient) -> bool {
     inner.engine.clock().now() >= client.token_at.plus(TOKEN_DAYS * time::DAY)
 }
 
-/// The cause of what an agent at `peer` does.
-pub(crate) fn cause(actor: Actor, peer: &str) -> Cause {
-    let address = peer
-        .parse::<std::net::SocketAddr>()
-        .ok()
-        .map(|peer| peer.ip());
+/// Where an agent connects from. Behind a proxy the port is not known; 0 stands for that.
+fn address_text(peer: SocketAddr) -> String {
+    match peer.port() {
+        0 => peer.ip().to_string(),
+        _ => peer.to_string(),
+    }
+}
+
+/// The cause of what an agent at `address` does.
+pub(crate) fn cause(actor: Actor, address: IpAddr) -> Cause {
     Cause {
         actor,
         surface: Surface::Link,
-        address,
+        address: Some(address),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The conversation with one agent: hello, welcome, frames both ways, proof of life, the end.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use domain::fleet::jump_client::{Command as ClientCommand, Facts};
@@ -51,7 +51,7 @@ pub(crate) async fn serve<T: Transport>(
         return;
     };
     let token = greeted.token.take();
-    let mut talk = Talk::new(hub, link, &peer.to_string(), greeted, mailbox);
+    let mut talk = Talk::new(hub, link, peer.ip(), greeted, mailbox);
     let begun = talk.begin(&mut transport, protocol, token, &hello.sessions);
     let end = match begun.await {
         Ok(()) => talk.run(&mut transport).await,
@@ -101,7 +101,7 @@ async fn let_in<T: Transport>(
             reason: "no protocol in common",
         });
     };
-    match greeting::greet(inner, &hello, link, &peer.to_string()).await {
+    match greeting::greet(inner, &hello, link, peer).await {
         Ok(greeted) => Ok((protocol, hello, greeted)),
         Err(Turned::Later(after_ms)) => Err(End::later(after_ms)),
         Err(Turned::Away { refused, stranger }) => {
@@ -118,25 +118,56 @@ async fn let_in<T: Transport>(
 }
 
 async fn hear_hello<T: Transport>(transport: &mut T) -> Result<Hello, End> {
-    let incoming = timeout(limits::HELLO_WITHIN, transport.receive())
+    let hear = async {
+        let mut frames = Frames::new();
+        loop {
+            let incoming = transport.receive().await.ok_or(End::gone())?;
+            match frames.read(incoming)? {
+                None => {}
+                Some(ClientFrame::Hello(hello)) => return Ok(*hello),
+                Some(_) => {
+                    let reason = "the first frame was no hello";
+                    return Err(End::with(CloseCode::OutOfOrder, reason));
+                }
+            }
+        }
+    };
+    timeout(limits::HELLO_WITHIN, hear)
         .await
-        .map_err(|_| End::with(CloseCode::TimedOut, "no hello in time"))?
-        .ok_or(End::gone())?;
-    match read(incoming)? {
-        ClientFrame::Hello(hello) => Ok(*hello),
-        _ => Err(End::with(
-            CloseCode::OutOfOrder,
-            "the first frame was no hello",
-        )),
-    }
+        .unwrap_or(Err(End::with(CloseCode::TimedOut, "no hello in time")))
 }
 
-fn read(incoming: Incoming) -> Result<ClientFrame, End> {
-    match incoming {
-        Incoming::Text(text) => ClientFrame::parse(&text)
-            .map_err(|error| End::with(error.close_code(), "a frame was not right")),
-        Incoming::Binary => Err(End::with(CloseCode::BinaryFrame, "a binary frame")),
-        Incoming::TooBig => Err(End::with(CloseCode::FrameTooBig, "a frame was too big")),
+/// Counts and reads the frames of one agent.
+struct Frames {
+    began: Instant,
+    count: u32,
+}
+
+impl Frames {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            count: 0,
+        }
+    }
+
+    /// Reads a frame; none where it means nothing.
+    fn read(&mut self, incoming: Incoming) -> Result<Option<ClientFrame>, End> {
+        if self.began.elapsed() >= FRAMES_WINDOW {
+            *self = Self::new();
+        }
+        self.count += 1;
+        if self.count > limits::FRAMES_PER_10_SECONDS_MAX {
+            return Err(End::with(CloseCode::TooManyFrames, "too many frames"));
+        }
+        match incoming {
+            Incoming::Text(text) => ClientFrame::parse(&text)
+                .map(Some)
+                .map_err(|error| End::with(error.close_code(), "a frame was not right")),
+            Incoming::Binary => Err(End::with(CloseCode::BinaryFrame, "a binary frame")),
+            Incoming::TooBig => Err(End::with(CloseCode::FrameTooBig, "a frame was too big")),
+            Incoming::Control => Ok(None),
+        }
     }
 }
 
@@ -162,11 +193,17 @@ struct Talk<'h> {
     challenged: bool,
     ping_sent: Option<Instant>,
     nonce: u64,
-    window: (Instant, u32),
+    frames: Frames,
 }
 
 impl<'h> Talk<'h> {
-    fn new(hub: &'h Hub, link: LinkId, peer: &str, greeted: Greeted, mailbox: Mailbox) -> Self {
+    fn new(
+        hub: &'h Hub,
+        link: LinkId,
+        address: IpAddr,
+        greeted: Greeted,
+        mailbox: Mailbox,
+    ) -> Self {
         Self {
             hub,
             link,
@@ -176,7 +213,7 @@ impl<'h> Talk<'h> {
             offered: greeted.offered,
             offering: false,
             mailbox,
-            sayings: Sayings::new(hub, greeted.client, peer),
+            sayings: Sayings::new(hub, greeted.client, address),
             gathered: VecDeque::new(),
             check_ins_waiting: 0,
             last_sequence: 0,
@@ -184,7 +221,7 @@ impl<'h> Talk<'h> {
             challenged: false,
             ping_sent: None,
             nonce: 0,
-            window: (Instant::now(), 0),
+            frames: Frames::new(),
         }
     }
 
@@ -215,7 +252,7 @@ impl<'h> Talk<'h> {
     }
 
     async fn welcome<T: Transport>(
-        &self,
+        &mut self,
         transport: &mut T,
         protocol: u16,
         token: Option<Secret>,
@@ -317,8 +354,10 @@ impl<'h> Talk<'h> {
     // --- what the agent says ---
 
     fn hear(&mut self, incoming: Incoming) -> Result<(), End> {
-        self.count_frame()?;
-        match read(incoming)? {
+        let Some(frame) = self.frames.read(incoming)? else {
+            return Ok(());
+        };
+        match frame {
             ClientFrame::Hello(_) => {
                 return Err(End::with(CloseCode::OutOfOrder, "a second hello"));
             }
@@ -351,19 +390,6 @@ impl<'h> Talk<'h> {
             ClientFrame::AnchorsStored { .. } => {}
             ClientFrame::Pong { nonce } => self.hear_pong(nonce)?,
             ClientFrame::Goodbye {} => return Err(End::with(CloseCode::Normal, "goodbye")),
-        }
-        Ok(())
-    }
-
-    fn count_frame(&mut self) -> Result<(), End> {
-        let (began, frames) = &mut self.window;
-        if began.elapsed() >= FRAMES_WINDOW {
-            self.window = (Instant::now(), 1);
-            return Ok(());
-        }
-        *frames += 1;
-        if *frames > limits::FRAMES_PER_10_SECONDS_MAX {
-            return Err(End::with(CloseCode::TooManyFrames, "too many frames"));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What an agent says, on its way to the log: one thing at a time and in the order said, beside the conversation.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use domain::fleet::jump_client::{Command as ClientCommand, Facts};
@@ -79,12 +80,12 @@ struct Speaker {
 }
 
 impl Sayings {
-    /// Of `client` at `peer`.
-    pub(crate) fn new(hub: &Hub, client: JumpClientId, peer: &str) -> Self {
+    /// Of `client` at `address`.
+    pub(crate) fn new(hub: &Hub, client: JumpClientId, address: IpAddr) -> Self {
         let speaker = Speaker {
             hub: hub.clone(),
             client,
-            cause: greeting::cause(Actor::JumpClient(client), peer),
+            cause: greeting::cause(Actor::JumpClient(client), address),
         };
         Self {
             speaker,
@@ -130,11 +131,10 @@ impl Sayings {
     }
 
     /// Says one thing out of turn.
-    pub(crate) async fn execute(&self, command: ClientCommand) -> Result<(), ExecuteError> {
-        self.speaker
-            .execute(Command::JumpClient(command))
-            .await
-            .map(|_| ())
+    pub(crate) async fn execute(&mut self, command: ClientCommand) -> Result<(), ExecuteError> {
+        let speaker = self.speaker.clone();
+        speaker.execute(Command::JumpClient(command)).await?;
+        Ok(())
     }
 }
 

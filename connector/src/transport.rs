@@ -11,6 +11,8 @@ pub enum Incoming {
     Binary,
     /// A frame longer than the link allows.
     TooBig,
+    /// A ping or pong of the WebSocket itself: it means nothing, and counts as a frame.
+    Control,
 }
 
 /// The agent can't be reached over this socket any more.
