@@ -1,5 +1,8 @@
 //! The Command API and the plain health check.
 
+use std::num::NonZeroU32;
+
+use api::Limits;
 use domain::Command;
 use domain::ids::ApiAccountId;
 use domain::record;
@@ -7,7 +10,7 @@ use domain::site::settings::SETTINGS;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::served::{Served, header};
+use crate::served::{Differently, Served, header};
 use crate::visit::object;
 
 const NAMESPACE: &str = "https://www.beyondtrust.com/namespaces/API/command";
@@ -324,7 +327,15 @@ async fn check_health_tells_of_the_appliance() {
 /// HLTH-08 HLTH-09
 #[tokio::test]
 async fn the_plain_health_check_needs_no_token_and_fails_with_the_log() {
-    let served = Served::start().await;
+    let limits = Limits {
+        address_burst: NonZeroU32::MAX,
+        ..Limits::default()
+    };
+    let served = Served::start_with(Differently {
+        limits,
+        ..Differently::default()
+    })
+    .await;
     let look = || async {
         let response = served.request(Method::GET, "/check_health").send().await;
         let response = response.expect("an answer");
