@@ -279,15 +279,14 @@ impl Purpose {
     }
 }
 
+/// The id that a decision concerns and what happens to it, if anything does; or why not.
+pub type Outcome<R> = Result<Option<(<R as Record>::Id, Event<R>)>, Refusal>;
+
 /// What becomes of `command`, as the id it concerns and what happens to it; `None` where nothing changes.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming each wrong field, [`Refusal::NotFound`], or what the record's own checks say.
-pub fn decide<R: Record>(
-    world: &World,
-    command: &Command<R>,
-    context: &Context,
-) -> Result<Option<(R::Id, Event<R>)>, Refusal> {
+pub fn decide<R: Record>(world: &World, command: &Command<R>, context: &Context) -> Outcome<R> {
     match command {
         Command::Create(body) => decide_create(world, body, context).map(Some),
         Command::Change(id, body) => decide_change(world, *id, body, Purpose::Change, context),
@@ -320,7 +319,7 @@ fn decide_change<R: Record>(
     body: &Object,
     purpose: Purpose,
     context: &Context,
-) -> Result<Option<(R::Id, Event<R>)>, Refusal> {
+) -> Outcome<R> {
     let current = R::find(world, id).ok_or(Refusal::not_found(R::TITLE))?;
     let body = read_body(R::FIELDS, R::COMPUTED, body, purpose)?;
     let mut record: R = overlay(current, &body)?;

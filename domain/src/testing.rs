@@ -269,7 +269,6 @@ impl Outcome {
     }
 
     /// The decision as it is.
-    #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.decision
     }

@@ -64,7 +64,7 @@ impl Schedule {
     /// The body that the APIs answer with.
     #[must_use]
     pub fn to_body(&self) -> Object {
-        let entries: Vec<Value> = self.entries.iter().map(ScheduleEntry::to_body).collect();
+        let entries: Vec<Value> = self.entries.iter().map(|entry| entry.to_body()).collect();
         let mut body = Map::new();
         body.insert("timezone".to_owned(), Value::from(self.timezone.clone()));
         body.insert("entries".to_owned(), Value::from(entries));
@@ -73,7 +73,7 @@ impl Schedule {
 }
 
 impl ScheduleEntry {
-    fn to_body(&self) -> Value {
+    fn to_body(self) -> Value {
         json!({
             "start_day": self.start_day,
             "start_time": format_time(self.start_minute),
