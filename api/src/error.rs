@@ -13,6 +13,8 @@ use engine::{EngineUnavailable, ExecuteError, Unavailability};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::{xml, xml_answer};
+
 /// The words of ERR-31.
 pub const DOCUMENT_NOT_FOUND: &str = "Document Not Found";
 /// The words of AUTH-13.
@@ -160,16 +162,11 @@ impl Problem {
         } else {
             self.status
         };
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error xmlns=\"{}\">{}</error>",
-            escaped(namespace),
-            escaped(&self.message)
-        );
+        let body = xml::single("error", &[("xmlns", namespace)], &self.message);
         let mut response = (status, body).into_response();
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/xml; charset=UTF-8"),
-        );
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, xml_answer::TEXT_XML);
         self.add_retry_after(&mut response);
         response
     }
@@ -190,25 +187,6 @@ fn by_field(errors: &FieldErrors) -> Value {
         fields.entry(field).or_default().push(message);
     }
     json!(fields)
-}
-
-/// Text for XML: marked-up characters escaped, what XML 1.0 can't hold replaced.
-#[must_use]
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' | '\r' => escaped.push(c),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c if u32::from(c) < 0x20 => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 impl From<Refusal> for Problem {

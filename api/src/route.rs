@@ -259,7 +259,6 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 }
 
 /// The site's whole HTTP surface.
-#[must_use]
 pub fn router(site: Arc<Site>) -> Router {
     let routes = routes(&site);
     let document = openapi::document(&site.version, routes.table());

@@ -274,7 +274,8 @@ mod tests {
     #[test]
     fn links_come_as_first_previous_next_last() {
         // page, last, links
-        let cases: [(usize, usize, &[(&str, &str)]); 5] = [
+        type Links = &'static [(&'static str, &'static str)];
+        let cases: [(usize, usize, Links); 5] = [
             (1, 1, &[("first", "1"), ("last", "1")]),
             (1, 3, &[("first", "1"), ("next", "2"), ("last", "3")]),
             (

@@ -1,5 +1,10 @@
 //! The HTTP surface, asked over real connections: an engine on a database of its own, a clock that leaps.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is a failure of the test"
+)]
+
 mod schema_check;
 mod served;
 mod visit;
@@ -16,4 +21,6 @@ mod matrix;
 mod nodes;
 mod people;
 mod reporting;
+mod reporting_strain;
 mod token;
+mod trouble;

@@ -45,7 +45,7 @@ pub(crate) struct Served {
     /// A token of the first account, which has every permission and a large budget.
     pub(crate) token: String,
     http: reqwest::Client,
-    _engine: EngineTask,
+    engine: Option<EngineTask>,
     _hub: HubTask,
     /// The report index follows the log as long as it is held.
     _follow: watch::Sender<bool>,
@@ -165,7 +165,7 @@ impl Served {
             },
             token: String::new(),
             http: reqwest::Client::new(),
-            _engine: task,
+            engine: Some(task),
             _hub: hub_task,
             _follow: follow,
             _keys: None,
@@ -226,6 +226,11 @@ impl Served {
         let account = known.world.api_accounts.get(&ApiAccountId(1)).unwrap();
         self.first.client_id = account.client_id.clone();
         self.token = self.token_of(&self.first).await;
+    }
+
+    /// Stops the engine; the surface stays.
+    pub(crate) async fn stop_engine(&mut self) {
+        self.engine.take().unwrap().shut_down().await;
     }
 
     pub(crate) async fn submit(

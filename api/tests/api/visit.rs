@@ -192,7 +192,6 @@ impl Served {
         Fleet {
             served: self,
             installer,
-            group,
         }
     }
 
@@ -272,7 +271,6 @@ impl Served {
 pub(crate) struct Fleet<'s> {
     served: &'s Served,
     pub(crate) installer: JumpClientInstallerId,
-    pub(crate) group: JumpGroupId,
 }
 
 impl Fleet<'_> {
