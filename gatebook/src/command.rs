@@ -1,0 +1,129 @@
+//! What the program does for each command of its command line, and with which code it exits.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use eventstore::OpenError;
+
+use crate::command_line::{
+    AdministratorCommand, Command, CommandLine, LogCommand, PlaceOptions, ProjectionsCommand,
+};
+use crate::configuration::{self, LogFormat};
+use crate::first_start::{self, FirstStart};
+use crate::opening::OpenSite;
+use crate::{administrator, demo, log, logging, projections, serve};
+
+/// The log is damaged, foreign, or of another version.
+const LOG_REFUSED: u8 = 3;
+/// The log can't be reached or written.
+const LOG_AWAY: u8 = 4;
+/// Verification found faults.
+const LOG_FAULTY: u8 = 5;
+
+/// Carries a command out and says with which code the program exits.
+pub async fn run(line: CommandLine) -> ExitCode {
+    match carry_out(line.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gatebook: {error:#}");
+            code_of(&error)
+        }
+    }
+}
+
+async fn carry_out(command: Command) -> Result<ExitCode> {
+    if !matches!(command, Command::Serve(_)) {
+        logging::start(LogFormat::Text);
+    }
+    match command {
+        Command::Serve(options) => serve::serve(&options).await?,
+        Command::Init(options) => init(&options).await?,
+        Command::Demo(options) => demo::make(&options).await?,
+        Command::Administrator(AdministratorCommand::Reset { place, username }) => {
+            administrator::reset(&configuration::place(&place)?, username.as_deref()).await?;
+        }
+        Command::Log(command) => return log_command(command).await,
+        Command::Projections(ProjectionsCommand::Rebuild { name, place }) => {
+            projections::rebuild_in(&configuration::place(&place)?, &name).await?;
+        }
+        Command::Completions { shell } => {
+            let mut command = CommandLine::command();
+            clap_complete::generate(shell, &mut command, "gatebook", &mut std::io::stdout());
+        }
+        Command::Manual => {
+            clap_mangen::Man::new(CommandLine::command())
+                .render(&mut std::io::stdout())
+                .context("writing the manual page")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn log_command(command: LogCommand) -> Result<ExitCode> {
+    match command {
+        LogCommand::Read {
+            place,
+            filter,
+            limit,
+        } => {
+            log::read(&configuration::place(&place)?, &filter, limit).await?;
+        }
+        LogCommand::Tail {
+            place,
+            filter,
+            lines,
+        } => {
+            log::tail(&configuration::place(&place)?, &filter, lines).await?;
+        }
+        LogCommand::Export {
+            place,
+            filter,
+            output,
+        } => {
+            log::export(&configuration::place(&place)?, &filter, output.as_deref()).await?;
+        }
+        LogCommand::Verify { place } => {
+            if !log::verify(&configuration::place(&place)?).await? {
+                eprintln!(
+                    "gatebook: the log is not whole: restore the newest backup, and keep this one for examination"
+                );
+                return Ok(ExitCode::from(LOG_FAULTY));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a site and prints its first credentials, once.
+async fn init(options: &PlaceOptions) -> Result<()> {
+    let place = configuration::place(options)?;
+    let site = OpenSite::open(&place).await?;
+    let made = first_start::make_site(&site.engine, &site.fresh, &site.sealer, "", None).await;
+    site.close().await;
+    match made? {
+        FirstStart::Made(credentials) => {
+            println!("{}", serde_json::to_string(&credentials)?);
+            Ok(())
+        }
+        FirstStart::ThereAlready => bail!(
+            "this site has been set up already. `gatebook administrator reset` helps who lost the password"
+        ),
+    }
+}
+
+fn code_of(error: &anyhow::Error) -> ExitCode {
+    let refused = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<OpenError>());
+    match refused {
+        None => ExitCode::FAILURE,
+        Some(
+            OpenError::Corrupt { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::Newer { .. }
+            | OpenError::Older { .. },
+        ) => ExitCode::from(LOG_REFUSED),
+        Some(_) => ExitCode::from(LOG_AWAY),
+    }
+}

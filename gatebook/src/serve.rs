@@ -1,0 +1,464 @@
+//! `gatebook serve`: puts all parts together, runs them, and stops them in an order in which nothing that was accepted is
+//! lost: first nobody new gets in, then agents are let go, then the node says goodbye, then the engine answers the rest.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use api::attempts::Attempts;
+use api::{AgentKey, Site, SiteSetup};
+use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
+use engine::{Clock, Engine};
+use futures_util::future::BoxFuture;
+use link_protocol::AnchorList;
+use projections::ReportIndex;
+use secrets::Sealer;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::SystemClock;
+use crate::command_line::ServeOptions;
+use crate::configuration::{self, Configuration};
+use crate::control::{Carrier, Control, Order};
+use crate::first_start::{self, FirstStart};
+use crate::listen::{self, Bound, ConnectionCap, Listening};
+use crate::logging;
+use crate::maintenance::Maintenance;
+use crate::node::{Node, Pulse};
+use crate::opening::OpenSite;
+use crate::place::{self, Place};
+use crate::projections as rebuilding;
+use crate::tls::{NodeCertificate, SiteAuthority, Source};
+use crate::trust;
+
+/// How often agents are pinged.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether a newer certificate is due.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
+
+/// Callers and routes whose refusals are told apart within a minute; beyond, they are counted together.
+const ATTEMPTS_MAX: usize = 10_000;
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// It can't start, or had to stop by itself.
+pub async fn serve(options: &ServeOptions) -> Result<()> {
+    let configuration = configuration::serve(options)?;
+    logging::start(configuration.log_format);
+    let signals = Signals::listen()?;
+    let site = OpenSite::open(&configuration.place).await?;
+    let outcome = serve_site(&configuration, &site, signals).await;
+    site.close().await;
+    tracing::info!("stopped");
+    outcome
+}
+
+async fn serve_site(
+    configuration: &Configuration,
+    open: &OpenSite,
+    mut signals: Signals,
+) -> Result<()> {
+    let place = &configuration.place;
+    // Taken first: an address that can't be had is found out before anything is written.
+    let https = listen::bind(configuration.listen).await?;
+    let http = match configuration.listen_http {
+        Some(address) => Some(listen::bind(address).await?),
+        None => None,
+    };
+    let url = match &configuration.url {
+        Some(url) => url.clone(),
+        None => configuration::url_of(https.address),
+    };
+    begin_site(place, open).await?;
+    let authority =
+        SiteAuthority::load_or_make(&open.store, &open.sealer, SystemClock.now()).await?;
+    write_certificate(place, &authority)?;
+    let anchors = trust::anchors(
+        &configuration.agent_trust,
+        &authority,
+        &open.store,
+        &open.sealer,
+    )
+    .await?;
+    let certificate = certificate(configuration, &url, authority)?;
+
+    let node = Node::begin(
+        &open.engine,
+        place.is_shared(),
+        &configuration.node,
+        configuration.url.as_deref(),
+    )
+    .await?;
+    let parts = Parts {
+        url,
+        anchors,
+        certificate,
+        https,
+        http,
+    };
+    let outcome = serve_node(configuration, open, &node, parts, &mut signals).await;
+    node.end().await;
+    outcome
+}
+
+/// What was made ready before the node began to run.
+struct Parts {
+    url: String,
+    anchors: AnchorList,
+    certificate: NodeCertificate,
+    https: Bound,
+    http: Option<Bound>,
+}
+
+/// Everything that runs as long as the node does.
+async fn serve_node(
+    configuration: &Configuration,
+    open: &OpenSite,
+    node: &Node,
+    parts: Parts,
+    signals: &mut Signals,
+) -> Result<()> {
+    let Parts {
+        url,
+        anchors,
+        certificate,
+        https,
+        http,
+    } = parts;
+    let place = &configuration.place;
+    let engine = &open.engine;
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+
+    let report_index = ReportIndex::open(&open.store)
+        .await
+        .context("opening the report index")?;
+    {
+        let (index, stopped) = (report_index.clone(), stopped.clone());
+        // Why it stopped, it has logged; reports say so then, and everything else goes on.
+        tasks.spawn(async move { drop(index.follow(stopped).await) });
+    }
+    let attempts = Arc::new(Attempts::new(Arc::clone(engine.clock()), ATTEMPTS_MAX));
+    let (hub, hub_task) = hub(open, node, &anchors, &attempts);
+    tasks.spawn(close_agents_when_faint(
+        hub.clone(),
+        node.pulse(),
+        stopped.clone(),
+    ));
+    let site = Site::new(SiteSetup {
+        engine: engine.clone(),
+        report_index,
+        hub: hub.clone(),
+        sealer: Arc::clone(&open.sealer),
+        limits: api::Limits::default(),
+        public_url: configuration.url.clone(),
+        attempts,
+        agent_key: AgentKey {
+            urls: vec![url.clone()],
+            anchors,
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        trusted_proxies: configuration.trusted_proxies.clone(),
+        node: node.epoch().to_string(),
+        shared: place.is_shared(),
+    });
+    tasks.spawn(Arc::clone(&site).run_attempt_recording(stopped.clone()));
+    tasks.spawn(Arc::clone(&site).run_rate_sharing(stopped.clone()));
+    engine.serve_due_dates(node.due_dates());
+
+    let tls = certificate.server_config()?;
+    let cap = ConnectionCap::new(configuration.connections_max);
+    let routes = api::router(Arc::clone(&site));
+    let mut https = listen::https(https, tls, routes.clone(), &cap);
+    let mut http = http.map(|bound| listen::http(bound, routes, &cap));
+    tasks.spawn(renew(certificate, signals.reload()?, stopped.clone()));
+    let orders = Orders {
+        engine: engine.clone(),
+        sealer: Arc::clone(&open.sealer),
+    };
+    let control = Control::listen(place.control_socket(), Arc::new(orders))?;
+    let maintenance = Maintenance::start(&configuration.maintenance, &site);
+    announce(configuration, &url, &https, http.as_ref(), engine);
+
+    let outcome = tokio::select! {
+        name = signals.stop() => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+        reason = node.over() => Err(anyhow!("this run of the node is over: {reason}. Start it again")),
+        halt = engine.halted() => Err(anyhow!("the engine has stopped writing: {halt}")),
+        ended = https.ended() => ended.and(Err(anyhow!("the HTTPS listener ended"))),
+        ended = ended_or_never(http.as_mut()) => ended.and(Err(anyhow!("the HTTP listener ended"))),
+    };
+
+    // Agents first: their sockets are requests that never end by themselves.
+    hub_task.shut_down().await;
+    let plain = async {
+        if let Some(http) = http {
+            http.shut_down().await;
+        }
+    };
+    tokio::join!(https.shut_down(), plain);
+    control.shut_down().await;
+    maintenance.shut_down().await;
+    stop.send_replace(true);
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task ended badly");
+        }
+    }
+    outcome
+}
+
+/// Makes the site if there is none; its credentials are in a file before it is.
+async fn begin_site(place: &Place, open: &OpenSite) -> Result<()> {
+    let file = place.first_run();
+    let is_new = open.engine.published().world.site.is_none();
+    if is_new {
+        let made = first_start::make_site(&open.engine, &open.fresh, &open.sealer, "", Some(&file))
+            .await?;
+        match made {
+            FirstStart::Made(_) => tracing::info!(
+                file = %file.display(),
+                "made the site; the administrator's password and the first API account are in this file: read it, then delete it"
+            ),
+            FirstStart::ThereAlready => {
+                tracing::info!("another node made the site at the same moment")
+            }
+        }
+    }
+    // The engine has caught up with whoever was faster.
+    let published = open
+        .engine
+        .as_fresh_as_the_log()
+        .await
+        .context("reading the log")?;
+    first_start::remove_foreign_credentials(&file, &published.world)
+}
+
+fn write_certificate(place: &Place, authority: &SiteAuthority) -> Result<()> {
+    let file = place.authority_certificate();
+    let pem = authority.certificate_pem().as_bytes();
+    if std::fs::read(&file).is_ok_and(|there| there == pem) {
+        return Ok(());
+    }
+    place::write_public(&file, pem).with_context(|| format!("writing {}", file.display()))
+}
+
+fn certificate(
+    configuration: &Configuration,
+    url: &str,
+    authority: SiteAuthority,
+) -> Result<NodeCertificate> {
+    let source = match &configuration.tls {
+        Some((certificate, key)) => Source::Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        None => Source::Authority(Box::new(authority), names(configuration, url)?),
+    };
+    NodeCertificate::new(source, SystemClock.now())
+}
+
+/// Every name under which the node may be reached: its URL's host, the address it listens on, itself.
+fn names(configuration: &Configuration, url: &str) -> Result<Vec<String>> {
+    let url = url::Url::parse(url).context("reading the URL")?;
+    let host = url.host_str().context("the URL has a host")?;
+    let mut names = vec![host.trim_matches(['[', ']']).to_owned()];
+    let listen = configuration.listen.ip();
+    if !listen.is_unspecified() {
+        names.push(listen.to_string());
+    }
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    // A node's name is anything its operator likes; in a certificate only host names can stand.
+    let is_host_name = |name: &str| {
+        name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+    };
+    if is_host_name(&configuration.node) {
+        names.push(configuration.node.clone());
+    }
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.to_ascii_lowercase()));
+    Ok(names)
+}
+
+fn hub(
+    open: &OpenSite,
+    node: &Node,
+    anchors: &AnchorList,
+    attempts: &Arc<Attempts>,
+) -> (Hub, HubTask) {
+    let options = HubOptions {
+        anchors: anchors.clone(),
+        heartbeat: HEARTBEAT,
+        refused_attempts: Some(Arc::clone(attempts) as Arc<dyn RefusedAttempts>),
+    };
+    Hub::new(
+        open.engine.clone(),
+        Arc::clone(&open.sealer),
+        node.epoch(),
+        options,
+    )
+}
+
+/// A node that can't raise its beat closes its agents before the others give it up: they connect elsewhere.
+async fn close_agents_when_faint(
+    hub: Hub,
+    mut pulse: watch::Receiver<Pulse>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            changed = pulse.changed() => if changed.is_err() { return },
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let now = *pulse.borrow_and_update();
+        match now {
+            Pulse::Faint => {
+                tracing::error!("the node could not raise its beat for 7 s: its agents are closed");
+                hub.close_all();
+            }
+            Pulse::Strong => {
+                tracing::info!("the node beats again: agents may connect");
+                hub.reopen();
+            }
+        }
+    }
+}
+
+/// Keeps the node's certificate new.
+async fn renew(
+    mut certificate: NodeCertificate,
+    mut reload: Signal,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut tick = tokio::time::interval(RENEW_EVERY);
+    loop {
+        let asked = tokio::select! {
+            _ = tick.tick() => false,
+            _ = reload.recv() => true,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        match certificate.renew(SystemClock.now(), asked) {
+            Ok(true) => tracing::info!("a newer certificate is in use"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "the newer certificate can't be used; the one in use stays"
+            ),
+        }
+    }
+}
+
+async fn ended_or_never(listening: Option<&mut Listening>) -> Result<()> {
+    match listening {
+        Some(listening) => listening.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a running server can be told over its socket.
+struct Orders {
+    engine: Engine,
+    sealer: Arc<Sealer>,
+}
+
+impl Carrier for Orders {
+    fn carry_out(&self, order: Order, progress: mpsc::Sender<u64>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            match order {
+                Order::Rebuild { name } => {
+                    rebuilding::rebuild(self.engine.store(), &name, |position| {
+                        // Whoever asked reads too slowly: progress is only told.
+                        let _ = progress.try_send(position);
+                    })
+                    .await
+                }
+                Order::ResetAdministrator {
+                    user,
+                    reference,
+                    sealed,
+                } => {
+                    // Whoever can seal has the key file.
+                    let bound_to = format!("secret/{}", reference.0);
+                    ensure!(
+                        self.sealer.open(&sealed, bound_to.as_bytes()).is_ok(),
+                        "the key file of the caller is not the one of this site"
+                    );
+                    first_start::reset(&self.engine, user, reference, sealed).await
+                }
+            }
+        })
+    }
+}
+
+fn announce(
+    configuration: &Configuration,
+    url: &str,
+    https: &Listening,
+    http: Option<&Listening>,
+    engine: &Engine,
+) {
+    let place = &configuration.place;
+    let published = engine.published();
+    tracing::info!(
+        address = %https.address,
+        url,
+        node = configuration.node,
+        "serving HTTPS"
+    );
+    if configuration.tls.is_none() {
+        tracing::info!(file = %place.authority_certificate().display(), "the site's own authority, for curl --cacert");
+    }
+    if let Some(http) = http {
+        tracing::info!(address = %http.address, "serving HTTP for loopback and trusted proxies");
+    }
+    let first_run = place.first_run();
+    if first_run.exists() {
+        tracing::info!(file = %first_run.display(), "the first credentials still lie in this file");
+    }
+    if published.world.settings.xml_api_enabled {
+        tracing::info!("the XML API is on (switch it off in the site's settings: xml_api_enabled)");
+    } else {
+        tracing::info!("the XML API is off");
+    }
+}
+
+/// The signals that the program listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listening to signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: Some(listen(SignalKind::hangup())?),
+        })
+    }
+
+    /// SIGHUP, once.
+    fn reload(&mut self) -> Result<Signal> {
+        self.hang_up.take().context("SIGHUP is listened to already")
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
