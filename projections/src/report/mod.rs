@@ -10,6 +10,8 @@
 
 mod error;
 mod generation;
+mod on;
+mod page;
 mod query;
 mod session;
 

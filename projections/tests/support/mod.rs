@@ -1,6 +1,9 @@
 //! A log for tests: decided by the domain, kept as a list, and appended to a real log where one is wanted.
 #![allow(dead_code, reason = "each test binary uses what it needs of this")]
 
+pub(crate) mod sessions;
+pub(crate) mod site;
+
 use domain::testing::{Asks, MONDAY, NODE, first_start, fresh};
 use domain::{Actor, Command, Context, Event, Timestamp, World, decide, node};
 use eventstore::{EventStore, ExpectedRevision, NewEvent, StreamAppend};

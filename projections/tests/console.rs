@@ -1,0 +1,169 @@
+//! Rows of the Jump interface: status, search, figures.
+
+mod support;
+
+use domain::fleet::jump_client::{self, Facts, Properties};
+use domain::ids::JumpItemRef;
+use domain::testing::{
+    ADMIN, ANNA, FIRST, PC1, PC2, SHARED, change, client, delete, registered, session,
+};
+use domain::{Event, time};
+use projections::{SearchField, Status};
+use serde_json::json;
+use support::Log;
+use support::site::{disconnected, fold_batch, happen, stopped, with};
+
+/// SESS-02, CLNT-12
+#[test]
+fn the_status_column_says_what_a_start_would_meet() {
+    type Prepare = fn(&mut Log);
+    let quarantine: Prepare = |log| {
+        let evidence = "two boots".to_owned();
+        let quarantined = jump_client::Quarantined { evidence };
+        log.happen([Event::JumpClient(
+            PC1,
+            jump_client::Event::Quarantined(quarantined),
+        )]);
+    };
+    let disable: Prepare = |log| {
+        let facts = Box::new(Facts {
+            disabled: true,
+            ..Facts::default()
+        });
+        log.ask(PC1, jump_client::Command::CheckIn { client: PC1, facts });
+    };
+    let lost = 15 * time::DAY;
+    // how it came, how long ago, words
+    let table: [(&str, Prepare, i64, &str); 7] = [
+        ("connected", |_| {}, 0, "Active (1)"),
+        (
+            "left",
+            |log| log.happen([disconnected(PC1)]),
+            0,
+            "Active [Offline]",
+        ),
+        (
+            "left",
+            |log| log.happen([disconnected(PC1)]),
+            lost - 1,
+            "Active [Offline]",
+        ),
+        (
+            "left",
+            |log| log.happen([disconnected(PC1)]),
+            lost,
+            "Active [Lost]",
+        ),
+        (
+            "node stopped",
+            |log| log.happen([stopped()]),
+            lost,
+            "Active [Lost]",
+        ),
+        ("quarantined", quarantine, 0, "Unavailable"),
+        ("switched off", disable, 0, "Unavailable"),
+    ];
+    for (what, prepare, ago, words) in table {
+        let (mut log, views) = with(client(PC1, SHARED));
+        prepare(&mut log);
+        fold_batch(&views, &log);
+        let row = views
+            .console
+            .row(JumpItemRef::JumpClient(PC1))
+            .expect("a row");
+        let status = row.status(log.now.plus(ago), &log.world.settings);
+        assert_eq!(status.words(), words, "{what}, {ago}");
+    }
+    for (connection_type, status) in [
+        ("passive", Status::Passive),
+        ("uninstalled", Status::Uninstalled),
+    ] {
+        let (log, views) = with([registered(PC1, SHARED, |client| {
+            client.connection_type = connection_type.to_owned();
+        })]);
+        let row = views
+            .console
+            .row(JumpItemRef::JumpClient(PC1))
+            .expect("a row");
+        assert_eq!(row.status(log.now, &log.world.settings), status);
+        assert_eq!(
+            views.console.counts(SHARED).passive,
+            u64::from(status == Status::Passive)
+        );
+    }
+}
+
+/// SESS-06, SESS-07
+#[test]
+fn each_field_is_searched_by_itself_and_without_case() {
+    let mut events = vec![registered(PC1, SHARED, |client| {
+        client.properties.name = "Payroll DB".to_owned();
+        client.properties.tag = "Finance".to_owned();
+        client.properties.comments = "Ask Überseestraße first".to_owned();
+        client.facts.hostname = "HOST-A".to_owned();
+        client.facts.fqdn = "host-a.Corp.example".to_owned();
+        client.facts.console_user = "Operator".to_owned();
+        client.facts.private_ip = "10.0.0.5".to_owned();
+    })];
+    events.push(domain::testing::connected(PC1, 1));
+    let (mut log, views) = with(events);
+    happen(&mut log, &views, session(FIRST, ANNA, PC1));
+    let row = views
+        .console
+        .row(JumpItemRef::JumpClient(PC1))
+        .expect("a row");
+    let public_ip = row.texts.public_ip().to_owned();
+    let table = [
+        (SearchField::Comments, "ÜBERSEE"),
+        (SearchField::ConsoleUser, "OPER"),
+        (SearchField::Fqdn, "corp.EXAMPLE"),
+        (SearchField::Group, "web SERVERS"),
+        (SearchField::HostnameIp, "host-A"),
+        (SearchField::JumpMethod, "jump CLIENT"),
+        (SearchField::LastAccessed, "2026-03-02"),
+        (SearchField::Name, "payroll"),
+        (SearchField::PrivateIp, "10.0.0.5"),
+        (SearchField::PublicIp, public_ip.as_str()),
+        (SearchField::Status, "ACTIVE (1)"),
+        (SearchField::Tag, "finance"),
+    ];
+    assert_eq!(table.map(|(field, _)| field), SearchField::ALL);
+    for (field, typed) in table {
+        let needle = projections::console::fold(typed);
+        let found =
+            |fields: &[SearchField]| row.matches(fields, &needle, log.now, &log.world.settings);
+        assert!(found(&[field]), "{field:?}");
+        assert!(found(&SearchField::ALL), "{field:?}");
+        let others: Vec<SearchField> = SearchField::ALL
+            .into_iter()
+            // The full name begins with the host name.
+            .filter(|other| *other != field && *other != SearchField::Fqdn)
+            .collect();
+        assert!(!found(&others), "{field:?}");
+        assert_eq!(SearchField::titled(field.title()), Some(field));
+    }
+    let mut never = views
+        .console
+        .row(JumpItemRef::JumpClient(PC1))
+        .expect("a row");
+    never.last_accessed = None;
+    assert_eq!(never.last_accessed_words(), "Never");
+}
+
+#[test]
+fn figures_stay_with_the_client_and_go_with_it() {
+    let (mut log, views) = with(client(PC1, SHARED));
+    let figures: std::sync::Arc<[u8]> = (*b"figures").into();
+    views.console.set_figures(PC1, figures.clone());
+    views.console.set_figures(PC2, figures.clone());
+    assert_eq!(views.console.figures(PC2), None);
+    log.ask(
+        ADMIN,
+        change::<Properties>(PC1, json!({"name": "new name"})),
+    );
+    fold_batch(&views, &log);
+    assert_eq!(views.console.figures(PC1), Some(figures));
+    log.ask(ADMIN, delete::<Properties>(PC1));
+    fold_batch(&views, &log);
+    assert_eq!(views.console.figures(PC1), None);
+}
