@@ -2,6 +2,7 @@
 //! behind one address. Memory is bounded; time is tokio's monotonic one.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -38,6 +39,8 @@ pub struct AddressRates {
     /// For newcomers while the memory is full.
     crowd: Shared,
     addresses_max: usize,
+    /// Second of the clock in which the memory was last looked through; from 1.
+    swept_in_second: AtomicU64,
 }
 
 impl AddressRates {
@@ -49,6 +52,7 @@ impl AddressRates {
             crowd: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
             clock,
             addresses_max: limits.addresses_max,
+            swept_in_second: AtomicU64::new(0),
         }
     }
 
@@ -58,7 +62,7 @@ impl AddressRates {
     /// The seconds until the next one may come.
     pub fn charge(&self, address: IpAddr) -> Result<(), u64> {
         if self.keyed.len() >= self.addresses_max {
-            self.keyed.retain_recent();
+            self.sweep();
         }
         let outcome = if self.keyed.len() >= self.addresses_max {
             self.crowd.check()
@@ -69,6 +73,17 @@ impl AddressRates {
             let wait = not_until.wait_time_from(self.clock.now());
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         })
+    }
+}
+
+impl AddressRates {
+    /// Forgets addresses whose budget is whole again. At most once a second: a storm must not pay for a look at everything
+    /// with each of its calls.
+    fn sweep(&self) {
+        let second = self.clock.now().as_secs() + 1;
+        if self.swept_in_second.swap(second, Ordering::Relaxed) != second {
+            self.keyed.retain_recent();
+        }
     }
 }
 
