@@ -207,7 +207,7 @@ fn type_and_number_together_name_a_group() {
     assert!(!world.has_group(JumpGroupRef::Personal(UserId(99))));
 }
 
-/// ROLE-13, ROLE-15
+/// ROLE-13, ROLE-15, GRP-17
 #[test]
 fn the_visible_groups_are_those_with_access_by_whatever_way() {
     let site = given([
