@@ -15,6 +15,7 @@ mod command;
 mod configuration;
 mod console;
 mod console_items;
+mod console_nodes;
 mod fleet;
 mod link;
 mod matrix;

@@ -13,15 +13,15 @@ use tempfile::TempDir;
 use crate::served::{Differently, Served, header};
 
 /// Two nodes, their database and key file, and the clock they share.
-struct Nodes {
-    one: Served,
-    two: Served,
-    clock: Arc<TestClock>,
+pub(crate) struct Nodes {
+    pub(crate) one: Served,
+    pub(crate) two: Served,
+    pub(crate) clock: Arc<TestClock>,
     _database: TestDatabase,
     _keys: TempDir,
 }
 
-async fn nodes() -> Nodes {
+pub(crate) async fn nodes() -> Nodes {
     let database = TestDatabase::postgres().await;
     let keys = tempfile::tempdir().unwrap();
     KeyFile::create(keys.path().join("key")).unwrap();
