@@ -15,11 +15,15 @@ use crate::freshness::{EngineUnavailable, TailRequest, answer_tail_requests};
 use crate::idempotency;
 use crate::lanes::{Answered, Lanes, Queued, lanes};
 use crate::published::{Board, CommittedStream, Published};
+use crate::publisher::publish_all;
 use crate::replay::{FoldError, fold_log};
 use crate::setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 use crate::snapshot::{self, SnapshotError, SnapshotWritten};
 use crate::submission::{Done, ExecuteError, Halt, Lane, Submission, Unavailability};
-use crate::writer::Writer;
+use crate::writer::{Answers, Writer};
+
+/// Batches that may be committed and not published yet.
+const BATCHES_AHEAD: usize = 2;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +123,12 @@ impl Engine {
         } = setup;
         let folded = fold_at_start(&store, snapshots.clone()).await?;
         let views = Views::of(&folded.world, folded.tail.position);
-        let board = Arc::new(Board::new(folded, views, limits.stream_batches_max));
+        let folded = Arc::new(folded);
+        let board = Arc::new(Board::new(
+            Arc::clone(&folded),
+            views,
+            limits.stream_batches_max,
+        ));
         let (lanes, queue) = lanes(&limits);
         let (stop_sender, stop) = watch::channel(false);
         let (halted_sender, halted) = watch::channel(None);
@@ -127,14 +136,28 @@ impl Engine {
         let never = watch::channel(false).1;
         let (due_dates, due_leases) = watch::channel(never);
 
+        let (publisher, publications) = mpsc::channel(BATCHES_AHEAD);
+        let (answered_sender, answered) = watch::channel(0);
+
         let mut tasks = JoinSet::new();
+        tasks.spawn(publish_all(
+            Arc::clone(&board),
+            publications,
+            answered_sender,
+        ));
         let writer = Writer {
             store: store.clone(),
             clock: Arc::clone(&clock),
             fresh: Arc::clone(&fresh),
             limits: limits.clone(),
-            board: Arc::clone(&board),
             queue,
+            base: folded,
+            publisher,
+            answers: Answers {
+                answered,
+                given: 0,
+                callers: 0,
+            },
             wanted,
             halted: halted_sender,
             stop: stop.clone(),

@@ -106,6 +106,11 @@ impl LaneQueue {
         }
     }
 
+    /// How many commands wait in all lanes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.receivers.iter().map(mpsc::Receiver::len).sum()
+    }
+
     /// The next command by weight; waits for one. `None` when the lanes are closed and empty.
     ///
     /// Dropped before it ends, it has taken nothing.

@@ -11,7 +11,7 @@
 //! - `lanes`: the bounded queue
 //! - `published`: the World and the views that everybody reads, and the stream of what was committed
 //! - `draft`: a batch decided on a copy; `side`: rows that commit with it; `idempotency`: keys of repeated commands
-//! - `writer`: the loop that holds the tail, commits, publishes and answers, and follows other nodes
+//! - `writer`: the loop that holds the tail, decides and commits, and follows other nodes; `publisher`: publishes and answers
 //! - `freshness`: reads as fresh as the log
 //! - `replay`, `snapshot`: how the World comes to be at the start
 //! - `due`: due dates
@@ -27,6 +27,7 @@ mod freshness;
 mod idempotency;
 mod lanes;
 mod published;
+mod publisher;
 mod replay;
 mod setup;
 mod side;

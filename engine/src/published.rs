@@ -42,10 +42,10 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(published: Published, views: Views, stream_batches_max: usize) -> Self {
+    pub(crate) fn new(published: Arc<Published>, views: Views, stream_batches_max: usize) -> Self {
         Self {
             position: watch::Sender::new(published.tail.position),
-            published: ArcSwap::from_pointee(published),
+            published: ArcSwap::new(published),
             views,
             stream: Mutex::new(broadcast::Sender::new(stream_batches_max)),
         }
@@ -61,12 +61,12 @@ impl Board {
     }
 
     /// Makes `next` what everybody reads; the views have taken in `batch` before. The batch is handed back for the answers.
-    pub(crate) fn publish(&self, next: Published, batch: Vec<Recorded>) -> Arc<Vec<Recorded>> {
+    pub(crate) fn publish(&self, next: Arc<Published>, batch: Vec<Recorded>) -> Arc<Vec<Recorded>> {
         let position = next.tail.position;
         let batch = Arc::new(batch);
         {
             let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-            self.published.store(Arc::new(next));
+            self.published.store(next);
             // Nobody listens: fine.
             let _ = stream.send(Arc::clone(&batch));
         }

@@ -1,24 +1,24 @@
-//! The one writer of a node: holds the tail, decides a batch on a copy, commits it, publishes it, answers. Between batches it
-//! follows what other nodes append.
+//! The one writer of a node: holds the tail, decides a batch on a copy, commits it, and hands it on to be published and
+//! answered. Between batches it follows what other nodes append.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Context, World};
+use domain::{Cause, Command, Context, Decision, Timestamp};
 use eventstore::{
-    CommitError, Direction, Doubt, EventStore, Head, HeldTail, HoldError, Selection, StoreError,
-    Tail,
+    CommitError, Direction, Doubt, EventStore, HeldTail, HoldError, RecordedEvent, Selection,
+    StoreError, Tail,
 };
-use projections::Recorded;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::draft::{Decided, Draft, Outcome, Pending, decide_guarded, is_recorded};
+use crate::draft::{Draft, Outcome, Pending, decide_guarded, is_recorded};
 use crate::lanes::{Answer, Answered, LaneQueue, Queued};
-use crate::published::{Board, Published};
+use crate::published::Published;
+use crate::publisher::{Batch, Publication};
 use crate::replay::{self, FoldError, in_full};
 use crate::setup::{Clock, EngineLimits, FreshSource};
-use crate::submission::{Done, ExecuteError, Halt, Unavailability};
+use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
 
 /// Events read with one statement while following.
 const FOLLOW_PAGE: usize = 2_000;
@@ -27,20 +27,33 @@ const FOLLOW_PAGE: usize = 2_000;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The writer. It owns what is folded: nobody else publishes.
+/// The writer. It is ahead of what is published by the batches that the publisher has not taken yet.
 pub(crate) struct Writer {
     pub(crate) store: EventStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) fresh: Arc<dyn FreshSource>,
     pub(crate) limits: EngineLimits,
-    pub(crate) board: Arc<Board>,
     pub(crate) queue: LaneQueue,
+    /// All that is in the log as far as it was folded here.
+    pub(crate) base: Arc<Published>,
+    pub(crate) publisher: mpsc::Sender<Publication>,
+    pub(crate) answers: Answers,
     /// Positions that readers wait for.
     pub(crate) wanted: watch::Receiver<u64>,
     pub(crate) halted: watch::Sender<Option<Arc<Halt>>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Whether the log could not be read or written the last time; logged when it changes.
     pub(crate) troubled: bool,
+}
+
+/// What the writer knows of the batches it gave to the publisher.
+pub(crate) struct Answers {
+    /// Batches that were answered.
+    pub(crate) answered: watch::Receiver<u64>,
+    /// Batches that were given.
+    pub(crate) given: u64,
+    /// Callers of the newest one.
+    pub(crate) callers: usize,
 }
 
 /// Why following stopped.
@@ -51,8 +64,18 @@ enum FollowError {
     Store(StoreError),
 }
 
+/// What the loop goes on with.
+enum Next {
+    Batch(Queued),
+    Follow,
+    /// The store woke those who follow.
+    Head,
+    Stop,
+    End,
+}
+
 impl Writer {
-    /// Runs until the engine stops and everything that was accepted is answered.
+    /// Runs until the engine stops and everything that was accepted is decided.
     pub(crate) async fn run(mut self) {
         let mut head = self.store.watch_head();
         let mut stop = self.stop.clone();
@@ -61,33 +84,32 @@ impl Writer {
         let mut seen = *head.borrow_and_update();
         loop {
             let retry = follow_again.unwrap_or_else(Instant::now);
-            let follow = tokio::select! {
-                queued = self.queue.next() => match queued {
-                    Some(first) => {
-                        self.batch(first).await;
-                        // Lets those who were just answered ask again before the next batch begins.
-                        tokio::task::yield_now().await;
-                        false
-                    }
-                    None => return,
-                },
-                _ = stop.changed(), if !stopping => {
+            let next = tokio::select! {
+                queued = self.queue.next() => queued.map_or(Next::End, Next::Batch),
+                _ = stop.changed(), if !stopping => Next::Stop,
+                Ok(()) = head.changed() => Next::Head,
+                Ok(()) = self.wanted.changed() => Next::Follow,
+                () = tokio::time::sleep_until(retry), if follow_again.is_some() => Next::Follow,
+            };
+            match next {
+                Next::Batch(first) => {
+                    self.gather().await;
+                    self.batch(first).await;
+                }
+                Next::End => return,
+                Next::Stop => {
                     stopping = true;
                     self.queue.close();
-                    false
                 }
-                Ok(()) = head.changed() => true,
-                Ok(()) = self.wanted.changed() => true,
-                () = tokio::time::sleep_until(retry), if follow_again.is_some() => true,
-            };
-            if follow {
-                let known = *head.borrow_and_update();
-                let until = known.max(*self.wanted.borrow_and_update());
-                if known == seen {
-                    self.check_usable().await;
+                Next::Head | Next::Follow => {
+                    let known = *head.borrow_and_update();
+                    if matches!(next, Next::Head) && known == seen {
+                        self.check_usable().await;
+                    }
+                    seen = known;
+                    let until = known.max(*self.wanted.borrow_and_update());
+                    follow_again = self.follow(until).await.map(|pause| Instant::now() + pause);
                 }
-                seen = known;
-                follow_again = self.follow(until).await.map(|pause| Instant::now() + pause);
             }
         }
     }
@@ -96,7 +118,7 @@ impl Writer {
 
     /// Folds and publishes what is in the log up to `until`. Returns when to try again, if it failed.
     async fn follow(&mut self, until: u64) -> Option<Duration> {
-        if self.halted.borrow().is_some() || self.board.load().tail.position >= until {
+        if self.halted.borrow().is_some() || self.base.tail.position >= until {
             return None;
         }
         match self.try_follow(until).await {
@@ -125,15 +147,11 @@ impl Writer {
     }
 
     async fn try_follow(&mut self, until: u64) -> Result<(), FollowError> {
-        loop {
-            let base = self.board.load();
-            let at = base.tail.position;
-            if at >= until {
-                return Ok(());
-            }
+        while self.base.tail.position < until {
+            let from = self.base.tail.position + 1;
             let page = self
                 .store
-                .read(&Selection::All, at + 1, Direction::Forward, FOLLOW_PAGE)
+                .read(&Selection::All, from, Direction::Forward, FOLLOW_PAGE)
                 .await
                 .map_err(|error| match error {
                     StoreError::Rewound { known, head } => {
@@ -146,50 +164,62 @@ impl Writer {
                 // The log ends before a position that was seen: holding the tail will tell what that means.
                 return Ok(());
             }
-            self.take_in(&base, &page)?;
+            self.take_in(&page).await?;
         }
+        Ok(())
     }
 
-    /// Folds and publishes events that others appended.
-    fn take_in(
-        &self,
-        base: &Published,
-        stored: &[eventstore::RecordedEvent],
-    ) -> Result<Arc<Published>, FollowError> {
-        let mut tail = base.tail;
+    /// Folds events that others appended, and has them published.
+    async fn take_in(&mut self, stored: &[RecordedEvent]) -> Result<(), FollowError> {
+        let mut tail = self.base.tail;
         let page = replay::decode(&mut tail, stored).map_err(|error| {
             FollowError::Halt(match error {
                 FoldError::Unreadable { position, reason } => Halt::Unreadable { position, reason },
                 other => Halt::Damaged(in_full(&other)),
             })
         })?;
-        let mut world = base.world.clone();
+        let mut world = self.base.world.clone();
+        let mut recorded_at = self.base.recorded_at;
         for recorded in &page {
             world.apply(&recorded.event, recorded.recorded_at);
+            recorded_at = recorded.recorded_at;
         }
-        self.publish(world, tail, page);
-        Ok(self.board.load())
-    }
-
-    /// Folds committed events into the views, and publishes them with the World that has folded them.
-    fn publish(&self, world: World, tail: Tail, batch: Vec<Recorded>) -> Arc<Vec<Recorded>> {
-        for recorded in &batch {
-            self.board.views.apply(recorded, &world);
-        }
-        let recorded_at = batch
-            .last()
-            .map_or_else(|| self.board.load().recorded_at, |last| last.recorded_at);
-        let next = Published {
+        let published = Arc::new(Published {
             world,
             tail,
             recorded_at,
-        };
-        self.board.publish(next, batch)
+        });
+        self.base = Arc::clone(&published);
+        self.publish(Publication::Followed { published, page })
+            .await;
+        Ok(())
+    }
+
+    /// Hands on what is in the log. The publisher lives as long as the writer.
+    async fn publish(&self, publication: Publication) {
+        if self.publisher.send(publication).await.is_err() {
+            tracing::error!("the publisher of the engine has failed");
+        }
     }
 
     // --- a batch ---
 
-    /// Decides, commits, publishes and answers one batch: `first` and what is queued behind it.
+    /// Lets those who are just being answered ask again before the next batch begins, where they outnumber those who wait:
+    /// one large batch costs less than a large and a small one.
+    async fn gather(&mut self) {
+        let given = self.answers.given;
+        if self.queue.waiting() < self.answers.callers && *self.answers.answered.borrow() < given {
+            // An error means that the publisher is gone; the batch will tell.
+            let _ = self
+                .answers
+                .answered
+                .wait_for(|answered| *answered >= given)
+                .await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Decides and commits one batch, `first` and what is queued behind it, and has it published and answered.
     async fn batch(&mut self, first: Queued) {
         if let Some(halt) = self.halted_for() {
             self.turn_away(
@@ -198,40 +228,36 @@ impl Writer {
             );
             return;
         }
-        let base = self.board.load();
-        match self.store.hold_tail(&base.tail).await {
+        match self.store.hold_tail(&self.base.tail).await {
             Err(error) => {
                 let error = self.explain_hold(error);
                 self.turn_away(first, &error);
             }
             Ok(mut held) => {
                 let missed = held.take_missed();
-                let base = match missed.is_empty() {
-                    true => Ok(base),
-                    false => self.take_in(&base, &missed),
-                };
-                match base {
-                    Ok(base) => self.batch_on(held, base, first).await,
-                    Err(error) => {
-                        held.release().await;
-                        let error = self.explain_follow(error);
-                        self.turn_away(first, &error);
-                    }
+                if !missed.is_empty()
+                    && let Err(error) = self.take_in(&missed).await
+                {
+                    held.release().await;
+                    let error = self.explain_follow(error);
+                    self.turn_away(first, &error);
+                    return;
                 }
+                self.batch_on(held, first).await;
             }
         }
     }
 
-    async fn batch_on(&mut self, mut held: HeldTail, base: Arc<Published>, first: Queued) {
-        let now = self.clock.now().max(base.recorded_at);
-        let mut draft = Draft::new(&base, now);
+    async fn batch_on(&mut self, mut held: HeldTail, first: Queued) {
+        let now = self.clock.now().max(self.base.recorded_at);
+        let mut draft = Draft::new(&self.base, now);
         let began = Instant::now();
         let mut next = Some(first);
         while let Some(queued) = next {
             if let Err(error) = draft.decide(queued, &mut held, &*self.fresh).await {
                 drop(held);
                 let error = self.explain_store(error);
-                self.answer_failed(&base, draft, &error);
+                self.answer_failed(draft, &error);
                 return;
             }
             let full = draft.pending.len() >= self.limits.batch_commands_max
@@ -240,78 +266,76 @@ impl Writer {
         }
         if draft.decided.is_empty() {
             held.release().await;
-            self.recovered();
-            answer_all(draft, &base, &[]);
+            self.committed(draft, self.base.tail).await;
             return;
         }
         let (appends, side) = draft.take_writes();
         match held.commit(appends, side, now.0).await {
-            Ok(appended) => {
-                self.recovered();
-                self.committed(&base, draft, &appended.head);
-            }
-            Err(CommitError::InDoubt(doubt)) => self.settle(&base, draft, &doubt).await,
+            Ok(appended) => self.committed(draft, Tail::from(appended.head)).await,
+            Err(CommitError::InDoubt(doubt)) => self.settle(draft, &doubt).await,
             Err(CommitError::NotCommitted(error)) => {
                 let error = self.explain_store(error);
-                self.answer_failed(&base, draft, &error);
+                self.answer_failed(draft, &error);
             }
             // Appends are made without belief in a revision.
             Err(error @ CommitError::WrongRevision { .. }) => {
                 tracing::error!(%error, "a batch was refused");
-                self.answer_failed(
-                    &base,
-                    draft,
-                    &ExecuteError::unavailable(Unavailability::Fault),
-                );
+                self.answer_failed(draft, &ExecuteError::unavailable(Unavailability::Fault));
             }
         }
     }
 
-    /// Publishes a batch that is in the log, then answers it.
-    fn committed(&self, base: &Published, mut draft: Draft, head: &Head) {
-        let batch = recorded(&mut draft);
-        let world = std::mem::take(&mut draft.world);
-        let batch = self.publish(world, Tail::from(*head), batch);
-        answer_all(draft, base, &batch);
+    /// Has a batch published and answered that is in the log up to `tail`, or has no events.
+    async fn committed(&mut self, mut draft: Draft, tail: Tail) {
+        self.recovered();
+        let before = self.base.recorded_at;
+        if !draft.decided.is_empty() {
+            self.base = Arc::new(Published {
+                world: std::mem::take(&mut draft.world),
+                tail,
+                recorded_at: draft.now,
+            });
+        }
+        self.answers.given += 1;
+        self.answers.callers = draft.pending.len();
+        let published = Arc::clone(&self.base);
+        self.publish(Publication::Batch(Box::new(Batch {
+            draft,
+            tail,
+            before,
+            published,
+        })))
+        .await;
     }
 
     /// Finds out whether a batch was committed whose answer was lost. Nobody is answered before.
-    async fn settle(&mut self, base: &Arc<Published>, draft: Draft, doubt: &Doubt) {
+    async fn settle(&mut self, draft: Draft, doubt: &Doubt) {
         let mut pause = PAUSE_MIN;
         let mut give_up = None;
         loop {
-            let error = match self.store.settle(doubt).await {
-                Ok(false) => {
-                    let error = ExecuteError::unavailable(Unavailability::Unreachable);
-                    self.answer_failed(base, draft, &error);
+            let error = match self.try_settle(&draft, doubt).await {
+                Ok(Some(tail)) => {
+                    self.committed(draft, tail).await;
                     return;
                 }
-                Ok(true) => {
-                    let last = draft.first + draft.decided.len() as u64 - 1;
-                    match self.try_follow(last).await {
-                        Ok(()) if self.board.load().tail.position >= last => {
-                            self.recovered();
-                            answer_settled(draft, base);
-                            return;
-                        }
-                        Ok(()) => StoreError::Damaged(format!("position {last} is missing")),
-                        Err(FollowError::Store(error)) => error,
-                        // It is committed, but can't be folded here: its callers hear why.
-                        Err(FollowError::Halt(halt)) => {
-                            self.halt(halt);
-                            break;
-                        }
-                    }
-                }
-                Err(StoreError::Rewound { known, head }) => {
-                    self.halt(Halt::Rewound { at: known, head });
-                    break;
+                Ok(None) => {
+                    let error = ExecuteError::unavailable(Unavailability::Unreachable);
+                    self.answer_failed(draft, &error);
+                    return;
                 }
                 Err(error) => error,
             };
-            self.note_trouble(&error);
-            if matches!(error, StoreError::Closed) {
-                break;
+            match error {
+                StoreError::Rewound { known, head } => {
+                    self.halt(Halt::Rewound { at: known, head });
+                    break;
+                }
+                StoreError::Damaged(detail) => {
+                    self.halt(Halt::Damaged(detail));
+                    break;
+                }
+                StoreError::Closed => break,
+                error => self.note_trouble(&error),
             }
             if *self.stop.borrow() {
                 let end = *give_up.get_or_insert(Instant::now() + self.limits.settle_timeout);
@@ -329,9 +353,36 @@ impl Writer {
         }
     }
 
+    /// The end of the log after a batch in doubt; `None` if it is not in the log.
+    async fn try_settle(&self, draft: &Draft, doubt: &Doubt) -> Result<Option<Tail>, StoreError> {
+        if !self.store.settle(doubt).await? {
+            return Ok(None);
+        }
+        let count = draft.decided.len();
+        let stored = self
+            .store
+            .read(&Selection::All, draft.first, Direction::Forward, count)
+            .await?;
+        let mut tail = self.base.tail;
+        for (stored, decided) in stored.iter().zip(&draft.decided) {
+            if stored.position != tail.position + 1 || stored.id != decided.id {
+                break;
+            }
+            tail.advance(stored);
+        }
+        if tail.position + 1 == draft.first + count as u64 {
+            Ok(Some(tail))
+        } else {
+            Err(StoreError::Damaged(format!(
+                "a batch that was committed is not whole after position {}",
+                tail.position
+            )))
+        }
+    }
+
     /// Answers a batch that is not in the log. A refusal stays one where it does not rest on what the batch would have
     /// changed; it was not written down.
-    fn answer_failed(&self, base: &Published, draft: Draft, error: &ExecuteError) {
+    fn answer_failed(&self, draft: Draft, error: &ExecuteError) {
         let Draft {
             now,
             first,
@@ -346,21 +397,13 @@ impl Writer {
         } in pending
         {
             let reply: Answer = match outcome {
-                Outcome::Refused { .. } => {
-                    let fresh = self.fresh.fresh();
-                    let context = Context {
-                        now,
-                        cause: &cause,
-                        fresh: &fresh,
-                    };
-                    match decide_guarded(&base.world, &command, &context) {
-                        Ok(Err(refusal)) => Err(ExecuteError::Refused {
-                            refusal,
-                            event: None,
-                        }),
-                        _ => Err(error.clone()),
-                    }
-                }
+                Outcome::Refused { .. } => match self.decide_on_base(&command, &cause, now) {
+                    Ok(Err(refusal)) => Err(ExecuteError::Refused {
+                        refusal,
+                        event: None,
+                    }),
+                    _ => Err(error.clone()),
+                },
                 Outcome::Earlier { first: at, count } if at < first => {
                     Ok(Answered::Earlier { first: at, count })
                 }
@@ -376,22 +419,14 @@ impl Writer {
     /// Answers what is queued without the tail: whoever would be told no by a rule whose refusals are written down is told
     /// so, without an id; everybody else hears that the log can't be written.
     fn turn_away(&mut self, first: Queued, error: &ExecuteError) {
-        let base = self.board.load();
-        let now = self.clock.now().max(base.recorded_at);
+        let now = self.clock.now().max(self.base.recorded_at);
         let mut next = Some(first);
         let mut left = self.limits.batch_commands_max;
         while let Some(queued) = next {
             let Queued { submission, answer } = queued;
-            let fresh = self.fresh.fresh();
-            let context = Context {
-                now,
-                cause: &submission.cause,
-                fresh: &fresh,
-            };
-            let reply = match decide_guarded(&base.world, &submission.command, &context) {
-                Ok(Err(refusal))
-                    if is_recorded(&submission.command, &submission.cause, &refusal) =>
-                {
+            let Submission { command, cause, .. } = submission;
+            let reply = match self.decide_on_base(&command, &cause, now) {
+                Ok(Err(refusal)) if is_recorded(&command, &cause, &refusal) => {
                     ExecuteError::Refused {
                         refusal,
                         event: None,
@@ -407,6 +442,22 @@ impl Writer {
                 self.queue.try_next()
             };
         }
+    }
+
+    /// What a command would come to without the tail held.
+    fn decide_on_base(
+        &self,
+        command: &Command,
+        cause: &Cause,
+        now: Timestamp,
+    ) -> Result<Decision, ExecuteError> {
+        let fresh = self.fresh.fresh();
+        let context = Context {
+            now,
+            cause,
+            fresh: &fresh,
+        };
+        decide_guarded(&self.base.world, command, &context)
     }
 
     // --- trouble ---
@@ -487,58 +538,4 @@ impl Writer {
             tracing::info!("the log can be read and written again");
         }
     }
-}
-
-/// The events of a batch as they stand in the log.
-fn recorded(draft: &mut Draft) -> Vec<Recorded> {
-    let first = draft.first;
-    let recorded_at = draft.now;
-    std::mem::take(&mut draft.decided)
-        .into_iter()
-        .zip(first..)
-        .map(|(Decided { id, cause, event }, position)| Recorded {
-            position,
-            id,
-            recorded_at,
-            cause,
-            event,
-        })
-        .collect()
-}
-
-/// Answers a batch that is in the log and published.
-fn answer_all(draft: Draft, base: &Published, batch: &[Recorded]) {
-    let epoch = base.tail.epoch;
-    let (first, now) = (draft.first, draft.now);
-    for pending in draft.pending {
-        let reply = match pending.outcome {
-            Outcome::Accepted { start, end } => Ok(Answered::Done(Done {
-                position: first + end as u64 - 1,
-                epoch,
-                recorded_at: if end > start || start > 0 {
-                    now
-                } else {
-                    base.recorded_at
-                },
-                events: batch[start..end]
-                    .iter()
-                    .map(|recorded| recorded.event.clone())
-                    .collect(),
-                repeated: false,
-            })),
-            Outcome::Refused { refusal, event } => Err(ExecuteError::Refused {
-                refusal,
-                event: event.map(|index| batch[index].id),
-            }),
-            Outcome::Earlier { first, count } => Ok(Answered::Earlier { first, count }),
-            Outcome::Failed(error) => Err(error),
-        };
-        let _ = pending.answer.send(reply);
-    }
-}
-
-/// Answers a batch of which only later was learned that it is in the log; it was published when the log was read.
-fn answer_settled(mut draft: Draft, base: &Published) {
-    let batch = recorded(&mut draft);
-    answer_all(draft, base, &batch);
 }
