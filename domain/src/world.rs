@@ -26,8 +26,10 @@ use crate::site::first_start::{self, Site};
 use crate::site::settings::SiteSettings;
 use crate::site::user::{self, User};
 use crate::table::Table;
+use crate::world::names::Names;
 use crate::{Command, Context, Decision, Event, Refusal, Timestamp, audit, time};
 
+pub(crate) mod names;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +67,7 @@ pub struct World {
     pub(crate) counters: OrdMap<String, u32>,
 
     // Indexes: made from the above, never asked of the log.
+    pub(crate) names: Names,
     pub(crate) groups_of_member: OrdSet<(UserId, JumpGroupId)>,
     pub(crate) users_by_name: OrdMap<String, UserId>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
@@ -234,6 +237,64 @@ impl World {
     }
 
     // --- groups and members ---
+
+    fn name_group(&mut self, id: JumpGroupId, group: &JumpGroup) {
+        self.names.take(names::Kind::JumpGroup, &group.name, id.0);
+        self.names
+            .take(names::Kind::JumpGroupCode, &group.code_name, id.0);
+    }
+
+    fn unname_group(&mut self, group: &JumpGroup) {
+        self.names.free(names::Kind::JumpGroup, &group.name);
+        self.names
+            .free(names::Kind::JumpGroupCode, &group.code_name);
+    }
+
+    pub(crate) fn put_group(&mut self, id: JumpGroupId, group: JumpGroup) {
+        if let Some(before) = self.jump_groups.remove(&id) {
+            self.unname_group(&before);
+        }
+        self.name_group(id, &group);
+        self.jump_groups.insert(id, group);
+    }
+
+    /// The group goes with its members and items (GRP-31).
+    pub(crate) fn forget_group(&mut self, id: JumpGroupId) {
+        if let Some(group) = self.jump_groups.remove(&id) {
+            self.unname_group(&group);
+        }
+        self.forget_members_of(id);
+        self.forget_items_of(JumpGroupRef::Shared(id));
+    }
+
+    fn name_policy(&mut self, id: JumpPolicyId, policy: &JumpPolicy) {
+        self.names
+            .take(names::Kind::JumpPolicy, &policy.display_name, id.0);
+        self.names
+            .take(names::Kind::JumpPolicyCode, &policy.code_name, id.0);
+    }
+
+    fn unname_policy(&mut self, policy: &JumpPolicy) {
+        self.names
+            .free(names::Kind::JumpPolicy, &policy.display_name);
+        self.names
+            .free(names::Kind::JumpPolicyCode, &policy.code_name);
+    }
+
+    pub(crate) fn put_policy(&mut self, id: JumpPolicyId, policy: JumpPolicy) {
+        if let Some(before) = self.jump_policies.remove(&id) {
+            self.unname_policy(&before);
+        }
+        self.name_policy(id, &policy);
+        self.jump_policies.insert(id, policy);
+    }
+
+    pub(crate) fn forget_policy(&mut self, id: JumpPolicyId) {
+        if let Some(policy) = self.jump_policies.remove(&id) {
+            self.unname_policy(&policy);
+        }
+        self.schedules.remove(&id);
+    }
 
     /// How `user` belongs to `group` directly, if at all.
     #[must_use]
@@ -584,6 +645,13 @@ impl World {
             .iter()
             .map(|((group, user), _)| (*user, *group))
             .collect();
+        self.names = Names::default();
+        for (id, group) in self.jump_groups.clone().iter() {
+            self.name_group(*id, group);
+        }
+        for (id, policy) in self.jump_policies.clone().iter() {
+            self.name_policy(*id, policy);
+        }
         self.users_by_name = self
             .users
             .iter()

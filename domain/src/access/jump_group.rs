@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
+use crate::ids::{JumpGroupId, JumpItemRoleId, JumpPolicyId, UserId};
 use crate::record::{self, Field, Kind, Record};
+use crate::world::names;
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
@@ -71,39 +72,33 @@ impl Record for JumpGroup {
     }
 
     fn put(world: &mut World, id: JumpGroupId, record: Self, _at: Timestamp) {
-        world.jump_groups.insert(id, record);
+        world.put_group(id, record);
     }
 
     fn remove(world: &mut World, id: JumpGroupId) {
-        world.jump_groups.remove(&id);
-        world.forget_members_of(id);
-        world.forget_items_of(JumpGroupRef::Shared(id));
+        world.forget_group(id);
     }
 
     fn complete(&mut self, world: &World, id: Option<JumpGroupId>, _context: &Context) {
         if self.code_name.is_empty() {
             self.code_name = record::generate_code_name(&self.name, "jump_group", |name| {
-                world.jump_groups.iter().any(|(other, group)| {
-                    Some(*other) != id && group.code_name.eq_ignore_ascii_case(name)
-                })
+                world
+                    .names
+                    .is_taken(names::Kind::JumpGroupCode, name, id.map(|id| id.0))
             });
         }
     }
 
     fn check(&self, world: &World, id: Option<JumpGroupId>) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
-        let name = self.name.to_lowercase();
-        let mut others = world
-            .jump_groups
-            .iter()
-            .filter(|(other, _)| Some(**other) != id);
-        if others
-            .clone()
-            .any(|(_, group)| group.name.to_lowercase() == name)
-        {
+        let id = id.map(|id| id.0);
+        if world.names.is_taken(names::Kind::JumpGroup, &self.name, id) {
             errors.push("name", "The name has already been taken.");
         }
-        if others.any(|(_, group)| group.code_name.eq_ignore_ascii_case(&self.code_name)) {
+        if world
+            .names
+            .is_taken(names::Kind::JumpGroupCode, &self.code_name, id)
+        {
             errors.push("code_name", "The code_name has already been taken.");
         }
         errors.into_result(())

@@ -9,6 +9,7 @@ use crate::ids::JumpPolicyId;
 use crate::policy::schedule::Schedule;
 use crate::record::{self, Field, Kind, Record};
 use crate::site::user::plausible_address;
+use crate::world::names;
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
@@ -257,39 +258,37 @@ impl Record for JumpPolicy {
     }
 
     fn put(world: &mut World, id: JumpPolicyId, record: Self, _at: Timestamp) {
-        world.jump_policies.insert(id, record);
+        world.put_policy(id, record);
     }
 
     fn remove(world: &mut World, id: JumpPolicyId) {
-        world.jump_policies.remove(&id);
-        world.schedules.remove(&id);
+        world.forget_policy(id);
     }
 
     fn complete(&mut self, world: &World, id: Option<JumpPolicyId>, _context: &Context) {
         if self.code_name.is_empty() {
             self.code_name =
                 record::generate_code_name(&self.display_name, "jump_policy", |name| {
-                    world.jump_policies.iter().any(|(other, policy)| {
-                        Some(*other) != id && policy.code_name.eq_ignore_ascii_case(name)
-                    })
+                    world
+                        .names
+                        .is_taken(names::Kind::JumpPolicyCode, name, id.map(|id| id.0))
                 });
         }
     }
 
     fn check(&self, world: &World, id: Option<JumpPolicyId>) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
-        let name = self.display_name.to_lowercase();
-        let mut others = world
-            .jump_policies
-            .iter()
-            .filter(|(other, _)| Some(**other) != id);
-        if others
-            .clone()
-            .any(|(_, policy)| policy.display_name.to_lowercase() == name)
+        let number = id.map(|id| id.0);
+        if world
+            .names
+            .is_taken(names::Kind::JumpPolicy, &self.display_name, number)
         {
             errors.push("display_name", "The display_name has already been taken.");
         }
-        if others.any(|(_, policy)| policy.code_name.eq_ignore_ascii_case(&self.code_name)) {
+        if world
+            .names
+            .is_taken(names::Kind::JumpPolicyCode, &self.code_name, number)
+        {
             errors.push("code_name", "The code_name has already been taken.");
         }
         let has_entries = id

@@ -1,0 +1,39 @@
+//! Names that must be unique within their kind, without regard to case: an index, so that a new record never looks through all.
+
+use imbl::OrdMap;
+
+/// Which names are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// What a Jump Group is called.
+    JumpGroup,
+    /// A Jump Group's code name.
+    JumpGroupCode,
+    /// What a Jump Policy is called.
+    JumpPolicy,
+    /// A Jump Policy's code name.
+    JumpPolicyCode,
+}
+
+/// Who has which name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Names(OrdMap<(Kind, String), u32>);
+
+impl Names {
+    /// Whether another record of the kind than `id` has this name.
+    pub(crate) fn is_taken(&self, kind: Kind, name: &str, id: Option<u32>) -> bool {
+        self.0
+            .get(&(kind, name.to_lowercase()))
+            .is_some_and(|holder| Some(*holder) != id)
+    }
+
+    /// `id` has this name from now on.
+    pub(crate) fn take(&mut self, kind: Kind, name: &str, id: u32) {
+        self.0.insert((kind, name.to_lowercase()), id);
+    }
+
+    /// The name is free again.
+    pub(crate) fn free(&mut self, kind: Kind, name: &str) {
+        self.0.remove(&(kind, name.to_lowercase()));
+    }
+}
