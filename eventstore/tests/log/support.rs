@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use eventstore::testing::TestDatabase;
 use eventstore::{
     AppendError, Appended, Direction, EventStore, ExpectedRevision, Location, NewEvent,
-    RecordedEvent, Selection, StreamAppend,
+    RecordedEvent, Selection, StreamAppend, Tail,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
@@ -124,4 +124,9 @@ pub(crate) async fn empty(database: &TestDatabase) {
          UPDATE log_head SET position = 0, tail_hash = {zeroes}"
     );
     tamper(database, &sql).await;
+}
+
+/// Where the log ends.
+pub(crate) async fn tail(store: &EventStore) -> Tail {
+    store.head().await.expect("readable").into()
 }
