@@ -222,7 +222,7 @@ async fn each_command_needs_its_permission() {
             let expected = if permission == "deny" { 404 } else { 200 };
             assert_eq!(status, expected, "{permission} {action} {text}");
             if permission == "deny" {
-                assert_eq!(text.contains("Document Not Found"), true, "{text}");
+                assert!(text.contains("Document Not Found"), "{text}");
             }
         }
         for action in full {
