@@ -239,15 +239,14 @@ impl World {
     // --- groups and members ---
 
     fn name_group(&mut self, id: JumpGroupId, group: &JumpGroup) {
-        self.names.take(names::Kind::JumpGroup, &group.name, id.0);
+        self.names.take(names::Kind::Group, &group.name, id.0);
         self.names
-            .take(names::Kind::JumpGroupCode, &group.code_name, id.0);
+            .take(names::Kind::GroupCode, &group.code_name, id.0);
     }
 
     fn unname_group(&mut self, group: &JumpGroup) {
-        self.names.free(names::Kind::JumpGroup, &group.name);
-        self.names
-            .free(names::Kind::JumpGroupCode, &group.code_name);
+        self.names.free(names::Kind::Group, &group.name);
+        self.names.free(names::Kind::GroupCode, &group.code_name);
     }
 
     pub(crate) fn put_group(&mut self, id: JumpGroupId, group: JumpGroup) {
@@ -269,16 +268,14 @@ impl World {
 
     fn name_policy(&mut self, id: JumpPolicyId, policy: &JumpPolicy) {
         self.names
-            .take(names::Kind::JumpPolicy, &policy.display_name, id.0);
+            .take(names::Kind::Policy, &policy.display_name, id.0);
         self.names
-            .take(names::Kind::JumpPolicyCode, &policy.code_name, id.0);
+            .take(names::Kind::PolicyCode, &policy.code_name, id.0);
     }
 
     fn unname_policy(&mut self, policy: &JumpPolicy) {
-        self.names
-            .free(names::Kind::JumpPolicy, &policy.display_name);
-        self.names
-            .free(names::Kind::JumpPolicyCode, &policy.code_name);
+        self.names.free(names::Kind::Policy, &policy.display_name);
+        self.names.free(names::Kind::PolicyCode, &policy.code_name);
     }
 
     pub(crate) fn put_policy(&mut self, id: JumpPolicyId, policy: JumpPolicy) {

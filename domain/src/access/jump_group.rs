@@ -84,7 +84,7 @@ impl Record for JumpGroup {
             self.code_name = record::generate_code_name(&self.name, "jump_group", |name| {
                 world
                     .names
-                    .is_taken(names::Kind::JumpGroupCode, name, id.map(|id| id.0))
+                    .is_taken(names::Kind::GroupCode, name, id.map(|id| id.0))
             });
         }
     }
@@ -92,12 +92,12 @@ impl Record for JumpGroup {
     fn check(&self, world: &World, id: Option<JumpGroupId>) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         let id = id.map(|id| id.0);
-        if world.names.is_taken(names::Kind::JumpGroup, &self.name, id) {
+        if world.names.is_taken(names::Kind::Group, &self.name, id) {
             errors.push("name", "The name has already been taken.");
         }
         if world
             .names
-            .is_taken(names::Kind::JumpGroupCode, &self.code_name, id)
+            .is_taken(names::Kind::GroupCode, &self.code_name, id)
         {
             errors.push("code_name", "The code_name has already been taken.");
         }

@@ -271,7 +271,7 @@ impl Record for JumpPolicy {
                 record::generate_code_name(&self.display_name, "jump_policy", |name| {
                     world
                         .names
-                        .is_taken(names::Kind::JumpPolicyCode, name, id.map(|id| id.0))
+                        .is_taken(names::Kind::PolicyCode, name, id.map(|id| id.0))
                 });
         }
     }
@@ -281,13 +281,13 @@ impl Record for JumpPolicy {
         let number = id.map(|id| id.0);
         if world
             .names
-            .is_taken(names::Kind::JumpPolicy, &self.display_name, number)
+            .is_taken(names::Kind::Policy, &self.display_name, number)
         {
             errors.push("display_name", "The display_name has already been taken.");
         }
         if world
             .names
-            .is_taken(names::Kind::JumpPolicyCode, &self.code_name, number)
+            .is_taken(names::Kind::PolicyCode, &self.code_name, number)
         {
             errors.push("code_name", "The code_name has already been taken.");
         }

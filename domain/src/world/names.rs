@@ -6,13 +6,13 @@ use imbl::OrdMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// What a Jump Group is called.
-    JumpGroup,
+    Group,
     /// A Jump Group's code name.
-    JumpGroupCode,
+    GroupCode,
     /// What a Jump Policy is called.
-    JumpPolicy,
+    Policy,
     /// A Jump Policy's code name.
-    JumpPolicyCode,
+    PolicyCode,
 }
 
 /// Who has which name.
