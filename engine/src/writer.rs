@@ -65,6 +65,10 @@ enum FollowError {
 }
 
 /// What the loop goes on with.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one at a time; a box would cost an allocation a batch"
+)]
 enum Next {
     Batch(Queued),
     Follow,
