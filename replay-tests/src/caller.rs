@@ -86,7 +86,6 @@ impl Caller {
     }
 
     /// A request with the identity, to be finished and sent.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.url))

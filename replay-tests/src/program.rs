@@ -109,7 +109,7 @@ impl Running {
                 }
                 bail!("{} ended with {status}", self.name);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            pause();
         }
         bail!("{} did not end when asked", self.name)
     }
@@ -225,7 +225,7 @@ impl Site {
             if healthy(self.http) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            pause();
         }
         bail!("the server does not answer at {}", self.http)
     }
@@ -282,4 +282,13 @@ pub fn agent(url: &str, key_info: &str, state: &Path) -> Result<Running> {
             std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()),
         );
     Running::start("gatebook-agent", &mut command)
+}
+
+/// Waits a little for another process. Tests call this on threads of their own or before their runtime has other work.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "these functions are not async: they also serve tests without a runtime"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }
