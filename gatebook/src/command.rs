@@ -4,16 +4,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
+use engine::Clock;
 use eventstore::OpenError;
 
+use crate::clock::SystemClock;
 use crate::command_line::{
     AdministratorCommand, Command, CommandLine, LogCommand, PlaceOptions, ProjectionsCommand,
 };
-use crate::configuration::{self, LogFormat};
+use crate::configuration::{self, LogFormat, Misconfigured};
 use crate::first_start::{self, FirstStart};
 use crate::opening::OpenSite;
-use crate::{administrator, demo, log, logging, projections, serve};
+use crate::tls::SiteAuthority;
+use crate::{administrator, demo, log, logging, place, projections, serve};
 
+/// What the program was told makes no sense; clap exits with the same for flags it does not know.
+const MISCONFIGURED: u8 = 2;
 /// The log is damaged, foreign, or of another version.
 const LOG_REFUSED: u8 = 3;
 /// The log can't be reached or written.
@@ -99,7 +104,18 @@ async fn log_command(command: LogCommand) -> Result<ExitCode> {
 async fn init(options: &PlaceOptions) -> Result<()> {
     let place = configuration::place(options)?;
     let site = OpenSite::open(&place).await?;
-    let made = first_start::make_site(&site.engine, &site.fresh, &site.sealer, "", None).await;
+    let made = async {
+        let made =
+            first_start::make_site(&site.engine, &site.fresh, &site.sealer, "", None).await?;
+        if matches!(made, FirstStart::Made(_)) {
+            // From now on a key file that is not this site's is recognised.
+            let authority =
+                SiteAuthority::load_or_make(&site.store, &site.sealer, SystemClock.now()).await?;
+            place::write_certificate(&place, authority.certificate_pem())?;
+        }
+        anyhow::Ok(made)
+    }
+    .await;
     site.close().await;
     match made? {
         FirstStart::Made(credentials) => {
@@ -113,6 +129,9 @@ async fn init(options: &PlaceOptions) -> Result<()> {
 }
 
 fn code_of(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Misconfigured>() {
+        return ExitCode::from(MISCONFIGURED);
+    }
     let refused = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<OpenError>());

@@ -131,20 +131,33 @@ pub struct Configuration {
     pub connections_max: usize,
 }
 
+/// What the program was told makes no sense; nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Misconfigured(anyhow::Error);
+
 /// Where the site is, from flags, environment and file.
 ///
 /// # Errors
 /// The file can't be read or says what is not understood; no directory was named.
-pub fn place(options: &PlaceOptions) -> Result<Place> {
-    let said: Said = merged(options.config.as_deref(), Serialized::defaults(options))?;
-    place_of(said.data, said.database, said.key_file)
+pub fn place(options: &PlaceOptions) -> Result<Place, Misconfigured> {
+    read_place(options).map_err(Misconfigured)
 }
 
 /// All that `serve` needs, from flags, environment and file.
 ///
 /// # Errors
 /// The file can't be read; something said is not understood or contradicts something else.
-pub fn serve(options: &ServeOptions) -> Result<Configuration> {
+pub fn serve(options: &ServeOptions) -> Result<Configuration, Misconfigured> {
+    read_serve(options).map_err(Misconfigured)
+}
+
+fn read_place(options: &PlaceOptions) -> Result<Place> {
+    let said: Said = merged(options.config.as_deref(), Serialized::defaults(options))?;
+    place_of(said.data, said.database, said.key_file)
+}
+
+fn read_serve(options: &ServeOptions) -> Result<Configuration> {
     let said: Said = merged(
         options.place.config.as_deref(),
         Serialized::defaults(options),
@@ -286,7 +299,7 @@ mod tests {
     use super::*;
     use crate::command_line::{Command, CommandLine};
 
-    fn read(arguments: &[&str]) -> Result<Configuration> {
+    fn read(arguments: &[&str]) -> Result<Configuration, Misconfigured> {
         let line =
             CommandLine::try_parse_from(["gatebook", "serve"].iter().chain(arguments)).unwrap();
         let Command::Serve(options) = line.command else {

@@ -174,6 +174,18 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_whole(path, bytes, 0o644)
 }
 
+/// Puts the certificate of the site's authority where curl finds it, unless it is there.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_certificate(place: &Place, pem: &str) -> Result<()> {
+    let file = place.authority_certificate();
+    if fs::read(&file).is_ok_and(|there| there == pem.as_bytes()) {
+        return Ok(());
+    }
+    write_public(&file, pem.as_bytes()).with_context(|| format!("writing {}", file.display()))
+}
+
 fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));

@@ -76,7 +76,7 @@ async fn serve_site(
     begin_site(place, open).await?;
     let authority =
         SiteAuthority::load_or_make(&open.store, &open.sealer, SystemClock.now()).await?;
-    write_certificate(place, &authority)?;
+    place::write_certificate(place, authority.certificate_pem())?;
     let anchors = trust::anchors(
         &configuration.agent_trust,
         &authority,
@@ -238,15 +238,6 @@ async fn begin_site(place: &Place, open: &OpenSite) -> Result<()> {
         .await
         .context("reading the log")?;
     first_start::remove_foreign_credentials(&file, &published.world)
-}
-
-fn write_certificate(place: &Place, authority: &SiteAuthority) -> Result<()> {
-    let file = place.authority_certificate();
-    let pem = authority.certificate_pem().as_bytes();
-    if std::fs::read(&file).is_ok_and(|there| there == pem) {
-        return Ok(());
-    }
-    place::write_public(&file, pem).with_context(|| format!("writing {}", file.display()))
 }
 
 fn certificate(

@@ -62,7 +62,8 @@ pub(crate) fn run(workspace: &Workspace, interrupt: &Interrupt, options: &Option
                 .command(&server)
                 .arg("demo")
                 .arg("--data")
-                .arg(&site),
+                .arg(&site)
+                .args(["--url", &address_of(options)]),
             interrupt,
         )
         .context("making the demo site")?;
@@ -84,6 +85,11 @@ pub(crate) fn run(workspace: &Workspace, interrupt: &Interrupt, options: &Option
         Err(_) if interrupt.came() => stopped,
         outcome => outcome.and(stopped),
     }
+}
+
+/// Where the demo is reached; its first jump and its agents are told the same.
+fn address_of(options: &Options) -> String {
+    format!("https://localhost:{}", options.listen.port())
 }
 
 struct Programs {
@@ -157,7 +163,7 @@ impl Household {
         site: &Path,
         plan: &Plan,
     ) -> Result<()> {
-        let address = format!("https://localhost:{}", options.listen.port());
+        let address = address_of(options);
         let mut serve = workspace.command(&programs.server);
         serve
             .arg("serve")

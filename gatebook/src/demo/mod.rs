@@ -98,8 +98,7 @@ async fn play(
     let played = player.play(steps, end, url, anchors).await?;
 
     let certificate = place.authority_certificate();
-    place::write_public(&certificate, authority.certificate_pem().as_bytes())
-        .with_context(|| format!("writing {}", certificate.display()))?;
+    place::write_certificate(place, authority.certificate_pem())?;
     let people: Vec<serde_json::Value> = played
         .people
         .iter()
@@ -108,7 +107,7 @@ async fn play(
     write_json(&place.directory().join("demo-users.json"), &people)?;
     let certificate = std::fs::canonicalize(&certificate).unwrap_or(certificate);
     let first_jump = format!(
-        "curl --cacert '{}' -H 'Authorization: Bearer {}' {url}/api/console/v1/sessions --data '{{\"item\": \"{}\"}}'",
+        "curl --silent --show-error --cacert '{}' -H 'Authorization: Bearer {}' {url}/api/console/v1/sessions --data '{{\"item\": \"{}\"}}'",
         certificate.display(),
         played.badge.expose(),
         played.item

@@ -263,11 +263,11 @@ impl<'a> Player<'a> {
             Event::JumpItemRole(id, _) => Some(*id),
             _ => None,
         })?;
-        for index in 0..PEOPLE.len() {
+        for (index, person) in PEOPLE.iter().enumerate() {
             self.person(index).await?;
-            for group in PEOPLE[index].post.groups() {
+            for group in person.post.groups() {
                 self.pause();
-                let membership = match PEOPLE[index].post {
+                let membership = match person.post {
                     Post::Operations => Membership {
                         jump_item_role_id: Some(role::ADMINISTRATOR),
                         jump_policy_id: None,
