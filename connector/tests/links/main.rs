@@ -1,0 +1,11 @@
+//! Agents on the links of a real engine, each played by the test over a transport of channels.
+
+mod check_ins;
+mod copies;
+mod frames;
+mod identity;
+mod nodes;
+mod played;
+mod presence;
+mod sessions;
+mod site;
