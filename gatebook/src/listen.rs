@@ -58,7 +58,8 @@ pub struct Listening {
     /// The address it really has: a port of 0 was chosen by the system.
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
-    task: JoinHandle<io::Result<()>>,
+    /// None once it has ended.
+    task: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Listening {
@@ -67,23 +68,21 @@ impl Listening {
     /// # Errors
     /// Why it failed.
     pub async fn ended(&mut self) -> Result<()> {
-        (&mut self.task)
-            .await
+        let Some(task) = &mut self.task else {
+            return Ok(());
+        };
+        let ended = task.await;
+        self.task = None;
+        ended
             .context("a listener's task ended badly")?
             .with_context(|| format!("listening on {}", self.address))
     }
 
     /// Takes no more connections, lets requests that are being answered end, and closes what is left after a while.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.handle.graceful_shutdown(Some(STOP_WITHIN));
-        match self.task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, address = %self.address, "a listener ended badly")
-            }
-            Err(error) => {
-                tracing::error!(%error, address = %self.address, "a listener's task ended badly")
-            }
+        if let Err(error) = self.ended().await {
+            tracing::warn!(error = format!("{error:#}"), "a listener ended badly");
         }
     }
 }
@@ -161,7 +160,7 @@ where
     Listening {
         address,
         handle,
-        task: tokio::spawn(serving),
+        task: Some(tokio::spawn(serving)),
     }
 }
 
@@ -241,5 +240,22 @@ impl AsyncWrite for Held {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_ended_can_still_be_shut_down() {
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = bound.address;
+        let mut listening = http(bound, Router::new(), &ConnectionCap::new(10));
+        assert!(TcpStream::connect(address).await.is_ok());
+        listening.handle.shutdown();
+        listening.ended().await.unwrap();
+        listening.shut_down().await;
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }
