@@ -1,6 +1,6 @@
 //! What everybody reads: the World by atomic swap, the views beside it, and the stream of what was committed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use domain::{Timestamp, World};
@@ -34,7 +34,8 @@ impl Published {
 /// Where the writer publishes and everybody reads.
 pub(crate) struct Board {
     published: ArcSwap<Published>,
-    pub(crate) views: Views,
+    /// Made beside the first reads of the World; everything that is published later has them.
+    views: OnceLock<Views>,
     /// Position that is published, for those who wait for it.
     position: watch::Sender<u64>,
     /// Held for the moment of publishing, so that a stream begins exactly after what was published.
@@ -42,13 +43,31 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(published: Arc<Published>, views: Views, stream_batches_max: usize) -> Self {
+    pub(crate) fn new(published: Arc<Published>, stream_batches_max: usize) -> Self {
         Self {
             position: watch::Sender::new(published.tail.position),
             published: ArcSwap::new(published),
-            views,
+            views: OnceLock::new(),
             stream: Mutex::new(broadcast::Sender::new(stream_batches_max)),
         }
+    }
+
+    /// The views; blocks for the moment that they take to be made after a start.
+    pub(crate) fn views(&self) -> &Views {
+        self.views.wait()
+    }
+
+    /// Makes the views of what the log was folded into. Called once, before anything is published.
+    pub(crate) fn make_views(&self) {
+        let published = self.load();
+        let views = Views::of(&published.world, published.tail.position);
+        // It can't be there already.
+        let _ = self.views.set(views);
+    }
+
+    /// Lets nobody wait for views that can't be made.
+    pub(crate) fn give_views_up(&self) {
+        let _ = self.views.set(Views::default());
     }
 
     pub(crate) fn load(&self) -> Arc<Published> {

@@ -7,11 +7,12 @@ use domain::Timestamp;
 use eventstore::Tail;
 use projections::Recorded;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::draft::{Decided, Draft, Outcome, Pending};
 use crate::lanes::Answered;
 use crate::published::{Board, Published};
-use crate::submission::{Done, ExecuteError};
+use crate::submission::{Done, ExecuteError, Halt};
 
 /// What is in the log and not published yet.
 pub(crate) enum Publication {
@@ -40,9 +41,17 @@ pub(crate) struct Batch {
 /// Publishes and answers in the order given, until the writer is gone. `answered` counts batches.
 pub(crate) async fn publish_all(
     board: Arc<Board>,
+    views: JoinHandle<()>,
     mut publications: mpsc::Receiver<Publication>,
     answered: watch::Sender<u64>,
+    halted: watch::Sender<Option<Arc<Halt>>>,
 ) {
+    if let Err(error) = views.await {
+        let halt = Halt::Fault(format!("the views can't be made: {error}"));
+        tracing::error!(reason = %halt, "the engine has stopped writing");
+        halted.send_replace(Some(Arc::new(halt)));
+        board.give_views_up();
+    }
     while let Some(publication) = publications.recv().await {
         match publication {
             Publication::Followed { published, page } => {
@@ -57,8 +66,9 @@ pub(crate) async fn publish_all(
 }
 
 fn publish(board: &Board, published: Arc<Published>, page: Vec<Recorded>) -> Arc<Vec<Recorded>> {
+    let views = board.views();
     for recorded in &page {
-        board.views.apply(recorded, &published.world);
+        views.apply(recorded, &published.world);
     }
     board.publish(published, page)
 }

@@ -1,6 +1,8 @@
 //! Folding the log into the World: reading, decoding and folding at the same time, each on a thread of its own. The views
 //! are made of the World when all is folded.
 
+use domain::{Event, Timestamp};
+use eventstore::event::CODEC_PLAIN;
 use eventstore::{EventStore, RecordedEvent, StoreError, Tail};
 use projections::Recorded;
 use tokio::sync::mpsc;
@@ -31,19 +33,50 @@ pub(crate) fn decode(
 ) -> Result<Vec<Recorded>, FoldError> {
     let mut page = Vec::with_capacity(stored.len());
     for event in stored {
-        if event.position != tail.position + 1 {
-            return Err(FoldError::OutOfOrder {
-                position: event.position,
-            });
-        }
-        tail.advance(event);
-        let recorded = Recorded::from_stored(event).map_err(|error| FoldError::Unreadable {
-            position: event.position,
-            reason: in_full(&error),
-        })?;
-        page.push(recorded);
+        follow(tail, event)?;
+        let recorded = Recorded::from_stored(event);
+        page.push(recorded.map_err(|error| unreadable(event, &error))?);
     }
     Ok(page)
+}
+
+/// The same, of each event only what the World folds: who asked for it is left out.
+fn decode_events(
+    tail: &mut Tail,
+    stored: &[RecordedEvent],
+) -> Result<Vec<(Event, Timestamp)>, FoldError> {
+    let mut page = Vec::with_capacity(stored.len());
+    for event in stored {
+        follow(tail, event)?;
+        if event.codec != CODEC_PLAIN {
+            return Err(FoldError::Unreadable {
+                position: event.position,
+                reason: format!("codec {} is not known", event.codec),
+            });
+        }
+        let decoded = Event::from_stored(&event.stream, &event.event_type, &event.data);
+        let decoded = decoded.map_err(|error| unreadable(event, &error))?;
+        page.push((decoded, Timestamp(event.recorded_at)));
+    }
+    Ok(page)
+}
+
+/// Takes the next event into `tail`.
+fn follow(tail: &mut Tail, event: &RecordedEvent) -> Result<(), FoldError> {
+    if event.position != tail.position + 1 {
+        return Err(FoldError::OutOfOrder {
+            position: event.position,
+        });
+    }
+    tail.advance(event);
+    Ok(())
+}
+
+fn unreadable(event: &RecordedEvent, error: &dyn std::error::Error) -> FoldError {
+    FoldError::Unreadable {
+        position: event.position,
+        reason: in_full(error),
+    }
 }
 
 /// Folds the log from where `folded` is up to position `until`.
@@ -57,12 +90,12 @@ pub(crate) async fn fold_log(
         return Ok(folded);
     }
     let (read, mut to_decode) = mpsc::channel::<Vec<RecordedEvent>>(PAGES_AHEAD);
-    let (decoded, mut to_fold) = mpsc::channel::<Vec<Recorded>>(PAGES_AHEAD);
+    let (decoded, mut to_fold) = mpsc::channel::<Vec<(Event, Timestamp)>>(PAGES_AHEAD);
     let mut replay = store.replay(tail.position, until);
 
     let decoding = tokio::task::spawn_blocking(move || {
         while let Some(page) = to_decode.blocking_recv() {
-            let page = decode(&mut tail, &page)?;
+            let page = decode_events(&mut tail, &page)?;
             if decoded.blocking_send(page).is_err() {
                 break;
             }
@@ -72,9 +105,9 @@ pub(crate) async fn fold_log(
     let folding = tokio::task::spawn_blocking(move || {
         let mut folded = folded;
         while let Some(page) = to_fold.blocking_recv() {
-            for recorded in &page {
-                folded.world.apply(&recorded.event, recorded.recorded_at);
-                folded.recorded_at = recorded.recorded_at;
+            for (event, recorded_at) in &page {
+                folded.world.apply(event, *recorded_at);
+                folded.recorded_at = *recorded_at;
             }
         }
         folded

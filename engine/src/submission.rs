@@ -197,6 +197,9 @@ pub enum Halt {
     /// What is stored can't be right.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// A fault of this program; it was logged.
+    #[error("a part of the engine failed: {0}")]
+    Fault(String),
 }
 
 /// Whether a command ends or revokes something. Such a command is never turned away because its lane is full.
