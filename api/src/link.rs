@@ -26,6 +26,9 @@ use crate::site::Site;
 /// How long an agent may take to answer a close before the connection is cut.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
+/// WebSocket's own close code for text that is not UTF-8.
+const NOT_UTF_8: u16 = 1007;
+
 pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     let about = About::new("Connects an agent; what is said is written in docs/client-link.md.")
         .gives(Gives::Upgrade);
@@ -69,14 +72,22 @@ struct AgentSocket(WebSocket);
 
 impl Transport for AgentSocket {
     async fn receive(&mut self) -> Option<Incoming> {
-        loop {
-            match self.0.recv().await? {
-                Ok(Message::Text(text)) => return Some(Incoming::Text(text.to_string())),
-                Ok(Message::Binary(_)) => return Some(Incoming::Binary),
-                Ok(Message::Close(_)) => return None,
-                // The library answers these itself; they mean nothing here.
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                Err(error) => return is_too_big(&error.into_inner()).then_some(Incoming::TooBig),
+        match self.0.recv().await? {
+            Ok(Message::Text(text)) => Some(Incoming::Text(text.to_string())),
+            Ok(Message::Binary(_)) => Some(Incoming::Binary),
+            // The library answers these itself; the link only counts them.
+            Ok(Message::Ping(_) | Message::Pong(_)) => Some(Incoming::Control),
+            Ok(Message::Close(_)) => None,
+            Err(error) => {
+                let error = error.into_inner();
+                match error.downcast_ref::<tungstenite::Error>() {
+                    Some(tungstenite::Error::Capacity(_)) => Some(Incoming::TooBig),
+                    Some(tungstenite::Error::Utf8(_)) => {
+                        self.close(NOT_UTF_8, "the text is not UTF-8").await;
+                        None
+                    }
+                    _ => None,
+                }
             }
         }
     }
@@ -102,13 +113,6 @@ impl Transport for AgentSocket {
             tracing::debug!(code, "an agent did not answer the close in time");
         }
     }
-}
-
-fn is_too_big(error: &axum::BoxError) -> bool {
-    matches!(
-        error.downcast_ref::<tungstenite::Error>(),
-        Some(tungstenite::Error::Capacity(_))
-    )
 }
 
 impl RefusedAttempts for Attempts {
