@@ -9,3 +9,4 @@ mod played;
 mod presence;
 mod sessions;
 mod site;
+mod storm;

@@ -88,6 +88,13 @@ impl Played {
         self.say_raw(Incoming::Text(text)).await;
     }
 
+    /// Says something that may come too late.
+    pub(crate) async fn try_say(&self, frame: ClientFrame) {
+        let text = frame.to_text().expect("a right frame");
+        // The link may have ended meanwhile.
+        let _ = self.says.send(Incoming::Text(text)).await;
+    }
+
     pub(crate) async fn say_raw(&self, incoming: Incoming) {
         self.says
             .send(incoming)
