@@ -27,8 +27,6 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How long the end of a link waits for what it was saying to the log.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
-/// Check-ins of one agent that may wait for their acknowledgement at once.
-const CHECK_INS_WAITING_MAX: usize = 8;
 /// Over how long frames are counted.
 const FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
@@ -401,7 +399,7 @@ impl<'h> Talk<'h> {
                 "a check-in was out of order",
             ));
         }
-        if self.check_ins_waiting >= CHECK_INS_WAITING_MAX {
+        if self.check_ins_waiting >= limits::CHECK_INS_WAITING_MAX {
             return Err(End::with(
                 CloseCode::TooManyFrames,
                 "too many check-ins at once",

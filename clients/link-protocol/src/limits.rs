@@ -21,6 +21,9 @@ pub const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// Frames a client may send within any ten seconds. More close the link with 4429.
 pub const FRAMES_PER_10_SECONDS_MAX: u32 = 100;
 
+/// Check-ins of a client that may wait for their `check_in_recorded` at once. More close the link with 4429.
+pub const CHECK_INS_WAITING_MAX: usize = 8;
+
 /// Range of `welcome.heartbeat_seconds`.
 pub const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u32> = 1..=300;
 

@@ -90,6 +90,10 @@ fn the_limits_told_are_those_held() {
             "| KEY_INFO | under {} characters |",
             grouped(limits::KEY_INFO_BYTES_BELOW)
         ),
+        format!(
+            "| check-ins that wait for `check_in_recorded` | {};",
+            limits::CHECK_INS_WAITING_MAX
+        ),
         format!("| `hello.sessions` | {} |", limits::SESSIONS_MAX),
     ] {
         assert!(PAGE.contains(&told), "{told}");
