@@ -89,9 +89,8 @@ struct History<'s> {
 
 impl History<'_> {
     async fn tell(&mut self, command: Command) -> anyhow::Result<()> {
-        self.now = self.now.plus(1_000);
         let cause = Cause::program(Actor::System);
-        let number = u128::try_from(self.now.0)?;
+        let number = (self.made + self.waiting.len()) as u128;
         let fresh = Fresh(std::array::from_fn(|index| number * 64 + index as u128));
         let context = Context {
             now: self.now,
@@ -113,7 +112,9 @@ impl History<'_> {
     async fn flush(&mut self) -> anyhow::Result<()> {
         self.made += self.waiting.len();
         let appends = std::mem::take(&mut self.waiting);
+        // All of one append are recorded at one time, so that the log folds into the same world.
         self.store.append(appends, Vec::new(), self.now.0).await?;
+        self.now = self.now.plus(1_000_000);
         Ok(())
     }
 }
