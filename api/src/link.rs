@@ -26,6 +26,9 @@ use crate::site::Site;
 /// How long an agent may take to answer a close before the connection is cut.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
+/// WebSocket's own close code for what is none of its frames.
+const NO_WEBSOCKET: u16 = 1002;
+
 /// WebSocket's own close code for text that is not UTF-8.
 const NOT_UTF_8: u16 = 1007;
 
@@ -84,6 +87,10 @@ impl Transport for AgentSocket {
                     Some(tungstenite::Error::Capacity(_)) => Some(Incoming::TooBig),
                     Some(tungstenite::Error::Utf8(_)) => {
                         self.close(NOT_UTF_8, "the text is not UTF-8").await;
+                        None
+                    }
+                    Some(tungstenite::Error::Protocol(_)) => {
+                        self.close(NO_WEBSOCKET, "not a WebSocket frame").await;
                         None
                     }
                     _ => None,
