@@ -1,0 +1,146 @@
+//! Jump Items, installers and Jump Clients in the [`World`](crate::World), with their indexes.
+
+use crate::Timestamp;
+use crate::World;
+use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::jump_client::{JumpClient, Presence};
+use crate::ids::{JumpClientId, JumpClientInstallerId, JumpGroupRef, JumpItemRef, KeyedHash};
+use crate::time;
+
+impl World {
+    /// The group an item is in.
+    #[must_use]
+    pub fn group_of(&self, item: JumpItemRef) -> Option<JumpGroupRef> {
+        let JumpItemRef::JumpClient(client) = item;
+        self.jump_clients
+            .get(&client)
+            .map(|client| client.properties.group())
+    }
+
+    /// The items of a group, by type and id.
+    pub fn items_of(&self, group: JumpGroupRef) -> impl Iterator<Item = JumpItemRef> {
+        self.items_by_group
+            .range((group, JumpItemRef::JumpClient(JumpClientId(0)))..)
+            .take_while(move |(of, _)| *of == group)
+            .map(|(_, item)| *item)
+    }
+
+    pub(crate) fn forget_items_of(&mut self, group: JumpGroupRef) {
+        let items: Vec<JumpItemRef> = self.items_of(group).collect();
+        for JumpItemRef::JumpClient(client) in items {
+            self.forget_jump_client(client);
+        }
+    }
+
+    pub(crate) fn item_accessed(&mut self, item: JumpItemRef, at: Timestamp) {
+        let JumpItemRef::JumpClient(client) = item;
+        self.change_jump_client(client, |client| client.last_access_at = Some(at));
+    }
+
+    // --- installers and clients ---
+
+    /// The installer with this 32-digit id.
+    #[must_use]
+    pub fn installer_with(&self, uid: &str) -> Option<JumpClientInstallerId> {
+        self.installers_by_uid.get(uid).copied()
+    }
+
+    pub(crate) fn put_installer(
+        &mut self,
+        id: JumpClientInstallerId,
+        installer: JumpClientInstaller,
+    ) {
+        if let Some(before) = self.installers.get(&id) {
+            self.installers_by_uid.remove(&before.installer_id);
+        }
+        self.installers_by_uid
+            .insert(installer.installer_id.clone(), id);
+        self.installers.insert(id, installer);
+    }
+
+    pub(crate) fn forget_installer(&mut self, id: JumpClientInstallerId) {
+        if let Some(installer) = self.installers.remove(&id) {
+            self.installers_by_uid.remove(&installer.installer_id);
+        }
+    }
+
+    pub(crate) fn put_jump_client(&mut self, id: JumpClientId, client: JumpClient) {
+        self.used_id("jump_client", id.0);
+        self.forget_jump_client(id);
+        self.items_by_group
+            .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
+        if let Some(attempt) = &client.attempt {
+            self.clients_by_attempt.insert(attempt.clone(), id);
+        }
+        self.jump_clients.insert(id, client);
+    }
+
+    pub(crate) fn change_jump_client(
+        &mut self,
+        id: JumpClientId,
+        change: impl FnOnce(&mut JumpClient),
+    ) {
+        let Some(client) = self.jump_clients.get_mut(&id) else {
+            return;
+        };
+        let before = client.properties.group();
+        let attempt = client.attempt.clone();
+        change(client);
+        let after = client.properties.group();
+        if let (Some(attempt), None) = (attempt, &client.attempt) {
+            self.clients_by_attempt.remove(&attempt);
+        }
+        if before != after {
+            let item = JumpItemRef::JumpClient(id);
+            self.items_by_group.remove(&(before, item));
+            self.items_by_group.insert((after, item));
+        }
+    }
+
+    pub(crate) fn forget_jump_client(&mut self, id: JumpClientId) {
+        if let Some(client) = self.jump_clients.remove(&id) {
+            self.items_by_group
+                .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));
+            if let Some(attempt) = &client.attempt {
+                self.clients_by_attempt.remove(attempt);
+            }
+        }
+    }
+
+    /// The client that a registration with this number made, until it has shown that it keeps its token.
+    #[must_use]
+    pub fn client_of_attempt(&self, attempt: &KeyedHash) -> Option<JumpClientId> {
+        self.clients_by_attempt.get(attempt).copied()
+    }
+
+    /// Whether the client is connected on a node that runs.
+    #[must_use]
+    pub fn is_online(&self, client: &JumpClient) -> bool {
+        matches!(client.presence, Presence::Connected(link) if self.nodes.contains(&link.node))
+    }
+
+    /// Since when the client has been offline; none while it is online.
+    #[must_use]
+    pub fn offline_since(&self, client: &JumpClient) -> Option<Timestamp> {
+        match client.presence {
+            Presence::Connected(link) if self.nodes.contains(&link.node) => None,
+            Presence::Connected(link) => Some(
+                self.stopped_nodes
+                    .get(&link.node)
+                    .copied()
+                    .unwrap_or(client.last_connect_at),
+            ),
+            Presence::Disconnected => {
+                Some(client.last_disconnect_at.unwrap_or(client.last_connect_at))
+            }
+        }
+    }
+
+    /// Whether the client has been offline for longer than the site's lost days; the label goes when it comes back (CLNT-13).
+    #[must_use]
+    pub fn is_lost(&self, client: &JumpClient, now: Timestamp) -> bool {
+        let days = i64::from(self.settings.lost_days);
+        self.offline_since(client)
+            .is_some_and(|since| now >= since.plus(days * time::DAY))
+    }
+}

@@ -1,0 +1,67 @@
+//! Sessions that have not ended, and nodes, in the [`World`](crate::World).
+
+use crate::Timestamp;
+use crate::World;
+use crate::ids::{JumpItemRef, Lsid, NodeEpoch, UserId};
+use crate::session::access_session::AccessSession;
+
+impl World {
+    /// The session that runs on `item`.
+    #[must_use]
+    pub fn session_on(&self, item: JumpItemRef) -> Option<Lsid> {
+        self.session_by_item.get(&item).copied()
+    }
+
+    /// How many users other than `user` are in the middle of starting sessions (LIM-07).
+    #[must_use]
+    pub fn starting_users_but(&self, user: UserId) -> usize {
+        let mut users: Vec<UserId> = self
+            .starting
+            .iter()
+            .map(|(user, _)| *user)
+            .filter(|u| *u != user)
+            .collect();
+        users.dedup();
+        users.len()
+    }
+
+    pub(crate) fn session_started(&mut self, lsid: Lsid, lseq: u32, session: AccessSession) {
+        self.used_id("lseq", lseq);
+        self.session_over(lsid);
+        self.index_session(lsid, &session);
+        self.sessions.insert(lsid, session);
+    }
+
+    pub(super) fn index_session(&mut self, lsid: Lsid, session: &AccessSession) {
+        self.session_by_item.insert(session.item, lsid);
+        if !session.established {
+            self.starting.insert((session.owner, lsid));
+        }
+        self.gsnumbers.extend(session.gsnumbers);
+    }
+
+    pub(crate) fn session_established(&mut self, lsid: Lsid) {
+        if let Some(session) = self.sessions.get_mut(&lsid) {
+            session.established = true;
+            self.starting.remove(&(session.owner, lsid));
+        }
+    }
+
+    pub(crate) fn session_over(&mut self, lsid: Lsid) {
+        let Some(session) = self.sessions.remove(&lsid) else {
+            return;
+        };
+        self.session_by_item.remove(&session.item);
+        self.starting.remove(&(session.owner, lsid));
+        for number in session.gsnumbers {
+            self.gsnumbers.remove(&number);
+        }
+    }
+
+    // --- nodes ---
+
+    pub(crate) fn node_stopped(&mut self, epoch: NodeEpoch, at: Timestamp) {
+        self.nodes.remove(&epoch);
+        self.stopped_nodes.insert(epoch, at);
+    }
+}
