@@ -37,17 +37,42 @@ use utoipa::openapi::{
 };
 
 use crate::access::{Access, Permission};
-use crate::configuration::jump_group_user;
 use crate::configuration::resource::{Fixed, Resource};
+use crate::configuration::{self, jump_group_user};
 use crate::console;
+use crate::error::Problem;
 use crate::oauth::TOKEN_PATH;
 use crate::route::{About, Gives, Route, Routes, for_api_accounts};
 use crate::site::Site;
 
-/// Where the document is.
+/// Where the document of every JSON surface is.
 pub const PATH: &str = "/api/openapi.json";
 
-/// Any API account may read it (CONF-06).
+/// Where integrations look for the Configuration API's own document (CONF-02), below the prefix of that API.
+pub const YAML_PATH: &str = "/api/config/v1/openapi.yaml";
+
+/// Both documents, made once from the table of routes.
+pub(crate) struct Documents {
+    whole: OpenApi,
+    configuration: OpenApi,
+}
+
+impl Documents {
+    /// The documents for a table of routes.
+    pub(crate) fn new(version: &str, table: &[Route]) -> Self {
+        let configuration: Vec<Route> = table
+            .iter()
+            .filter(|route| route.path.starts_with(configuration::BASE))
+            .cloned()
+            .collect();
+        Self {
+            whole: document(version, table),
+            configuration: document(version, &configuration),
+        }
+    }
+}
+
+/// Any API account may read the whole document (CONF-06).
 pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     let about = About::new("Describes every JSON surface.").gives(Gives::Text("application/json"));
     let routes = Routes::new(site).route(
@@ -60,8 +85,31 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     for_api_accounts(routes, None, Surface::ConfigurationApi)
 }
 
-async fn get(Extension(document): Extension<Arc<OpenApi>>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], Json(&*document)).into_response()
+/// The route of the Configuration API's own document; it stands among that API's other routes.
+pub(crate) fn yaml_route(routes: Routes) -> Routes {
+    let about =
+        About::new("Describes the Configuration API.").gives(Gives::Text("application/yaml"));
+    routes.route(
+        Method::GET,
+        YAML_PATH,
+        Access::ApiAccount(Permission::Any),
+        about,
+        get_yaml,
+    )
+}
+
+async fn get(Extension(documents): Extension<Arc<Documents>>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], Json(&documents.whole)).into_response()
+}
+
+async fn get_yaml(Extension(documents): Extension<Arc<Documents>>) -> Response {
+    match documents.configuration.to_yaml() {
+        Ok(text) => ([(CONTENT_TYPE, "application/yaml")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the OpenAPI document can't be written as YAML");
+            Problem::internal().to_json()
+        }
+    }
 }
 
 /// The document for a table of routes.

@@ -261,11 +261,11 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 /// The site's whole HTTP surface.
 pub fn router(site: Arc<Site>) -> Router {
     let routes = routes(&site);
-    let document = openapi::document(&site.version, routes.table());
+    let documents = openapi::Documents::new(&site.version, routes.table());
     routes
         .router
         .fallback(|| async { Problem::not_found("Path").to_json() })
-        .layer(axum::Extension(Arc::new(document)))
+        .layer(axum::Extension(Arc::new(documents)))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&site),
             peer::identify,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use domain::Surface;
 
+use crate::openapi;
 use crate::route::{Routes, for_api_accounts};
 use crate::site::Site;
 
@@ -36,5 +37,6 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .merge(jump_policy::routes(site))
         .merge(jump_item_role::routes(site))
         .merge(api_account::routes(site));
+    let routes = openapi::yaml_route(routes);
     for_api_accounts(routes, Some(BASE), Surface::ConfigurationApi)
 }

@@ -577,3 +577,25 @@ async fn the_openapi_document_describes_every_route_and_needs_a_token() {
     ids.dedup();
     assert_eq!(ids.len(), all, "operation ids are unique");
 }
+
+/// CONF-02, CONF-06
+#[tokio::test]
+async fn the_configuration_api_describes_itself_in_yaml() {
+    let served = Served::start().await;
+    let path = "/api/config/v1/openapi.yaml";
+    let without = served.request(Method::GET, path).send().await.unwrap();
+    assert_eq!(without.status(), 401);
+    let response = served
+        .request(Method::GET, path)
+        .bearer_auth(&served.token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/yaml");
+    let text = response.text().await.unwrap();
+    let document: serde_json::Value = yaml_serde::from_str(&text).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.keys().all(|path| path.starts_with("/api/config/v1/")));
+    assert!(document["paths"]["/api/config/v1/jump-group"]["post"]["summary"].is_string());
+}
