@@ -113,7 +113,7 @@ impl Command {
                 jump_client::Command::Delete(_) => "jump_client.delete",
             },
             Self::AccessSession(command) => match command {
-                access_session::Command::Start { .. } => "access_session.start",
+                access_session::Command::Start(_) => "access_session.start",
                 access_session::Command::Establish { .. } => "access_session.establish",
                 access_session::Command::Fail { .. } => "access_session.fail",
                 access_session::Command::TimeOut { .. } => "access_session.time_out",
@@ -172,7 +172,7 @@ impl Command {
                 | jump_client::Command::Delete(client) => of("jump_client", client),
             },
             Self::AccessSession(command) => match command {
-                access_session::Command::Start { item, .. } => Some(item.to_string()),
+                access_session::Command::Start(start) => Some(start.item.to_string()),
                 access_session::Command::Establish { lsid, .. }
                 | access_session::Command::Fail { lsid, .. }
                 | access_session::Command::TimeOut { lsid }
@@ -191,7 +191,7 @@ impl Command {
         matches!(
             self,
             Self::AccessSession(
-                access_session::Command::Start { .. } | access_session::Command::End { .. }
+                access_session::Command::Start(_) | access_session::Command::End { .. }
             ) | Self::User(user::Command::SignIn { .. })
         )
     }

@@ -205,9 +205,7 @@ pub enum Halt {
 /// Whether a command ends or revokes something. Such a command is never turned away because its lane is full.
 pub(crate) const fn always_fits(command: &Command) -> bool {
     match command {
-        Command::AccessSession(command) => {
-            !matches!(command, access_session::Command::Start { .. })
-        }
+        Command::AccessSession(command) => !matches!(command, access_session::Command::Start(_)),
         Command::User(command) => match command {
             user::Command::Record(command) => takes_away(command),
             user::Command::SignOut { .. } | user::Command::ResetAdministrator { .. } => true,

@@ -362,12 +362,14 @@ fn scenario() -> Vec<(Actor, Step)> {
 }
 
 fn start_step() -> Step {
-    Step::Plain(Command::AccessSession(access_session::Command::Start {
-        user: ANNA,
-        item: JumpItemRef::JumpClient(CLIENT),
-        address: "192.0.2.7:40000".to_owned(),
-        user_system: "Unknown".to_owned(),
-    }))
+    Step::Plain(Command::AccessSession(access_session::Command::Start(
+        access_session::Start::new(
+            ANNA,
+            JumpItemRef::JumpClient(CLIENT),
+            "192.0.2.7:40000".to_owned(),
+            "Unknown".to_owned(),
+        ),
+    )))
 }
 
 fn facts(console_user: &str) -> Facts {

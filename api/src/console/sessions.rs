@@ -81,12 +81,12 @@ async fn start(
     let item = asked_item(&change.body)?;
     // From before the command on, so that nothing the endpoint does is missed.
     let mut committed = site.engine.committed();
-    let command = access_session::Command::Start {
+    let command = access_session::Command::Start(access_session::Start::new(
         user,
         item,
-        address: caller.peer.address_text(),
-        user_system: user_system(&parts.headers),
-    };
+        caller.peer.address_text(),
+        user_system(&parts.headers),
+    ));
     let answer_by = Instant::now() + site.limits.start_answered_within;
     let done = site
         .execute(&caller, &change, Command::AccessSession(command), None)

@@ -68,12 +68,12 @@ async fn a_report_of_many_pages_is_whole() {
 async fn at_once(served: &Served, user: UserId, clients: &[JumpClientId]) -> Vec<Lsid> {
     let run = |command| served.run(Command::AccessSession(command));
     let starts = clients.iter().map(|client| {
-        run(access_session::Command::Start {
+        run(access_session::Command::Start(access_session::Start::new(
             user,
-            item: JumpItemRef::JumpClient(*client),
-            address: "Unknown".to_owned(),
-            user_system: "Unknown".to_owned(),
-        })
+            JumpItemRef::JumpClient(*client),
+            "Unknown".to_owned(),
+            "Unknown".to_owned(),
+        )))
     });
     let started: Vec<Lsid> = join_all(starts)
         .await

@@ -385,12 +385,12 @@ fn seeds(secret_hash: &str) -> [Command; 3] {
 }
 
 pub(crate) fn start_session(client: JumpClientId) -> Command {
-    Command::AccessSession(access_session::Command::Start {
-        user: ADMINISTRATOR,
-        item: JumpItemRef::JumpClient(client),
-        address: "192.0.2.9:60000".to_owned(),
-        user_system: "Unknown".to_owned(),
-    })
+    Command::AccessSession(access_session::Command::Start(access_session::Start::new(
+        ADMINISTRATOR,
+        JumpItemRef::JumpClient(client),
+        "192.0.2.9:60000".to_owned(),
+        "Unknown".to_owned(),
+    )))
 }
 
 pub(crate) fn delete_client(client: JumpClientId) -> Command {

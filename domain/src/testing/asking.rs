@@ -104,12 +104,12 @@ pub fn add_member(group: JumpGroupId, user: UserId, role: Option<JumpItemRoleId>
 /// Jump to a client.
 #[must_use]
 pub fn start(user: UserId, client: JumpClientId) -> Command {
-    Command::AccessSession(access_session::Command::Start {
+    Command::AccessSession(access_session::Command::Start(access_session::Start::new(
         user,
-        item: JumpItemRef::JumpClient(client),
-        address: "192.0.2.10:50000".to_owned(),
-        user_system: "Linux".to_owned(),
-    })
+        JumpItemRef::JumpClient(client),
+        "192.0.2.10:50000".to_owned(),
+        "Linux".to_owned(),
+    )))
 }
 
 /// End a session.

@@ -1,5 +1,7 @@
 //! Events, as stories give them.
 
+use std::collections::BTreeMap;
+
 use crate::access::jump_group::{self, JumpGroup, Member, Membership};
 use crate::access::permission::Grant;
 use crate::access::role::JumpItemRole;
@@ -224,6 +226,9 @@ pub fn starting(lsid: Lsid, user: UserId, client: JumpClientId) -> Event {
                 hostname: format!("host-{client}"),
                 os: "Linux".to_owned(),
             },
+            attributes: BTreeMap::new(),
+            external_key: String::new(),
+            closes_at: None,
         }),
     )
 }

@@ -297,12 +297,12 @@ pub(crate) fn check_in(client: JumpClientId, console_user: &str) -> Command {
 }
 
 pub(crate) fn start_session(client: JumpClientId) -> Command {
-    Command::AccessSession(access_session::Command::Start {
-        user: ADMINISTRATOR,
-        item: JumpItemRef::JumpClient(client),
-        address: "192.0.2.9".to_owned(),
-        user_system: "Unknown".to_owned(),
-    })
+    Command::AccessSession(access_session::Command::Start(access_session::Start::new(
+        ADMINISTRATOR,
+        JumpItemRef::JumpClient(client),
+        "192.0.2.9".to_owned(),
+        "Unknown".to_owned(),
+    )))
 }
 
 pub(crate) fn api_account_signs_in() -> Command {

@@ -579,12 +579,14 @@ impl<'a> Player<'a> {
     fn start_command(&self, person: usize, machine: usize) -> Result<Command> {
         let client = self.clients.get(&machine).context("it has registered")?;
         let port = 40_000 + person * 97 + machine;
-        Ok(Command::AccessSession(access_session::Command::Start {
-            user: self.people[person].0,
-            item: JumpItemRef::JumpClient(client.id),
-            address: format!("{}:{port}", address_of(person)),
-            user_system: "Access console on Windows 11".to_owned(),
-        }))
+        Ok(Command::AccessSession(access_session::Command::Start(
+            access_session::Start::new(
+                self.people[person].0,
+                JumpItemRef::JumpClient(client.id),
+                format!("{}:{port}", address_of(person)),
+                "Access console on Windows 11".to_owned(),
+            ),
+        )))
     }
 
     async fn start(&mut self, session: usize, person: usize, machine: usize) -> Result<()> {

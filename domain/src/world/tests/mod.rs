@@ -44,9 +44,9 @@ fn play(world: &World, from: Timestamp, asked: &[(Cause, Command)]) -> (World, V
 
 fn draw(index: usize, command: &Command) -> u64 {
     match command {
-        Command::AccessSession(access_session::Command::Start { item, .. }) => {
-            let JumpItemRef::JumpClient(client) = item;
-            any_command::session_draw(*client)
+        Command::AccessSession(access_session::Command::Start(start)) => {
+            let JumpItemRef::JumpClient(client) = start.item;
+            any_command::session_draw(client)
         }
         _ => index as u64 + 1,
     }

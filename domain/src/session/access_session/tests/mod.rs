@@ -1,5 +1,7 @@
 //! Access sessions: the gates in their order, the ways a start ends, and the ways a session does.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{
@@ -93,6 +95,9 @@ fn a_start_tells_who_jumps_to_what() {
             hostname: "host-1".to_owned(),
             os: "Linux".to_owned(),
         },
+        attributes: BTreeMap::new(),
+        external_key: String::new(),
+        closes_at: None,
     };
     let site = ready()
         .when(ANNA, start(ANNA, PC1))

@@ -1,0 +1,149 @@
+//! The ways a session, or its start, ends.
+
+use super::{AccessSession, EndReason, Ended, Event, Failed, Failure, SPAWN_TIMEOUT};
+use crate::access::permission;
+use crate::ids::{ApiAccountId, JumpClientId, JumpItemRef, Lsid};
+use crate::policy::jump_policy;
+use crate::{Actor, Context, Decision, Refusal, World, happened, nothing, time};
+
+pub(super) fn session_of(
+    world: &World,
+    lsid: Lsid,
+    client: JumpClientId,
+) -> Result<&AccessSession, Refusal> {
+    world
+        .sessions
+        .get(&lsid)
+        .filter(|session| session.item == JumpItemRef::JumpClient(client))
+        .ok_or(Refusal::SessionNotActive)
+}
+
+pub(super) fn decide_fail(
+    world: &World,
+    lsid: Lsid,
+    client: JumpClientId,
+    reason: &str,
+) -> Decision {
+    if session_of(world, lsid, client)?.established {
+        return decide_end_by_endpoint(world, lsid, client, reason);
+    }
+    failed(lsid, Failure::Agent, reason)
+}
+
+pub(super) fn decide_time_out(world: &World, lsid: Lsid, context: &Context) -> Decision {
+    match world.sessions.get(&lsid) {
+        Some(session)
+            if !session.established && context.now >= session.started_at.plus(SPAWN_TIMEOUT) =>
+        {
+            let JumpItemRef::JumpClient(client) = session.item;
+            let online = world
+                .jump_clients
+                .get(&client)
+                .is_some_and(|client| world.is_online(client));
+            let failure = if online {
+                Failure::TimedOut
+            } else {
+                Failure::Disconnected
+            };
+            failed(lsid, failure, "")
+        }
+        _ => nothing(),
+    }
+}
+
+pub(super) fn decide_end(world: &World, lsid: Lsid, context: &Context) -> Decision {
+    let session = world.sessions.get(&lsid).ok_or(Refusal::SessionNotActive)?;
+    let reason = match context.actor() {
+        Actor::User(user) if *user == session.owner => EndReason::Owner,
+        Actor::User(user) if world.is_administrator(*user) => EndReason::Administrator,
+        Actor::ApiAccount(account) if has_full_command_access(world, *account) => EndReason::Api,
+        Actor::ApiAccount(_) => {
+            return Err(Refusal::ApiPermissionNeeded {
+                permission: "Command API: Full Access",
+            });
+        }
+        // Whoever may not even see the item learns nothing of the session.
+        Actor::User(user) if permission::access_to_item(world, *user, session.item).is_none() => {
+            return Err(Refusal::SessionNotActive);
+        }
+        _ => return Err(Refusal::NotYourSession),
+    };
+    if !session.established {
+        return failed(lsid, Failure::Cancelled, "");
+    }
+    ended(lsid, reason, "")
+}
+
+fn has_full_command_access(world: &World, account: ApiAccountId) -> bool {
+    world
+        .api_accounts
+        .get(&account)
+        .is_some_and(|account| account.perm_command == "full_access")
+}
+
+pub(super) fn decide_end_by_schedule(world: &World, lsid: Lsid, context: &Context) -> Decision {
+    let Some(session) = world.sessions.get(&lsid) else {
+        return nothing();
+    };
+    let ends_at = session
+        .jump_policy_id
+        .and_then(|policy| jump_policy::ends_sessions_at(world, policy, context.now));
+    match ends_at {
+        Some(ends_at) if ends_at <= context.now && session.established => {
+            ended(lsid, EndReason::ScheduleClosed, "")
+        }
+        Some(ends_at) if ends_at <= context.now => failed(lsid, Failure::Withdrawn, ""),
+        _ => nothing(),
+    }
+}
+
+pub(super) fn decide_end_by_endpoint(
+    world: &World,
+    lsid: Lsid,
+    client: JumpClientId,
+    reason: &str,
+) -> Decision {
+    let session = session_of(world, lsid, client)?;
+    if !session.established {
+        return failed(lsid, Failure::Agent, reason);
+    }
+    ended(lsid, EndReason::Endpoint, reason)
+}
+
+pub(super) fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> Decision {
+    let Some(session) = world.sessions.get(&lsid) else {
+        return nothing();
+    };
+    let JumpItemRef::JumpClient(client) = session.item;
+    let Some(client) = world.jump_clients.get(&client) else {
+        return ended(lsid, EndReason::ItemDeleted, "");
+    };
+    let wait = i64::from(world.settings.lost_agent_seconds) * time::SECOND;
+    match world.offline_since(client) {
+        Some(since) if context.now >= since.plus(wait) && session.established => {
+            ended(lsid, EndReason::AgentLost, "")
+        }
+        Some(since) if context.now >= since.plus(wait) => failed(lsid, Failure::Disconnected, ""),
+        _ => nothing(),
+    }
+}
+
+pub(super) fn failed(lsid: Lsid, failure: Failure, detail: &str) -> Decision {
+    happened(crate::Event::AccessSession(
+        lsid,
+        Event::Failed(Failed {
+            failure,
+            detail: detail.to_owned(),
+        }),
+    ))
+}
+
+pub(super) fn ended(lsid: Lsid, reason: EndReason, detail: &str) -> Decision {
+    happened(crate::Event::AccessSession(
+        lsid,
+        Event::Ended(Ended {
+            reason,
+            detail: detail.to_owned(),
+        }),
+    ))
+}

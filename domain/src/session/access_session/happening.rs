@@ -1,0 +1,160 @@
+//! What the events of an access session tell.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::permission;
+use crate::ids::{JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
+use crate::{Refusal, Timestamp};
+
+/// The user of a session as known when it started (REP-40, REP-43).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Representative {
+    /// The user's id.
+    pub user_id: UserId,
+    /// The number of the connection (REP-41).
+    pub gsnumber: u32,
+    /// Name to sign in with.
+    pub username: String,
+    /// The name others see.
+    pub public_display_name: String,
+    /// The name colleagues see.
+    pub private_display_name: String,
+    /// Address and port, or `Unknown`.
+    pub public_ip: String,
+    /// The program and system, or `Unknown`.
+    pub os: String,
+}
+
+/// The endpoint of a session as known when it started (REP-38, REP-39).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Customer {
+    /// The number of the connection (REP-41).
+    pub gsnumber: u32,
+    /// What the item was called.
+    pub name: String,
+    /// Who was signed in at the machine.
+    pub username: String,
+    /// Address and port.
+    pub public_ip: String,
+    /// The machine's own address.
+    pub private_ip: String,
+    /// Host name.
+    pub hostname: String,
+    /// Operating system.
+    pub os: String,
+}
+
+/// A session began to start. Expected rate: as people jump; thousands a day on a large site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Counts sessions (REP-26).
+    pub lseq: u32,
+    /// To what.
+    pub item: JumpItemRef,
+    /// The group the item was in.
+    pub group: JumpGroupRef,
+    /// What the group was called; for a personal one its owner's private display name (REP-30).
+    pub group_name: String,
+    /// The Jump Policy that applied.
+    pub jump_policy_id: Option<JumpPolicyId>,
+    /// The grant that let the user in.
+    pub grant: permission::Grant,
+    /// The owner.
+    pub representative: Representative,
+    /// The endpoint.
+    pub customer: Customer,
+    /// The attributes it was given at the start, by code name (SESS-36).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Links the session to something on another system; empty is none (REP-85).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_key: String,
+    /// When the schedule ends it, as far as known at the start (POL-17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Timestamp>,
+}
+
+/// The agent brought the session up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Established {}
+
+/// The session never came up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// The agent's words, if it said any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// Why a session never came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The agent said it could not (ERR-10).
+    Agent,
+    /// The agent took too long (ERR-11).
+    TimedOut,
+    /// The client went away meanwhile (ERR-12).
+    Disconnected,
+    /// The user gave up.
+    Cancelled,
+    /// What let the session start did not hold any more when it was up (SESS-17); the detail says what.
+    Withdrawn,
+}
+
+impl Failure {
+    /// The words for the user who waits.
+    #[must_use]
+    pub const fn refusal(self) -> Refusal {
+        match self {
+            Self::Agent => Refusal::SpawnFailed,
+            Self::TimedOut => Refusal::SpawnTimedOut,
+            Self::Disconnected => Refusal::JumpClientNotConnected,
+            Self::Cancelled | Self::Withdrawn => Refusal::SessionNotActive,
+        }
+    }
+}
+
+/// The session ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// The agent's words, if it said any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Its owner ended it.
+    Owner,
+    /// An administrator ended it.
+    Administrator,
+    /// An API account ended it.
+    Api,
+    /// The endpoint ended it.
+    Endpoint,
+    /// The agent was gone too long: closed abnormally, without an end time in reports (REP-28).
+    AgentLost,
+    /// The item was deleted.
+    ItemDeleted,
+    /// The schedule stopped permitting it (POL-17).
+    ScheduleClosed,
+}
+
+impl EndReason {
+    /// Whether reports show no end time (REP-28).
+    #[must_use]
+    pub const fn is_abnormal(self) -> bool {
+        matches!(self, Self::AgentLost)
+    }
+}
