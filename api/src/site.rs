@@ -13,6 +13,7 @@ use secrets::Sealer;
 
 use crate::address_rate::AddressRates;
 use crate::attempts::Attempts;
+use crate::console::live::Streams;
 use crate::credential::Passwords;
 use crate::health::Health;
 use crate::rate::AccountRates;
@@ -129,6 +130,7 @@ pub struct Site {
     /// Budgets of source addresses.
     pub address_rates: AddressRates,
     pub(crate) health: Health,
+    pub(crate) streams: Streams,
     pub(crate) account_rates: AccountRates,
     pub(crate) tokens: Tokens,
 }
@@ -155,6 +157,7 @@ impl Site {
             attempts: setup.attempts,
             address_rates: AddressRates::new(&limits),
             health: Health::default(),
+            streams: Streams::default(),
             account_rates: AccountRates::new(setup.shared),
             tokens: Tokens::new(setup.shared, limits.tokens_remembered_max),
             limits,

@@ -226,6 +226,28 @@ impl Badge {
     }
 }
 
+impl Badge {
+    /// Whether it is good at this moment; asked again by what stays open for longer than a request. A database that does not
+    /// answer is no reason to throw people out: the next call will tell.
+    pub async fn still_good(&self, site: &Site) -> bool {
+        let key = self.text.row_key(&site.sealer);
+        match site
+            .engine
+            .store()
+            .side_row(SideTable::ConsoleSignIn, &key)
+            .await
+        {
+            Err(_) => true,
+            Ok(row) => {
+                let published = site.engine.published();
+                let now = site.engine.clock().now();
+                row.and_then(|row| serde_json::from_slice::<BadgeRow>(&row).ok())
+                    .is_some_and(|row| row.is_good(&published.world, self.user, now))
+            }
+        }
+    }
+}
+
 /// The answer to a call that needs a badge and has none that is good.
 #[must_use]
 pub fn not_signed_in() -> Problem {

@@ -2,6 +2,7 @@
 //!
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
 //! - [`items`] with [`item_list`]: the items in sight; [`sessions`]: jumping to them
+//! - [`live`]: what changes, as it changes
 //! - [`administration`], [`api_accounts`]: for administrators, in the form of the Configuration API
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub mod sign_in;
 
 pub mod item_list;
 pub mod items;
+pub mod live;
 pub mod sessions;
 
 pub mod administration;
@@ -32,6 +34,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(sign_in::routes_behind_the_gate(site))
         .merge(items::routes(site))
         .merge(sessions::routes(site))
+        .merge(live::routes(site))
         .merge(administration::routes(site))
         .merge(api_accounts::routes(site))
         .guarded(Some(BASE), gate::users_only);

@@ -18,6 +18,7 @@ mod console_items;
 mod console_nodes;
 mod fleet;
 mod link;
+mod live;
 mod matrix;
 mod nodes;
 mod people;

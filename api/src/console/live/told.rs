@@ -1,0 +1,136 @@
+//! Who is told what: the messages that a batch of events makes for one user.
+
+use std::collections::BTreeSet;
+
+use domain::access::permission;
+use domain::ids::{JumpItemRef, Lsid, UserId};
+use domain::session::access_session;
+use domain::site::user;
+use domain::{Event, World};
+use projections::Recorded;
+use serde_json::{Value, json};
+
+/// Most items of one batch that are named; beyond, the page reads its list anew.
+const ITEMS_NAMED_MAX: usize = 50;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    /// What kind of change.
+    pub(super) kind: &'static str,
+    /// Which thing.
+    pub(super) body: Value,
+}
+
+/// Whether a batch holds something that may have ended the sign-in of `user`.
+pub(super) fn concerns_sign_in(batch: &[Recorded], user: UserId) -> bool {
+    batch.iter().any(|recorded| {
+        matches!(&recorded.event, Event::User(of, event)
+            if *of == user && !matches!(event, user::Event::SignedIn(_)))
+    })
+}
+
+/// The messages for `user`: `before` is what was known before the batch, `now` after it.
+pub(super) fn tell(before: &World, now: &World, user: UserId, batch: &[Recorded]) -> Vec<Told> {
+    let mut teller = Teller {
+        before,
+        now,
+        user,
+        items: BTreeSet::new(),
+        items_changed: false,
+        rights_changed: false,
+        told: Vec::new(),
+    };
+    for recorded in batch {
+        teller.take(&recorded.event);
+    }
+    teller.finish()
+}
+
+struct Teller<'w> {
+    before: &'w World,
+    now: &'w World,
+    user: UserId,
+    items: BTreeSet<JumpItemRef>,
+    items_changed: bool,
+    rights_changed: bool,
+    told: Vec<Told>,
+}
+
+impl Teller<'_> {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::JumpClient(id, _) => self.item(JumpItemRef::JumpClient(*id)),
+            Event::AccessSession(lsid, event) => self.session(*lsid, event),
+            // Clients are connected on nodes, so a node that stops takes many offline at once.
+            Event::Node(..) => self.items_changed = true,
+            Event::User(id, user::Event::Record(_)) if *id == self.user => {
+                self.rights_changed = true;
+            }
+            // What decides who may do what; pages ask again what they may.
+            Event::JumpItemRole(..) | Event::JumpGroup(..) | Event::JumpPolicy(..) => {
+                self.rights_changed = true;
+            }
+            Event::Site(_)
+            | Event::SiteSettings(..)
+            | Event::User(..)
+            | Event::ApiAccount(..)
+            | Event::JumpClientInstaller(..)
+            | Event::Audit(..) => {}
+        }
+    }
+
+    fn item(&mut self, item: JumpItemRef) {
+        if permission::access_to_item(self.now, self.user, item).is_some() {
+            self.items.insert(item);
+        } else if permission::access_to_item(self.before, self.user, item).is_some() {
+            // Deleted, or moved out of sight.
+            self.items_changed = true;
+        }
+    }
+
+    fn session(&mut self, lsid: Lsid, event: &access_session::Event) {
+        let session = self
+            .now
+            .sessions
+            .get(&lsid)
+            .or_else(|| self.before.sessions.get(&lsid));
+        let Some(session) = session else {
+            return;
+        };
+        let in_sight = permission::access_to_item(self.now, self.user, session.item).is_some();
+        if session.owner != self.user && !in_sight {
+            return;
+        }
+        if in_sight {
+            self.items.insert(session.item);
+        }
+        self.push(
+            "session",
+            json!({
+                "lsid": lsid,
+                "item": session.item.to_string(),
+                "event": event.stored_name(),
+                "mine": session.owner == self.user,
+            }),
+        );
+    }
+
+    fn push(&mut self, kind: &'static str, body: Value) {
+        self.told.push(Told { kind, body });
+    }
+
+    fn finish(mut self) -> Vec<Told> {
+        if self.rights_changed {
+            self.push("rights", json!({}));
+        }
+        if self.items_changed || self.items.len() > ITEMS_NAMED_MAX {
+            self.push("items_changed", json!({}));
+        } else {
+            for item in std::mem::take(&mut self.items) {
+                self.push("item", json!({"id": item.to_string()}));
+            }
+        }
+        self.told
+    }
+}

@@ -1,0 +1,201 @@
+//! The console's stream of events: who is told what, coming back, and what ends it.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::served::{Served, answer};
+use crate::visit::{Agent, Conduct, Visitor};
+
+/// A stream that is being read.
+struct Stream {
+    response: Response,
+    text: String,
+}
+
+#[derive(Debug)]
+struct Message {
+    id: String,
+    kind: String,
+    body: Value,
+}
+
+impl Stream {
+    async fn open(visitor: &Visitor<'_>, last: Option<&str>) -> Self {
+        let mut request = visitor.request(Method::GET, "events");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-cache");
+        Self {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The next message; none where the stream ended.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some((whole, rest)) = self.text.split_once("\n\n") {
+                let (whole, rest) = (whole.to_owned(), rest.to_owned());
+                self.text = rest;
+                let field = |name: &str| {
+                    whole
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(|value| value.trim().to_owned())
+                };
+                if let (Some(id), Some(kind), Some(data)) =
+                    (field("id:"), field("event:"), field("data:"))
+                {
+                    let body = serde_json::from_str(&data).expect("JSON");
+                    return Some(Message { id, kind, body });
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk())
+                .await
+                .expect("a message in time")
+                .expect("a whole stream")?;
+            self.text
+                .push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+        }
+    }
+
+    /// Reads up to the first message of a kind.
+    async fn until(&mut self, kind: &str) -> Message {
+        loop {
+            let message = self.next().await.expect("the stream goes on");
+            if message.kind == kind {
+                return message;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_told_of_the_items_and_sessions_in_sight_and_of_no_others() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let anna = served.jumper("anna").await;
+    let vera = served.user("vera", json!({})).await;
+    let mut to_anna = Stream::open(&anna, None).await;
+    let mut to_vera = Stream::open(&vera, None).await;
+    assert_eq!(to_anna.until("hello").await.body["user_id"], json!(anna.id));
+    to_vera.until("hello").await;
+
+    let lsid = anna.jump(machine).await;
+    let told = to_anna.until("session").await;
+    assert_eq!(told.body["lsid"], json!(lsid));
+    assert_eq!(told.body["mine"], json!(true));
+    assert_eq!(told.body["event"], "AccessSessionStarted");
+    let item = to_anna.until("item").await;
+    assert_eq!(item.body["id"], json!(format!("jump_client-{machine}")));
+
+    // Vera sees no item, so the first she hears is of her own rights.
+    served.permit(vera.id, json!({"perm_web_jump": true})).await;
+    let first = to_vera.next().await.expect("a message");
+    assert_eq!(first.kind, "rights", "{first:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_comes_back_misses_nothing_and_one_from_elsewhere_starts_anew() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let anna = served.jumper("anna").await;
+    let mut stream = Stream::open(&anna, None).await;
+    let hello = stream.until("hello").await;
+    drop(stream);
+    served
+        .change_client(
+            machine,
+            json!({"comments": "changed while nobody listened"}),
+        )
+        .await;
+    let mut back = Stream::open(&anna, Some(&hello.id)).await;
+    let missed = back.next().await.expect("a message");
+    assert_eq!(
+        (missed.kind.as_str(), &missed.body["id"]),
+        ("item", &json!(format!("jump_client-{machine}")))
+    );
+    for (last, kind) in [("99-1", "reset"), ("1-999999999", "reset")] {
+        let mut other = Stream::open(&anna, Some(last)).await;
+        assert_eq!(other.next().await.expect("a message").kind, kind, "{last}");
+    }
+    let wrong = anna
+        .request(Method::GET, "events")
+        .header("last-event-id", "yesterday");
+    assert_eq!(answer(wrong.send().await.expect("an answer")).await.0, 400);
+}
+
+/// threat H
+#[tokio::test]
+async fn threat_h_a_stream_ends_with_the_right_to_read_it() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let anna = served.jumper("anna").await;
+    let mut stream = Stream::open(&anna, None).await;
+    stream.until("hello").await;
+    let administrator = served.administrator().await;
+    let disabled = served
+        .patch(&format!("user/{}", anna.id), json!({"enabled": false}))
+        .await;
+    assert_eq!(disabled.0, 200, "{}", disabled.1);
+    served
+        .change_client(machine, json!({"comments": "for others only"}))
+        .await;
+    let last = stream.next().await.expect("a message");
+    assert_eq!(last.kind, "signed_out", "{last:?}");
+    assert!(stream.next().await.is_none());
+
+    let mut own = Stream::open(&administrator, None).await;
+    own.until("hello").await;
+    assert_eq!(administrator.post("sign-out", json!({})).await.0, 204);
+    own.until("signed_out").await;
+    assert!(own.next().await.is_none());
+}
+
+#[tokio::test]
+async fn one_user_has_room_for_so_many_streams() {
+    let served = Served::start().await;
+    let anna = served.jumper("anna").await;
+    let mut open = Vec::new();
+    for _ in 0..api::console::live::STREAMS_OF_ONE_MAX {
+        open.push(Stream::open(&anna, None).await);
+    }
+    let (status, body) = anna.get("events").await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("too_many_streams")),
+        "{body}"
+    );
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_told_to_who_saw_it() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let anna = served.jumper("anna").await;
+    let lsid = anna.jump(machine).await;
+    let mut stream = Stream::open(&anna, None).await;
+    stream.until("hello").await;
+    assert_eq!(
+        anna.post(&format!("sessions/{lsid}/end"), json!({}))
+            .await
+            .0,
+        200
+    );
+    let told = stream.until("session").await;
+    assert_eq!(told.body["event"], "AccessSessionEnded");
+}
