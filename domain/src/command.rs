@@ -7,6 +7,7 @@ use crate::fleet::jump_client;
 use crate::policy::jump_policy;
 use crate::session::access_session;
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::TicketSystem;
 use crate::site::{api_account, first_start, user};
 use crate::{audit, node, record};
 
@@ -17,6 +18,8 @@ pub enum Command {
     FirstStart(first_start::Command),
     /// Change the site's settings.
     SiteSettings(record::Command<SiteSettings>),
+    /// Change the ticket system.
+    TicketSystem(record::Command<TicketSystem>),
     /// Users.
     User(user::Command),
     /// API accounts.
@@ -50,6 +53,12 @@ impl Command {
                 "site_settings.create",
                 "site_settings.change",
                 "site_settings.delete",
+            ),
+            Self::TicketSystem(command) => record_name(
+                command,
+                "ticket_system.create",
+                "ticket_system.change",
+                "ticket_system.delete",
             ),
             Self::User(command) => match command {
                 user::Command::Record(command) => {
@@ -181,7 +190,11 @@ impl Command {
                 | access_session::Command::EndBySchedule { lsid }
                 | access_session::Command::Abandon { lsid } => of("access_session", lsid),
             },
-            Self::FirstStart(_) | Self::SiteSettings(_) | Self::Node(_) | Self::Audit(_) => None,
+            Self::FirstStart(_)
+            | Self::SiteSettings(_)
+            | Self::TicketSystem(_)
+            | Self::Node(_)
+            | Self::Audit(_) => None,
         }
     }
 

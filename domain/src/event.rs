@@ -10,12 +10,13 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId,
-    Lsid, NodeEpoch, SiteSettingsId, UserId,
+    Lsid, NodeEpoch, SiteSettingsId, TicketSystemId, UserId,
 };
 use crate::policy::jump_policy;
 use crate::record::{self, Record};
 use crate::session::access_session;
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::TicketSystem;
 use crate::site::{api_account, first_start, user};
 use crate::{audit, node};
 
@@ -33,6 +34,8 @@ pub enum Event {
     Site(first_start::Event),
     /// The site's settings.
     SiteSettings(SiteSettingsId, record::Event<SiteSettings>),
+    /// The ticket system's settings.
+    TicketSystem(TicketSystemId, record::Event<TicketSystem>),
     /// A user.
     User(UserId, user::Event),
     /// An API account.
@@ -97,6 +100,7 @@ impl Event {
         match self {
             Self::Site(_) => "site".to_owned(),
             Self::SiteSettings(id, _) => format!("site_settings-{id}"),
+            Self::TicketSystem(id, _) => format!("ticket_system-{id}"),
             Self::User(id, _) => format!("user-{id}"),
             Self::ApiAccount(id, _) => format!("api_account-{id}"),
             Self::JumpItemRole(id, _) => format!("jump_item_role-{id}"),
@@ -116,6 +120,7 @@ impl Event {
         match self {
             Self::Site(event) => event.stored_name(),
             Self::SiteSettings(_, event) => event.stored_name(),
+            Self::TicketSystem(_, event) => event.stored_name(),
             Self::User(_, event) => event.stored_name(),
             Self::ApiAccount(_, event) => event.stored_name(),
             Self::JumpItemRole(_, event) => event.stored_name(),
@@ -137,6 +142,7 @@ impl Event {
         match self {
             Self::Site(event) => serde_json::to_vec(event),
             Self::SiteSettings(_, event) => serde_json::to_vec(event),
+            Self::TicketSystem(_, event) => serde_json::to_vec(event),
             Self::User(_, event) => serde_json::to_vec(event),
             Self::ApiAccount(_, event) => serde_json::to_vec(event),
             Self::JumpItemRole(_, event) => serde_json::to_vec(event),
@@ -164,6 +170,11 @@ impl Event {
                 let id = parse(stream, id)?;
                 record::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::SiteSettings(id, event)))
+            }
+            TicketSystem::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::TicketSystem(id, event)))
             }
             "user" => {
                 let id = parse(stream, id)?;
@@ -241,6 +252,7 @@ impl Event {
         let mut names: Vec<&'static str> = Vec::new();
         names.extend(first_start::Event::STORED_NAMES);
         names.extend(SiteSettings::STORED_NAMES);
+        names.extend(TicketSystem::STORED_NAMES);
         names.extend(user::Event::STORED_NAMES);
         names.extend(api_account::Event::STORED_NAMES);
         names.extend(JumpItemRole::STORED_NAMES);

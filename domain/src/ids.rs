@@ -57,6 +57,10 @@ numeric_ids! {
     JumpClientInstallerId;
     /// The one record of site settings; always 1.
     SiteSettingsId;
+    /// The one record of the ticket system; always 1.
+    TicketSystemId;
+    /// A request to the ticket system.
+    TicketRequestId;
 }
 
 /// Names a Jump Group. Shared and personal groups count their ids apart, so a number alone is ambiguous (GRP-20).

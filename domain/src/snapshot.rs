@@ -15,6 +15,7 @@ use crate::session::access_session::AccessSession;
 use crate::site::api_account::{ApiAccount, SeenFrom};
 use crate::site::first_start::Site;
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::user::User;
 use crate::table::Table;
 use crate::{Timestamp, World};
@@ -28,6 +29,8 @@ use crate::{Timestamp, World};
 pub struct WorldSnapshot {
     pub site: Option<Site>,
     pub settings: SiteSettings,
+    pub ticket_system: TicketSystem,
+    pub ticket_connection: ticket_system::Connection,
     pub users: Vec<(UserId, User)>,
     pub api_accounts: Vec<(ApiAccountId, ApiAccount)>,
     pub jump_item_roles: Vec<(JumpItemRoleId, JumpItemRole)>,
@@ -56,6 +59,8 @@ impl From<&World> for WorldSnapshot {
         Self {
             site: world.site.clone(),
             settings: world.settings.clone(),
+            ticket_system: world.ticket_system.clone(),
+            ticket_connection: world.ticket_connection.clone(),
             users: rows(&world.users),
             api_accounts: rows(&world.api_accounts),
             jump_item_roles: rows(&world.jump_item_roles),
@@ -87,6 +92,8 @@ impl From<WorldSnapshot> for World {
         let mut world = Self {
             site: snapshot.site,
             settings: snapshot.settings,
+            ticket_system: snapshot.ticket_system,
+            ticket_connection: snapshot.ticket_connection,
             users: snapshot.users.into_iter().collect(),
             api_accounts: snapshot.api_accounts.into_iter().collect(),
             jump_item_roles: snapshot.jump_item_roles.into_iter().collect(),

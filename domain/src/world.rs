@@ -22,6 +22,7 @@ use crate::session::access_session::{self, AccessSession};
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
 use crate::site::first_start::{self, Site};
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::user::{self, User};
 use crate::table::Table;
 use crate::world::names::Names;
@@ -43,6 +44,10 @@ pub struct World {
     pub site: Option<Site>,
     /// The site's settings.
     pub settings: SiteSettings,
+    /// The ticket system's settings.
+    pub ticket_system: TicketSystem,
+    /// How the ticket system has answered of late.
+    pub ticket_connection: ticket_system::Connection,
     /// Users by id.
     pub users: Table<UserId, User>,
     /// API accounts by id.
@@ -95,6 +100,11 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
                 Event::SiteSettings(id, event)
             })
         }
+        Command::TicketSystem(command) => {
+            plain(record::decide(world, command, context)?, |(id, event)| {
+                Event::TicketSystem(id, event)
+            })
+        }
         Command::User(command) => user::decide(world, command, context),
         Command::ApiAccount(command) => api_account::decide(world, command, context),
         Command::JumpItemRole(command) => {
@@ -122,6 +132,7 @@ impl World {
         match event {
             Event::Site(event) => first_start::apply(self, event),
             Event::SiteSettings(id, event) => record::apply(self, *id, event, at),
+            Event::TicketSystem(id, event) => record::apply(self, *id, event, at),
             Event::User(id, event) => user::apply(self, *id, event, at),
             Event::ApiAccount(id, event) => api_account::apply(self, *id, event, at),
             Event::JumpItemRole(id, event) => record::apply(self, *id, event, at),

@@ -231,7 +231,10 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
                 | jump_client::Command::Disconnect { .. }
         ),
         Command::Node(command) => matches!(command, domain::node::Command::Stop { .. }),
-        Command::FirstStart(_) | Command::SiteSettings(_) | Command::Audit(_) => false,
+        Command::FirstStart(_)
+        | Command::SiteSettings(_)
+        | Command::TicketSystem(_)
+        | Command::Audit(_) => false,
     }
 }
 

@@ -244,6 +244,7 @@ fn touched(event: &Event) -> Touched {
         },
         Event::Site(_)
         | Event::SiteSettings(..)
+        | Event::TicketSystem(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
         | Event::JumpClientInstaller(..)
@@ -429,6 +430,9 @@ mod tests {
         "SiteSettingsCreated",
         "SiteSettingsChanged",
         "SiteSettingsDeleted",
+        "TicketSystemCreated",
+        "TicketSystemChanged",
+        "TicketSystemDeleted",
         "UserCreated",
         "UserChanged",
         "UserSignedIn",

@@ -88,6 +88,7 @@ const fn is_for(command: &Command) -> For {
     match command {
         Command::FirstStart(_) => For::Operator,
         Command::SiteSettings(_)
+        | Command::TicketSystem(_)
         | Command::User(user::Command::Record(_))
         | Command::ApiAccount(
             api_account::Command::Record(_) | api_account::Command::RegenerateSecret { .. },

@@ -3,4 +3,5 @@
 pub mod api_account;
 pub mod first_start;
 pub mod settings;
+pub mod ticket_system;
 pub mod user;

@@ -15,6 +15,7 @@ use crate::record::{self, Object, Record};
 use crate::session::access_session;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
 use crate::testing::NODE;
 use crate::{Command, site};
@@ -37,6 +38,7 @@ macro_rules! asked {
 
 asked! {
     SiteSettings => Command::SiteSettings;
+    TicketSystem => Command::TicketSystem;
     User => |command| Command::User(user::Command::Record(command));
     ApiAccount => |command| Command::ApiAccount(api_account::Command::Record(command));
     JumpItemRole => Command::JumpItemRole;

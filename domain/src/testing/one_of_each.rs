@@ -21,6 +21,7 @@ use crate::session::access_session::{self, EndReason, Ended, Failed, Failure};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
 use crate::site::first_start::{self, SiteCreated};
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
 use crate::site::user::{self, AdministratorReset, Signed, User};
 use crate::testing::{
     ALWAYS, ANNA, API, INSTALLER, MONDAY, NODE, PC1, THURSDAYS, WEB_SERVERS, connected, schedule,
@@ -64,6 +65,12 @@ fn of_the_site() -> Vec<Event> {
         company_name: "Acme".to_owned(),
         ..SiteSettings::default()
     };
+    let tickets = TicketSystem {
+        url: "https://tickets.example.com/check".to_owned(),
+        user_prompt: "Change number?".to_owned(),
+        certificate: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n".to_owned(),
+        ..TicketSystem::default()
+    };
     let id = SiteSettingsId(1);
     vec![
         Event::Site(first_start::Event::Created(SiteCreated {
@@ -72,6 +79,12 @@ fn of_the_site() -> Vec<Event> {
         Event::SiteSettings(id, record::Event::Created(settings)),
         Event::SiteSettings(id, changed("lost_days", 15.into(), 30.into())),
         Event::SiteSettings(id, deleted("")),
+        Event::TicketSystem(TICKET_SYSTEM, record::Event::Created(tickets)),
+        Event::TicketSystem(
+            TICKET_SYSTEM,
+            changed("timeout_seconds", 60.into(), 30.into()),
+        ),
+        Event::TicketSystem(TICKET_SYSTEM, deleted("")),
     ]
 }
 

@@ -112,6 +112,7 @@ impl ConsoleView {
             },
             Event::Site(_)
             | Event::SiteSettings(..)
+            | Event::TicketSystem(..)
             | Event::ApiAccount(..)
             | Event::JumpItemRole(..)
             | Event::JumpPolicy(..)
@@ -439,6 +440,9 @@ mod tests {
         "SiteSettingsCreated",
         "SiteSettingsChanged",
         "SiteSettingsDeleted",
+        "TicketSystemCreated",
+        "TicketSystemChanged",
+        "TicketSystemDeleted",
         "UserSignedIn",
         "UserSignedOut",
         "AdministratorReset",

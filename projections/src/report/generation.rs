@@ -313,6 +313,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         Event::AccessSession(lsid, event) => Some((*lsid, event)),
         Event::Site(_)
         | Event::SiteSettings(..)
+        | Event::TicketSystem(..)
         | Event::User(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
@@ -412,6 +413,9 @@ mod tests {
         "SiteSettingsCreated",
         "SiteSettingsChanged",
         "SiteSettingsDeleted",
+        "TicketSystemCreated",
+        "TicketSystemChanged",
+        "TicketSystemDeleted",
         "UserCreated",
         "UserChanged",
         "UserSignedIn",

@@ -73,6 +73,7 @@ impl Teller<'_> {
             }
             Event::Site(_)
             | Event::SiteSettings(..)
+            | Event::TicketSystem(..)
             | Event::User(..)
             | Event::ApiAccount(..)
             | Event::JumpClientInstaller(..)

@@ -9,7 +9,8 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Facts, Properties};
 use crate::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRoleId,
-    JumpPolicyId, KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, SiteSettingsId, UserId,
+    JumpPolicyId, KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, SiteSettingsId, TicketSystemId,
+    UserId,
 };
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -17,6 +18,7 @@ use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::session::access_session;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
+use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ALWAYS, ANNA, Asks, BERT, INSTALLER, PC1, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS,
@@ -88,6 +90,10 @@ fn of_records(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         end_minute: 600,
     };
     match choice {
+        0 if flag => change::<TicketSystem>(
+            TicketSystemId(1),
+            json!({"url": if b > 1 { "https://tickets.example.com" } else { "" }, "user_prompt": "Ticket?", "timeout_seconds": a * 60}),
+        ),
         0 => change::<SiteSettings>(SiteSettingsId(1), json!({"starting_users_max": a})),
         1 => create::<JumpItemRole>(json!({"name": format!("Role {a}"), "perm_start": flag})),
         2 => change::<JumpItemRole>(role, json!({"perm_remove": flag, "perm_edit_tag": !flag})),

@@ -127,6 +127,8 @@ fn the_commands_that_are_tried_reach_most_events() {
             "SiteCreated",
             "SiteSettingsCreated",
             "SiteSettingsDeleted",
+            "TicketSystemCreated",
+            "TicketSystemDeleted",
             "ActionRefused",
             "AttemptsRefused"
         ]
