@@ -83,7 +83,7 @@ pub(crate) async fn permitted_only(
         let Some(peer) = extensions.get::<Peer>().copied() else {
             return Problem::internal().to_json();
         };
-        if let Err(seconds) = site.address_rates.charge(peer.address) {
+        if let Err(seconds) = site.address_rates.charge_address(peer.address) {
             return refuse_crowd(&site, peer, &action, seconds);
         }
         return next.run(request).await;
@@ -159,7 +159,7 @@ fn account_of<'k>(caller: &Caller, known: &'k Known) -> Option<(ApiAccountId, &'
 
 /// Refuses one who could not be named, on the budget of the address (AUTH-33).
 pub(crate) fn refuse_stranger(site: &Site, peer: Peer, route: &str, problem: Problem) -> Response {
-    match site.address_rates.charge(peer.address) {
+    match site.address_rates.charge_address(peer.address) {
         Ok(()) => {
             site.attempts
                 .count_stranger(peer.address, route, &problem.message);

@@ -13,11 +13,11 @@ pub mod peer;
 pub mod access;
 pub mod answer;
 pub mod caller;
+pub mod caller_rate;
 pub mod change;
 pub mod json;
 pub mod route;
 
-pub mod address_rate;
 pub mod attempts;
 pub mod credential;
 pub mod rate;

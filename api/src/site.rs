@@ -11,8 +11,8 @@ use link_protocol::AnchorList;
 use projections::ReportIndex;
 use secrets::Sealer;
 
-use crate::address_rate::AddressRates;
 use crate::attempts::Attempts;
+use crate::caller_rate::{AddressRates, UserRates};
 use crate::console::live::Streams;
 use crate::credential::Passwords;
 use crate::health::Health;
@@ -32,8 +32,12 @@ pub struct Limits {
     pub address_per_second: NonZeroU32,
     /// How many of them it may make at once.
     pub address_burst: NonZeroU32,
-    /// Source addresses that are told apart; beyond, newcomers share one budget.
-    pub addresses_max: usize,
+    /// Calls that one user who signed in may make a second, in the long run.
+    pub user_per_second: NonZeroU32,
+    /// How many of them they may make at once.
+    pub user_burst: NonZeroU32,
+    /// Source addresses, and users, that are told apart; beyond, newcomers share one budget.
+    pub callers_max: usize,
     /// Passwords that are hashed at the same time.
     pub passwords_at_once: usize,
     /// Passwords that may wait to be hashed; more are refused.
@@ -52,7 +56,9 @@ impl Default for Limits {
             body_within: Duration::from_secs(30),
             address_per_second: NonZeroU32::MIN.saturating_add(49),
             address_burst: NonZeroU32::MIN.saturating_add(199),
-            addresses_max: 100_000,
+            user_per_second: NonZeroU32::MIN.saturating_add(49),
+            user_burst: NonZeroU32::MIN.saturating_add(399),
+            callers_max: 100_000,
             passwords_at_once: 2,
             passwords_waiting_max: 32,
             tokens_remembered_max: 100_000,
@@ -129,6 +135,8 @@ pub struct Site {
     pub attempts: Arc<Attempts>,
     /// Budgets of source addresses.
     pub address_rates: AddressRates,
+    /// Budgets of users who signed in.
+    pub user_rates: UserRates,
     pub(crate) health: Health,
     pub(crate) streams: Streams,
     pub(crate) account_rates: AccountRates,
@@ -155,7 +163,8 @@ impl Site {
             shared: setup.shared,
             passwords: Passwords::new(limits.passwords_at_once, limits.passwords_waiting_max),
             attempts: setup.attempts,
-            address_rates: AddressRates::new(&limits),
+            address_rates: AddressRates::of_addresses(&limits),
+            user_rates: UserRates::of_users(&limits),
             health: Health::default(),
             streams: Streams::default(),
             account_rates: AccountRates::new(setup.shared),

@@ -38,6 +38,9 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
         }
         Err(problem) => return problem.to_json(),
     };
+    if let Err(seconds) = site.user_rates.charge(&badge.user) {
+        return Problem::too_many_requests(seconds).to_json();
+    }
     let caller = Caller {
         principal: Principal::User(badge.user),
         surface: Surface::ConsoleApi,

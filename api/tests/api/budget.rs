@@ -221,3 +221,29 @@ async fn attempts_are_written_each_minute_and_at_the_end() {
     recording.await.unwrap();
     assert_eq!(served.count("AttemptsRefused").await, 2);
 }
+
+/// threat M
+#[tokio::test]
+async fn threat_m_a_user_who_signed_in_has_a_budget_too() {
+    let limits = Limits {
+        user_per_second: NonZeroU32::MIN,
+        user_burst: NonZeroU32::MIN.saturating_add(4),
+        ..Limits::default()
+    };
+    let served = Served::start_with(Differently {
+        limits,
+        ..Differently::default()
+    })
+    .await;
+    let hasty = served.user("hasty", json!({})).await;
+    let calm = served.user("calm", json!({})).await;
+    let mut refused = None;
+    for _ in 0..8 {
+        let response = hasty.send(Method::GET, "items", None).await;
+        if response.status() == 429 {
+            refused = header(&response, "retry-after");
+        }
+    }
+    assert_eq!(refused.as_deref(), Some("1"));
+    assert_eq!(calm.get("items").await.0, 200);
+}

@@ -1,10 +1,14 @@
-//! Budgets of source addresses, for calls without an account (AUTH-33): few enough to slow a guesser, enough for a site
-//! behind one address. Memory is bounded; time is tokio's monotonic one.
+//! Budgets of callers that have no account with one: source addresses, for calls without an account (AUTH-33), few enough to
+//! slow a guesser, enough for a site behind one address; and users who signed in, so that no script of theirs takes the node
+//! from the others. Memory is bounded; time is tokio's monotonic one.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::ids::UserId;
 use governor::clock::Clock;
 use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
@@ -23,61 +27,88 @@ impl Clock for Monotonic {
     }
 }
 
-type Keyed = RateLimiter<
-    IpAddr,
-    DashMapStateStore<IpAddr>,
-    Monotonic,
-    governor::middleware::NoOpMiddleware<Duration>,
->;
+type Keyed<K> =
+    RateLimiter<K, DashMapStateStore<K>, Monotonic, governor::middleware::NoOpMiddleware<Duration>>;
 type Shared =
     RateLimiter<NotKeyed, InMemoryState, Monotonic, governor::middleware::NoOpMiddleware<Duration>>;
 
-/// The budgets of all source addresses that called lately.
-pub struct AddressRates {
+/// The budgets of all callers of one kind that called lately.
+pub struct CallerRates<K: Hash + Eq + Clone> {
     clock: Monotonic,
-    keyed: Keyed,
+    keyed: Keyed<K>,
     /// For newcomers while the memory is full.
     crowd: Shared,
-    addresses_max: usize,
+    callers_max: usize,
     /// Second of the clock in which the memory was last looked through; from 1.
     swept_in_second: AtomicU64,
 }
 
+/// The budgets of source addresses: an IPv4 address has one, and the /64 that one IPv6 host may choose its addresses from.
+pub type AddressRates = CallerRates<IpAddr>;
+/// The budgets of users who signed in to the console.
+pub type UserRates = CallerRates<UserId>;
+
 impl AddressRates {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let clock = Monotonic(tokio::time::Instant::now());
-        let quota = Quota::per_second(limits.address_per_second).allow_burst(limits.address_burst);
-        Self {
-            keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
-            crowd: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
-            clock,
-            addresses_max: limits.addresses_max,
-            swept_in_second: AtomicU64::new(0),
-        }
+    pub(crate) fn of_addresses(limits: &Limits) -> Self {
+        Self::new(
+            limits.address_per_second,
+            limits.address_burst,
+            limits.callers_max,
+        )
     }
 
     /// Charges one call from `address`.
     ///
     /// # Errors
     /// The seconds until the next one may come.
-    pub fn charge(&self, address: IpAddr) -> Result<(), u64> {
-        if self.keyed.len() >= self.addresses_max {
+    pub fn charge_address(&self, address: IpAddr) -> Result<(), u64> {
+        self.charge(&network(address))
+    }
+}
+
+impl UserRates {
+    pub(crate) fn of_users(limits: &Limits) -> Self {
+        Self::new(
+            limits.user_per_second,
+            limits.user_burst,
+            limits.callers_max,
+        )
+    }
+}
+
+impl<K: Hash + Eq + Clone> CallerRates<K> {
+    fn new(per_second: NonZeroU32, burst: NonZeroU32, callers_max: usize) -> Self {
+        let clock = Monotonic(tokio::time::Instant::now());
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        Self {
+            keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            crowd: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
+            clock,
+            callers_max,
+            swept_in_second: AtomicU64::new(0),
+        }
+    }
+
+    /// Charges one call of `caller`.
+    ///
+    /// # Errors
+    /// The seconds until the next one may come.
+    pub fn charge(&self, caller: &K) -> Result<(), u64> {
+        if self.keyed.len() >= self.callers_max {
             self.sweep();
         }
-        let outcome = if self.keyed.len() >= self.addresses_max {
+        let outcome = if self.keyed.len() >= self.callers_max {
             self.crowd.check()
         } else {
-            self.keyed.check_key(&network(address))
+            self.keyed.check_key(caller)
         };
         outcome.map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         })
     }
-}
 
-impl AddressRates {
-    /// Forgets addresses whose budget is whole again. At most once a second: a storm must not pay for a look at everything
+    /// Forgets callers whose budget is whole again. At most once a second: a storm must not pay for a look at everything
     /// with each of its calls.
     fn sweep(&self) {
         let second = self.clock.now().as_secs() + 1;
@@ -101,11 +132,11 @@ mod tests {
 
     use super::*;
 
-    fn rates(addresses_max: usize) -> AddressRates {
-        AddressRates::new(&Limits {
+    fn rates(callers_max: usize) -> AddressRates {
+        AddressRates::of_addresses(&Limits {
             address_per_second: NonZeroU32::MIN,
             address_burst: NonZeroU32::MIN.saturating_add(1),
-            addresses_max,
+            callers_max,
             ..Limits::default()
         })
     }
@@ -119,12 +150,15 @@ mod tests {
     async fn each_address_has_its_own_budget_and_gets_it_back() {
         let rates = rates(100);
         let one = ip("192.0.2.1");
-        assert_eq!([rates.charge(one), rates.charge(one)], [Ok(()), Ok(())]);
-        assert_eq!(rates.charge(one), Err(1));
-        assert_eq!(rates.charge(ip("192.0.2.2")), Ok(()));
+        assert_eq!(
+            [rates.charge_address(one), rates.charge_address(one)],
+            [Ok(()), Ok(())]
+        );
+        assert_eq!(rates.charge_address(one), Err(1));
+        assert_eq!(rates.charge_address(ip("192.0.2.2")), Ok(()));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(rates.charge(one), Ok(()));
-        assert_eq!(rates.charge(one), Err(1));
+        assert_eq!(rates.charge_address(one), Ok(()));
+        assert_eq!(rates.charge_address(one), Err(1));
     }
 
     /// AUTH-33, threat M
@@ -132,14 +166,14 @@ mod tests {
     async fn threat_m_addresses_of_one_host_share_and_memory_is_bounded() {
         let rates = rates(10);
         for host in 0..5 {
-            let outcome = rates.charge(ip(&format!("2001:db8::{host}")));
+            let outcome = rates.charge_address(ip(&format!("2001:db8::{host}")));
             assert_eq!(outcome.is_ok(), host < 2, "{host}");
         }
         let mut passed = 0;
         for host in 0..1_000 {
             passed += usize::from(
                 rates
-                    .charge(ip(&format!("10.0.{}.{}", host / 250, host % 250)))
+                    .charge_address(ip(&format!("10.0.{}.{}", host / 250, host % 250)))
                     .is_ok(),
             );
         }
@@ -147,7 +181,7 @@ mod tests {
         // Nine newcomers with a budget of their own, then two calls of the crowd.
         assert_eq!(passed, 9 + 2);
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(rates.charge(ip("10.9.9.9")), Ok(()));
+        assert_eq!(rates.charge_address(ip("10.9.9.9")), Ok(()));
         assert!(rates.keyed.len() <= 10);
     }
 }
