@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::policy::gates::Need;
 use domain::{FieldErrors, Refusal, RefusalClass};
 use engine::{EngineUnavailable, ExecuteError, Unavailability};
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub struct Problem {
     pub message: String,
     /// What is wrong with which field.
     pub errors: FieldErrors,
+    /// What a start still needs.
+    pub needs: Vec<Need>,
     /// The id of the event that recorded the refusal.
     pub event: Option<Uuid>,
     /// When trying again makes sense. Unit: seconds.
@@ -46,6 +49,7 @@ impl Problem {
             code,
             message: message.into(),
             errors: FieldErrors::default(),
+            needs: Vec::new(),
             event: None,
             retry_after_s: None,
         }
@@ -127,7 +131,7 @@ impl Problem {
         )
     }
 
-    /// The answer in JSON: `{"message", "errors"?, "code", "refusal"?}`; 401 in the form of OAuth2 (AUTH-13).
+    /// The answer in JSON: `{"message", "errors"?, "needs"?, "code", "refusal"?}`; 401 in the form of OAuth2 (AUTH-13).
     #[must_use]
     pub fn to_json(&self) -> Response {
         let mut body = if self.code == "access_denied" {
@@ -137,6 +141,9 @@ impl Problem {
         };
         if !self.errors.0.is_empty() {
             body["errors"] = by_field(&self.errors);
+        }
+        if !self.needs.is_empty() {
+            body["needs"] = json!(self.needs);
         }
         if let Some(event) = self.event {
             body["refusal"] = Value::from(event.to_string());
@@ -209,6 +216,7 @@ impl From<Refusal> for Problem {
                 "The given data was invalid.".clone_into(&mut problem.message);
                 problem.errors = errors;
             }
+            Refusal::StartNeeds { needs } => problem.needs = needs,
             Refusal::NoApiPermission => {
                 problem.errors = FieldErrors::one("permissions", problem.message.clone());
             }

@@ -12,7 +12,9 @@
 //! - `saying`: what an agent says, on its way to the log.
 //! - `check_ins`: check-ins that changed nothing, gathered for the log.
 //! - `figures`: the newest figures of each client, written once a second.
+//! - [`approver_link`]: the link by which an approver reaches a request.
 
+pub mod approver_link;
 pub mod hub;
 pub mod transport;
 

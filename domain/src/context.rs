@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::ids::{ApiAccountId, JumpClientId, UserId};
+use crate::ids::{AccessRequestId, ApiAccountId, JumpClientId, UserId};
 use crate::{Event, Refusal, Timestamp};
 
 /// What a decision comes to: the events that happen, or why nothing does.
@@ -44,6 +44,13 @@ pub enum Actor {
     User(UserId),
     /// An API account with a valid token.
     ApiAccount(ApiAccountId),
+    /// An approver who came by the link in the mail (APPR-37).
+    Approver {
+        /// The request that the link is for.
+        request: AccessRequestId,
+        /// Whose link it is: the approver's place among those of the request.
+        index: u32,
+    },
     /// A Jump Client over its link.
     JumpClient(JumpClientId),
     /// A machine that shows an installer's secret and has no identity yet.
@@ -78,6 +85,8 @@ pub enum Surface {
     ReportingApi,
     /// `/api/console/v1`.
     ConsoleApi,
+    /// The page behind an approver's link.
+    ApproverPage,
     /// The link of a Jump Client.
     Link,
     /// A due date.

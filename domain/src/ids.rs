@@ -51,6 +51,8 @@ numeric_ids! {
     JumpItemRoleId;
     /// A Jump Policy.
     JumpPolicyId;
+    /// A request for approved access.
+    AccessRequestId;
     /// A Jump Client.
     JumpClientId;
     /// A mass-deployment package for Jump Clients.

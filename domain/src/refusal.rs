@@ -5,6 +5,7 @@
 
 use crate::access::role::JumpItemPermission;
 use crate::ids::JumpGroupRef;
+use crate::policy::gates::Need;
 use crate::time::Timestamp;
 
 #[cfg(test)]
@@ -176,6 +177,13 @@ pub enum Refusal {
     #[error("No ticket system URL is configured. Please contact your administrator")]
     NoTicketSystem,
 
+    /// The start is possible, and the user has to supply more for it (APPR-01, POL-25, POL-32).
+    #[error("Before the session can start, it needs: {}.", titles(.needs))]
+    StartNeeds {
+        /// What is missing, in the order of the gates.
+        needs: Vec<Need>,
+    },
+
     /// More users are starting sessions at once than the site allows (ERR-09, LIM-07, SESS-23).
     #[error("The server is currently too busy. Please try again later.")]
     TooManyStarting,
@@ -254,6 +262,11 @@ pub enum Refusal {
     NodeStopped,
 }
 
+fn titles(needs: &[Need]) -> String {
+    let titles: Vec<&str> = needs.iter().map(Need::title).collect();
+    titles.join(", ")
+}
+
 fn next_opening(next: &Option<Timestamp>, zone: &str) -> String {
     let Some(next) = next else {
         return "Its schedule has no time at which sessions are permitted.".to_owned();
@@ -295,6 +308,7 @@ impl Refusal {
             | Self::NoSuchJumpGroup { .. } => RefusalClass::NotFound,
             Self::InUse { .. }
             | Self::SiteExists
+            | Self::StartNeeds { .. }
             | Self::JumpClientOffline
             | Self::JumpClientNotConnected
             | Self::JumpClientUninstalled
@@ -345,6 +359,7 @@ impl Refusal {
             Self::SecondFactorUnavailable { .. } => "second_factor_unavailable",
             Self::ApprovalUnavailable { .. } => "approval_unavailable",
             Self::NoTicketSystem => "no_ticket_system",
+            Self::StartNeeds { .. } => "start_needs",
             Self::TooManyStarting => "too_many_starting",
             Self::JumpClientGone => "jump_client_gone",
             Self::JumpClientOffline => "jump_client_offline",

@@ -96,6 +96,7 @@ impl Asks for Actor {
             Actor::Operator => Surface::Program,
             Actor::User(_) => Surface::ConsoleApi,
             Actor::ApiAccount(_) => Surface::ConfigurationApi,
+            Actor::Approver { .. } => Surface::ApproverPage,
             Actor::JumpClient(_) | Actor::NewJumpClient => Surface::Link,
             Actor::Stranger => Surface::Oauth,
         };

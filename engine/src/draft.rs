@@ -321,6 +321,10 @@ impl Draft {
 /// counted elsewhere: strangers must not fill the disk through the audit.
 pub(crate) fn is_recorded(command: &Command, cause: &Cause, refusal: &Refusal) -> bool {
     let known = !matches!(cause.actor, Actor::Stranger | Actor::NewJumpClient);
+    // What a user can still supply is a question, not a no.
+    if matches!(refusal, Refusal::StartNeeds { .. }) {
+        return false;
+    }
     command.refusals_are_recorded() || (known && refusal.class() == RefusalClass::Forbidden)
 }
 

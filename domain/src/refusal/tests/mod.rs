@@ -3,6 +3,7 @@
 use super::{FieldErrors, Refusal, RefusalClass};
 use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpGroupId, JumpGroupRef};
+use crate::policy::gates::Need;
 use crate::testing::MONDAY;
 
 fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
@@ -111,6 +112,19 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Refusal::NoTicketSystem,
             "No ticket system URL is configured. Please contact your administrator",
             Forbidden,
+        ),
+        (
+            Refusal::StartNeeds {
+                needs: vec![
+                    Need::Ticket {
+                        prompt: "Ticket?".to_owned(),
+                        sensitive: false,
+                    },
+                    Need::Credentials,
+                ],
+            },
+            "Before the session can start, it needs: ticket ID, credentials.",
+            Conflict,
         ),
         (
             Refusal::TooManyStarting,
