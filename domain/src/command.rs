@@ -1,14 +1,14 @@
 //! Everything that may be asked, by aggregate.
 
-use crate::access::jump_group;
 use crate::access::role::JumpItemRole;
+use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::policy::jump_policy;
 use crate::session::access_session;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, user};
+use crate::site::{api_account, first_start, team, user};
 use crate::{audit, node, record};
 
 /// A request to change something. [`decide`](crate::decide) says what becomes of it.
@@ -22,12 +22,16 @@ pub enum Command {
     TicketSystem(record::Command<TicketSystem>),
     /// Users.
     User(user::Command),
+    /// Teams and their members.
+    Team(team::Command),
     /// API accounts.
     ApiAccount(api_account::Command),
     /// Jump Item Roles.
     JumpItemRole(record::Command<JumpItemRole>),
     /// Jump Groups and their members.
     JumpGroup(jump_group::Command),
+    /// Group policies with their members, rows and order.
+    GroupPolicy(group_policy::Command),
     /// Jump Policies and their schedules.
     JumpPolicy(jump_policy::Command),
     /// Jump Client installers.
@@ -68,6 +72,14 @@ impl Command {
                 user::Command::SignOut { .. } => "user.sign_out",
                 user::Command::ResetAdministrator { .. } => "administrator.reset",
             },
+            Self::Team(command) => match command {
+                team::Command::Record(command) => {
+                    record_name(command, "team.create", "team.change", "team.delete")
+                }
+                team::Command::AddMember(..) => "team.add_member",
+                team::Command::ChangeMember { .. } => "team.change_member",
+                team::Command::RemoveMember(..) => "team.remove_member",
+            },
             Self::ApiAccount(command) => match command {
                 api_account::Command::Record(command) => record_name(
                     command,
@@ -94,6 +106,25 @@ impl Command {
                 jump_group::Command::AddMember(..) => "jump_group.add_member",
                 jump_group::Command::ChangeMember(..) => "jump_group.change_member",
                 jump_group::Command::RemoveMember(..) => "jump_group.remove_member",
+            },
+            Self::GroupPolicy(command) => match command {
+                group_policy::Command::Record(command) => record_name(
+                    command,
+                    "group_policy.create",
+                    "group_policy.change",
+                    "group_policy.delete",
+                ),
+                group_policy::Command::Copy(..) => "group_policy.copy",
+                group_policy::Command::SetOrder(_) => "group_policy.set_order",
+                group_policy::Command::AddMember(..) => "group_policy.add_member",
+                group_policy::Command::RemoveMember(..) => "group_policy.remove_member",
+                group_policy::Command::ChangePoliciesOf { .. } => "group_policy.change_policies_of",
+                group_policy::Command::AddJumpGroup(..) => "group_policy.add_jump_group",
+                group_policy::Command::AddTeam(..) => "group_policy.add_team",
+                group_policy::Command::AddJumpoint(..) => "group_policy.add_jumpoint",
+                group_policy::Command::AddRemoval(..) => "group_policy.add_removal",
+                group_policy::Command::DropRow(..) => "group_policy.drop_row",
+                group_policy::Command::Provision(_) => "group_policy.provision",
             },
             Self::JumpPolicy(command) => match command {
                 jump_policy::Command::Record(command) => record_name(
@@ -150,6 +181,12 @@ impl Command {
             }
             Self::User(user::Command::ResetAdministrator { user, .. }) => of("user", user),
             Self::User(user::Command::Record(command)) => record_subject(command),
+            Self::Team(team::Command::Record(command)) => record_subject(command),
+            Self::Team(
+                team::Command::AddMember(team, ..)
+                | team::Command::ChangeMember { team, .. }
+                | team::Command::RemoveMember(team, _),
+            ) => of("team", team),
             Self::ApiAccount(api_account::Command::Record(command)) => record_subject(command),
             Self::ApiAccount(
                 api_account::Command::RegenerateSecret { account, .. }
@@ -162,6 +199,20 @@ impl Command {
                 | jump_group::Command::ChangeMember(group, ..)
                 | jump_group::Command::RemoveMember(group, _),
             ) => of("jump_group", group),
+            Self::GroupPolicy(command) => match command {
+                group_policy::Command::Record(command) => record_subject(command),
+                group_policy::Command::SetOrder(_) => None,
+                group_policy::Command::ChangePoliciesOf { user, .. } => of("user", user),
+                group_policy::Command::Copy(policy, _)
+                | group_policy::Command::AddMember(policy, _)
+                | group_policy::Command::RemoveMember(policy, _)
+                | group_policy::Command::AddJumpGroup(policy, ..)
+                | group_policy::Command::AddTeam(policy, ..)
+                | group_policy::Command::AddJumpoint(policy, _)
+                | group_policy::Command::AddRemoval(policy, _)
+                | group_policy::Command::DropRow(policy, _)
+                | group_policy::Command::Provision(policy) => of("group_policy", policy),
+            },
             Self::JumpPolicy(jump_policy::Command::Record(command)) => record_subject(command),
             Self::JumpPolicy(jump_policy::Command::SetSchedule(policy, _)) => {
                 of("jump_policy", policy)

@@ -4,20 +4,20 @@
 
 use std::str::FromStr;
 
-use crate::access::jump_group;
 use crate::access::role::JumpItemRole;
+use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId,
-    Lsid, NodeEpoch, SiteSettingsId, TicketSystemId, UserId,
+    ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId,
+    JumpPolicyId, Lsid, NodeEpoch, SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
 use crate::policy::jump_policy;
 use crate::record::{self, Record};
 use crate::session::access_session;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, user};
+use crate::site::{api_account, first_start, team, user};
 use crate::{audit, node};
 
 #[cfg(test)]
@@ -38,12 +38,18 @@ pub enum Event {
     TicketSystem(TicketSystemId, record::Event<TicketSystem>),
     /// A user.
     User(UserId, user::Event),
+    /// A team or its members.
+    Team(TeamId, team::Event),
     /// An API account.
     ApiAccount(ApiAccountId, api_account::Event),
     /// A Jump Item Role.
     JumpItemRole(JumpItemRoleId, record::Event<JumpItemRole>),
     /// A Jump Group or its members.
     JumpGroup(JumpGroupId, jump_group::Event),
+    /// A group policy, its members or rows.
+    GroupPolicy(GroupPolicyId, group_policy::Event),
+    /// The order of the group policies.
+    GroupPolicyOrder(group_policy::Ordered),
     /// A Jump Policy or its schedule.
     JumpPolicy(JumpPolicyId, jump_policy::Event),
     /// A Jump Client installer.
@@ -102,9 +108,12 @@ impl Event {
             Self::SiteSettings(id, _) => format!("site_settings-{id}"),
             Self::TicketSystem(id, _) => format!("ticket_system-{id}"),
             Self::User(id, _) => format!("user-{id}"),
+            Self::Team(id, _) => format!("team-{id}"),
             Self::ApiAccount(id, _) => format!("api_account-{id}"),
             Self::JumpItemRole(id, _) => format!("jump_item_role-{id}"),
             Self::JumpGroup(id, _) => format!("jump_group-{id}"),
+            Self::GroupPolicy(id, _) => format!("group_policy-{id}"),
+            Self::GroupPolicyOrder(_) => group_policy::ORDER_STREAM.to_owned(),
             Self::JumpPolicy(id, _) => format!("jump_policy-{id}"),
             Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
@@ -122,9 +131,12 @@ impl Event {
             Self::SiteSettings(_, event) => event.stored_name(),
             Self::TicketSystem(_, event) => event.stored_name(),
             Self::User(_, event) => event.stored_name(),
+            Self::Team(_, event) => event.stored_name(),
             Self::ApiAccount(_, event) => event.stored_name(),
             Self::JumpItemRole(_, event) => event.stored_name(),
             Self::JumpGroup(_, event) => event.stored_name(),
+            Self::GroupPolicy(_, event) => event.stored_name(),
+            Self::GroupPolicyOrder(_) => group_policy::Ordered::STORED_NAME,
             Self::JumpPolicy(_, event) => event.stored_name(),
             Self::JumpClientInstaller(_, event) => event.stored_name(),
             Self::JumpClient(_, event) => event.stored_name(),
@@ -144,9 +156,12 @@ impl Event {
             Self::SiteSettings(_, event) => serde_json::to_vec(event),
             Self::TicketSystem(_, event) => serde_json::to_vec(event),
             Self::User(_, event) => serde_json::to_vec(event),
+            Self::Team(_, event) => serde_json::to_vec(event),
             Self::ApiAccount(_, event) => serde_json::to_vec(event),
             Self::JumpItemRole(_, event) => serde_json::to_vec(event),
             Self::JumpGroup(_, event) => serde_json::to_vec(event),
+            Self::GroupPolicy(_, event) => serde_json::to_vec(event),
+            Self::GroupPolicyOrder(event) => serde_json::to_vec(event),
             Self::JumpPolicy(_, event) => serde_json::to_vec(event),
             Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
             Self::JumpClient(_, event) => serde_json::to_vec(event),
@@ -181,6 +196,11 @@ impl Event {
                 user::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::User(id, event)))
             }
+            "team" => {
+                let id = parse(stream, id)?;
+                team::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::Team(id, event)))
+            }
             "api_account" => {
                 let id = parse(stream, id)?;
                 api_account::Event::from_stored(name, text)
@@ -196,6 +216,13 @@ impl Event {
                 jump_group::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::JumpGroup(id, event)))
             }
+            "group_policy" => {
+                let id = parse(stream, id)?;
+                group_policy::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::GroupPolicy(id, event)))
+            }
+            group_policy::ORDER_STREAM => group_policy::Ordered::from_stored(name, text)
+                .map(|event| event.map(Self::GroupPolicyOrder)),
             "jump_policy" => {
                 let id = parse(stream, id)?;
                 jump_policy::Event::from_stored(name, text)
@@ -254,9 +281,12 @@ impl Event {
         names.extend(SiteSettings::STORED_NAMES);
         names.extend(TicketSystem::STORED_NAMES);
         names.extend(user::Event::STORED_NAMES);
+        names.extend(team::Event::STORED_NAMES);
         names.extend(api_account::Event::STORED_NAMES);
         names.extend(JumpItemRole::STORED_NAMES);
         names.extend(jump_group::Event::STORED_NAMES);
+        names.extend(group_policy::Event::STORED_NAMES);
+        names.push(group_policy::Ordered::STORED_NAME);
         names.extend(jump_policy::Event::STORED_NAMES);
         names.extend(JumpClientInstaller::STORED_NAMES);
         names.extend(jump_client::Event::STORED_NAMES);

@@ -53,6 +53,14 @@ numeric_ids! {
     JumpPolicyId;
     /// A request for approved access.
     AccessRequestId;
+    /// A team of users.
+    TeamId;
+    /// A group policy.
+    GroupPolicyId;
+    /// One member of one group policy; counted over all of them.
+    GroupPolicyMemberId;
+    /// A Jumpoint.
+    JumpointId;
     /// A Jump Client.
     JumpClientId;
     /// A mass-deployment package for Jump Clients.

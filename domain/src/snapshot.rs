@@ -1,12 +1,13 @@
 //! The rkyv form of a [`World`]: its tables as plain lists. Indexes are made anew when it is read.
 
+use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId,
-    Lsid, NodeEpoch, UserId,
+    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
+    JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, NodeEpoch, TeamId, UserId,
 };
 use crate::node::Node;
 use crate::policy::jump_policy::JumpPolicy;
@@ -15,6 +16,7 @@ use crate::session::access_session::AccessSession;
 use crate::site::api_account::{ApiAccount, SeenFrom};
 use crate::site::first_start::Site;
 use crate::site::settings::SiteSettings;
+use crate::site::team::{Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::user::User;
 use crate::table::Table;
@@ -33,8 +35,10 @@ pub struct WorldSnapshot {
     pub ticket_connection: ticket_system::Connection,
     pub users: Vec<(UserId, User)>,
     pub api_accounts: Vec<(ApiAccountId, ApiAccount)>,
+    pub teams: Vec<(TeamId, Team)>,
     pub jump_item_roles: Vec<(JumpItemRoleId, JumpItemRole)>,
     pub jump_groups: Vec<(JumpGroupId, JumpGroup)>,
+    pub group_policies: Vec<(GroupPolicyId, GroupPolicy)>,
     pub jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
     pub schedules: Vec<(JumpPolicyId, Schedule)>,
     pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
@@ -42,6 +46,10 @@ pub struct WorldSnapshot {
     pub sessions: Vec<(Lsid, AccessSession)>,
     pub nodes: Vec<(NodeEpoch, Node)>,
     pub members: Vec<((JumpGroupId, UserId), Membership)>,
+    pub team_members: Vec<((TeamId, UserId), TeamRole)>,
+    pub group_policy_order: Vec<GroupPolicyId>,
+    pub group_policy_members: Vec<((GroupPolicyId, UserId), GroupPolicyMemberId)>,
+    pub group_policy_rows: Vec<((GroupPolicyId, group_policy::Of), group_policy::Row)>,
     pub stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
     pub seen_from: Vec<(ApiAccountId, SeenFrom)>,
     pub counters: Vec<(String, u32)>,
@@ -63,8 +71,10 @@ impl From<&World> for WorldSnapshot {
             ticket_connection: world.ticket_connection.clone(),
             users: rows(&world.users),
             api_accounts: rows(&world.api_accounts),
+            teams: rows(&world.teams),
             jump_item_roles: rows(&world.jump_item_roles),
             jump_groups: rows(&world.jump_groups),
+            group_policies: rows(&world.group_policies),
             jump_policies: rows(&world.jump_policies),
             schedules: rows(&world.schedules),
             installers: rows(&world.installers),
@@ -72,6 +82,13 @@ impl From<&World> for WorldSnapshot {
             sessions: rows(&world.sessions),
             nodes: rows(&world.nodes),
             members: rows(&world.members),
+            team_members: rows(&world.team_members),
+            group_policy_order: world.group_policy_order.iter().copied().collect(),
+            group_policy_members: rows(&world.group_policy_members),
+            group_policy_rows: world
+                .group_policies_rows()
+                .map(|(policy, of, row)| ((policy, of), row))
+                .collect(),
             stopped_nodes: world
                 .stopped_nodes
                 .iter()
@@ -96,8 +113,10 @@ impl From<WorldSnapshot> for World {
             ticket_connection: snapshot.ticket_connection,
             users: snapshot.users.into_iter().collect(),
             api_accounts: snapshot.api_accounts.into_iter().collect(),
+            teams: snapshot.teams.into_iter().collect(),
             jump_item_roles: snapshot.jump_item_roles.into_iter().collect(),
             jump_groups: snapshot.jump_groups.into_iter().collect(),
+            group_policies: snapshot.group_policies.into_iter().collect(),
             jump_policies: snapshot.jump_policies.into_iter().collect(),
             schedules: snapshot.schedules.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
@@ -105,11 +124,17 @@ impl From<WorldSnapshot> for World {
             sessions: snapshot.sessions.into_iter().collect(),
             nodes: snapshot.nodes.into_iter().collect(),
             members: snapshot.members.into_iter().collect(),
+            team_members: snapshot.team_members.into_iter().collect(),
+            group_policy_order: snapshot.group_policy_order.into_iter().collect(),
+            group_policy_members: snapshot.group_policy_members.into_iter().collect(),
             stopped_nodes: snapshot.stopped_nodes.into_iter().collect(),
             seen_from: snapshot.seen_from.into_iter().collect(),
             counters: snapshot.counters.into_iter().collect(),
             ..Self::default()
         };
+        for ((policy, of), row) in snapshot.group_policy_rows {
+            world.put_policy_row(policy, of, row);
+        }
         world.rebuild_indexes();
         world
     }

@@ -11,8 +11,8 @@
 //! [`NODE`] runs, on [`MONDAY`]. Each `when` draws its own fresh values, see [`drawn`].
 
 use crate::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpPolicyId,
-    Lsid, NodeEpoch, UserId,
+    ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef,
+    JumpPolicyId, Lsid, NodeEpoch, TeamId, UserId,
 };
 use crate::{
     Actor, Cause, Command, Context, Decision, Event, Fresh, Refusal, Surface, Timestamp, World,
@@ -25,8 +25,9 @@ mod one_of_each;
 
 pub use asking::{Asked, add_member, change, create, delete, end, first_start, register, start};
 pub use happening::{
-    client, connected, group, installer, member, member_under, person, policy, registered, role,
-    schedule, session, starting, user,
+    client, connected, group, group_policy, installer, member, member_under, person, policy,
+    policy_member, policy_row, registered, role, schedule, session, starting, team, team_member,
+    user,
 };
 pub use one_of_each::one_of_each;
 
@@ -50,6 +51,14 @@ pub const SHARED: JumpGroupRef = JumpGroupRef::Shared(WEB_SERVERS);
 pub const THURSDAYS: JumpPolicyId = JumpPolicyId(1);
 /// Another Jump Policy.
 pub const ALWAYS: JumpPolicyId = JumpPolicyId(2);
+/// A team.
+pub const OPERATIONS: TeamId = TeamId(1);
+/// Another team.
+pub const SUPPORT: TeamId = TeamId(2);
+/// A group policy, the first of the list unless a story says otherwise.
+pub const ADMINS: GroupPolicyId = GroupPolicyId(1);
+/// Another group policy.
+pub const USERS: GroupPolicyId = GroupPolicyId(2);
 /// An installer.
 pub const INSTALLER: JumpClientInstallerId = JumpClientInstallerId(1);
 /// A Jump Client.

@@ -3,16 +3,20 @@
 //! A [`World`] is made of persistent maps: a copy costs nothing and shares all that did not change. Ended sessions and
 //! deleted things leave it; only counters stay.
 
-use imbl::{OrdMap, OrdSet};
+use std::collections::BTreeMap;
+
+use imbl::{OrdMap, OrdSet, Vector};
 
 use crate::access::admission;
+use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef,
-    JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid, NodeEpoch, UserId,
+    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
+    JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid,
+    NodeEpoch, TeamId, UserId,
 };
 use crate::node::{self, Node};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -22,17 +26,20 @@ use crate::session::access_session::{self, AccessSession};
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
 use crate::site::first_start::{self, Site};
 use crate::site::settings::SiteSettings;
+use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::user::{self, User};
 use crate::table::Table;
 use crate::world::names::Names;
 use crate::{Command, Context, Decision, Event, Timestamp, audit};
 
+mod group_policies;
 mod groups;
 mod items;
 pub(crate) mod names;
 mod people;
 mod sessions;
+mod teams;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -52,10 +59,14 @@ pub struct World {
     pub users: Table<UserId, User>,
     /// API accounts by id.
     pub api_accounts: Table<ApiAccountId, ApiAccount>,
+    /// Teams by id.
+    pub teams: Table<TeamId, Team>,
     /// Jump Item Roles by id.
     pub jump_item_roles: Table<JumpItemRoleId, JumpItemRole>,
     /// Shared Jump Groups by id.
     pub jump_groups: Table<JumpGroupId, JumpGroup>,
+    /// Group policies by id.
+    pub group_policies: Table<GroupPolicyId, GroupPolicy>,
     /// Jump Policies by id.
     pub jump_policies: Table<JumpPolicyId, JumpPolicy>,
     /// Their schedules.
@@ -70,6 +81,11 @@ pub struct World {
     pub nodes: Table<NodeEpoch, Node>,
 
     pub(crate) members: Table<(JumpGroupId, UserId), Membership>,
+    pub(crate) team_members: Table<(TeamId, UserId), TeamRole>,
+    pub(crate) group_policy_order: Vector<GroupPolicyId>,
+    pub(crate) group_policy_members: Table<(GroupPolicyId, UserId), GroupPolicyMemberId>,
+    pub(crate) group_policy_rows:
+        Table<GroupPolicyId, BTreeMap<group_policy::Of, group_policy::Row>>,
     pub(crate) stopped_nodes: OrdMap<NodeEpoch, Timestamp>,
     pub(crate) seen_from: Table<ApiAccountId, SeenFrom>,
     pub(crate) counters: OrdMap<String, u32>,
@@ -77,6 +93,8 @@ pub struct World {
     // Indexes: made from the above, never asked of the log.
     pub(crate) names: Names,
     pub(crate) groups_of_member: OrdSet<(UserId, JumpGroupId)>,
+    pub(crate) teams_of_member: OrdSet<(UserId, TeamId)>,
+    pub(crate) policies_of_users: Table<UserId, Vec<GroupPolicyId>>,
     pub(crate) users_by_name: OrdMap<String, UserId>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
@@ -106,6 +124,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             })
         }
         Command::User(command) => user::decide(world, command, context),
+        Command::Team(command) => team::decide(world, command, context),
         Command::ApiAccount(command) => api_account::decide(world, command, context),
         Command::JumpItemRole(command) => {
             plain(record::decide(world, command, context)?, |(id, event)| {
@@ -113,6 +132,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             })
         }
         Command::JumpGroup(command) => jump_group::decide(world, command, context),
+        Command::GroupPolicy(command) => group_policy::decide(world, command, context),
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
         Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
@@ -134,9 +154,12 @@ impl World {
             Event::SiteSettings(id, event) => record::apply(self, *id, event, at),
             Event::TicketSystem(id, event) => record::apply(self, *id, event, at),
             Event::User(id, event) => user::apply(self, *id, event, at),
+            Event::Team(id, event) => team::apply(self, *id, event, at),
             Event::ApiAccount(id, event) => api_account::apply(self, *id, event, at),
             Event::JumpItemRole(id, event) => record::apply(self, *id, event, at),
             Event::JumpGroup(id, event) => jump_group::apply(self, *id, event, at),
+            Event::GroupPolicy(id, event) => group_policy::apply(self, *id, event, at),
+            Event::GroupPolicyOrder(ordered) => group_policy::apply_order(self, ordered),
             Event::JumpPolicy(id, event) => jump_policy::apply(self, *id, event, at),
             Event::JumpClientInstaller(id, event) => record::apply(self, *id, event, at),
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
@@ -175,7 +198,16 @@ impl World {
             .iter()
             .map(|((group, user), _)| (*user, *group))
             .collect();
+        self.teams_of_member = self
+            .team_members
+            .iter()
+            .map(|((team, user), _)| (*user, *team))
+            .collect();
+        self.index_policies_of_users();
         self.names = Names::default();
+        for (id, team) in self.teams.clone().iter() {
+            self.name_team(*id, team);
+        }
         for (id, group) in self.jump_groups.clone().iter() {
             self.name_group(*id, group);
         }

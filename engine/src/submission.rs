@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::access::jump_group;
+use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
 use domain::session::access_session;
-use domain::site::{api_account, user};
+use domain::site::{api_account, team, user};
 use domain::{Cause, Command, Event, Refusal, Timestamp, record};
 use uuid::Uuid;
 
@@ -223,6 +223,17 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
             jump_group::Command::ChangeMember(..) | jump_group::Command::RemoveMember(..) => true,
             jump_group::Command::AddMember(..) => false,
         },
+        Command::Team(command) => !matches!(
+            command,
+            team::Command::Record(record::Command::Create(_)) | team::Command::AddMember(..)
+        ),
+        // A policy's rows, settings and order may each be what takes something away.
+        Command::GroupPolicy(command) => !matches!(
+            command,
+            group_policy::Command::Record(record::Command::Create(_))
+                | group_policy::Command::Copy(..)
+                | group_policy::Command::Provision(_)
+        ),
         Command::JumpPolicy(_) => true,
         Command::JumpClient(command) => matches!(
             command,

@@ -245,8 +245,11 @@ fn touched(event: &Event) -> Touched {
         Event::Site(_)
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
+        | Event::Team(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
+        | Event::GroupPolicy(..)
+        | Event::GroupPolicyOrder(_)
         | Event::JumpClientInstaller(..)
         | Event::Audit(..) => Touched::Nothing,
     }
@@ -451,6 +454,20 @@ mod tests {
         "JumpGroupMemberAdded",
         "JumpGroupMemberChanged",
         "JumpGroupMemberRemoved",
+        "TeamCreated",
+        "TeamChanged",
+        "TeamDeleted",
+        "TeamMemberAdded",
+        "TeamMemberChanged",
+        "TeamMemberRemoved",
+        "GroupPolicyCreated",
+        "GroupPolicyChanged",
+        "GroupPolicyDeleted",
+        "GroupPolicyMemberAdded",
+        "GroupPolicyMemberRemoved",
+        "GroupPolicyRowSet",
+        "GroupPolicyRowDropped",
+        "GroupPoliciesOrdered",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",

@@ -90,6 +90,8 @@ const fn is_for(command: &Command) -> For {
         Command::SiteSettings(_)
         | Command::TicketSystem(_)
         | Command::User(user::Command::Record(_))
+        | Command::Team(_)
+        | Command::GroupPolicy(_)
         | Command::ApiAccount(
             api_account::Command::Record(_) | api_account::Command::RegenerateSecret { .. },
         )

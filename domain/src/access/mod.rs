@@ -1,6 +1,8 @@
-//! Who may do what with which Jump Item: roles, Jump Groups with their members, and the one permission function.
+//! Who may do what with which Jump Item: roles, Jump Groups with their members, group policies, and the one permission
+//! function.
 
 pub mod admission;
+pub mod group_policy;
 pub mod jump_group;
 pub mod permission;
 pub mod role;

@@ -3,5 +3,6 @@
 pub mod api_account;
 pub mod first_start;
 pub mod settings;
+pub mod team;
 pub mod ticket_system;
 pub mod user;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
@@ -15,6 +16,7 @@ use crate::record::{self, Object, Record};
 use crate::session::access_session;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
+use crate::site::team::{self, Team};
 use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
 use crate::testing::NODE;
@@ -42,6 +44,8 @@ asked! {
     User => |command| Command::User(user::Command::Record(command));
     ApiAccount => |command| Command::ApiAccount(api_account::Command::Record(command));
     JumpItemRole => Command::JumpItemRole;
+    Team => |command| Command::Team(team::Command::Record(command));
+    GroupPolicy => |command| Command::GroupPolicy(group_policy::Command::Record(command));
     JumpGroup => |command| Command::JumpGroup(jump_group::Command::Record(command));
     JumpPolicy => |command| Command::JumpPolicy(jump_policy::Command::Record(command));
     JumpClientInstaller => Command::JumpClientInstaller;
@@ -158,6 +162,18 @@ impl From<jump_client::Command> for Command {
 impl From<access_session::Command> for Command {
     fn from(command: access_session::Command) -> Self {
         Self::AccessSession(command)
+    }
+}
+
+impl From<team::Command> for Command {
+    fn from(command: team::Command) -> Self {
+        Self::Team(command)
+    }
+}
+
+impl From<group_policy::Command> for Command {
+    fn from(command: group_policy::Command) -> Self {
+        Self::GroupPolicy(command)
     }
 }
 

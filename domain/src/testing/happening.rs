@@ -1,23 +1,25 @@
 //! Events, as stories give them.
 
-use std::collections::BTreeMap;
-
+use crate::access::group_policy::{self, GroupPolicy, Of, Row, RowSet};
 use crate::access::jump_group::{self, JumpGroup, Member, Membership};
 use crate::access::permission::Grant;
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Connected, Facts, Properties, Registered};
 use crate::ids::{
-    JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId,
-    JumpPolicyId, KeyedHash, LinkId, Lsid, SecretRef, UserId,
+    GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId, JumpGroupId,
+    JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, LinkId, Lsid, SecretRef,
+    TeamId, UserId,
 };
 use crate::policy::jump_policy::{self, JumpPolicy, ScheduleSet};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::record;
 use crate::session::access_session::{self, Customer, Established, Representative, Started};
+use crate::site::team::{self, Team, TeamRole};
 use crate::site::user::{self, User};
 use crate::testing::{INSTALLER, MONDAY, NODE};
 use crate::{Event, time};
+use std::collections::BTreeMap;
 
 /// A user named `user-<id>`, without any permission, whose slots are No Access.
 #[must_use]
@@ -90,6 +92,54 @@ pub fn member_under(
             membership,
         }),
     )
+}
+
+/// A team named `Team <id>`.
+#[must_use]
+pub fn team(id: TeamId) -> Event {
+    let team = Team {
+        name: format!("Team {id}"),
+        code_name: format!("team_{id}"),
+        ..Team::default()
+    };
+    Event::Team(id, team::Event::Record(record::Event::Created(team)))
+}
+
+/// A direct member of a team.
+#[must_use]
+pub fn team_member(team: TeamId, user_id: UserId, role: TeamRole) -> Event {
+    let member = team::Member { user_id, role };
+    Event::Team(team, team::Event::MemberAdded(member))
+}
+
+/// A group policy named `Group Policy <id>` whose settings are not defined; below all that were made before.
+#[must_use]
+pub fn group_policy(id: GroupPolicyId, change: impl FnOnce(&mut GroupPolicy)) -> Event {
+    let mut policy = GroupPolicy {
+        name: format!("Group Policy {id}"),
+        ..GroupPolicy::default()
+    };
+    change(&mut policy);
+    Event::GroupPolicy(
+        id,
+        group_policy::Event::Record(record::Event::Created(policy)),
+    )
+}
+
+/// A member of a group policy; the membership's id is told from both.
+#[must_use]
+pub fn policy_member(policy: GroupPolicyId, user_id: UserId) -> Event {
+    let member = group_policy::Member {
+        id: GroupPolicyMemberId(1_000 * policy.0 + user_id.0),
+        user_id,
+    };
+    Event::GroupPolicy(policy, group_policy::Event::MemberAdded(member))
+}
+
+/// What a group policy does for its members.
+#[must_use]
+pub fn policy_row(policy: GroupPolicyId, of: Of, row: Row) -> Event {
+    Event::GroupPolicy(policy, group_policy::Event::RowSet(RowSet { of, row }))
 }
 
 /// A Jump Policy named `Policy <id>`, without a schedule or anything it asks for.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::access::group_policy::{self, GroupPolicy, Of, Ordered, Row, RowDropped};
 use crate::access::jump_group::{self, JumpGroup, Member, MemberRemoved, Membership};
 use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
@@ -10,8 +11,8 @@ use crate::fleet::jump_client::{
     self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
 };
 use crate::ids::{
-    JumpClientInstallerId, JumpGroupRef, JumpItemRoleId, KeyedHash, LinkId, Lsid, SecretRef,
-    SiteSettingsId,
+    GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRoleId, KeyedHash, LinkId,
+    Lsid, SecretRef, SiteSettingsId,
 };
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -21,11 +22,12 @@ use crate::session::access_session::{self, EndReason, Ended, Failed, Failure};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
 use crate::site::first_start::{self, SiteCreated};
 use crate::site::settings::SiteSettings;
+use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
 use crate::site::user::{self, AdministratorReset, Signed, User};
 use crate::testing::{
-    ALWAYS, ANNA, API, INSTALLER, MONDAY, NODE, PC1, THURSDAYS, WEB_SERVERS, connected, schedule,
-    starting,
+    ADMINS, ALWAYS, ANNA, API, BERT, INSTALLER, MONDAY, NODE, OPERATIONS, PC1, THURSDAYS, USERS,
+    WEB_SERVERS, connected, policy_member, policy_row, schedule, starting,
 };
 use crate::{Event, time};
 
@@ -35,7 +37,10 @@ pub fn one_of_each() -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(of_the_site());
     events.extend(of_people());
+    events.extend(of_teams());
+    events.extend(of_api_accounts());
     events.extend(of_access());
+    events.extend(of_group_policies());
     events.extend(of_policies());
     events.extend(of_the_fleet());
     events.extend(of_sessions_and_nodes());
@@ -101,20 +106,6 @@ fn of_people() -> Vec<Event> {
         ..User::default()
     };
     person.allow_everything();
-    let mut account = ApiAccount {
-        name: "Terraform".to_owned(),
-        comments: "for the pipeline".to_owned(),
-        ip_addresses: "192.0.2.0/24".to_owned(),
-        client_id: "0123456789012345678901234567890123456789".to_owned(),
-        client_secret: Some(secret('b')),
-        failed_login_expiration: Some(String::new()),
-        ecm_group_id: Some(1),
-        ..ApiAccount::default()
-    };
-    account.allow_everything();
-    let address = "192.0.2.44"
-        .parse()
-        .unwrap_or(std::net::IpAddr::V4(0.into()));
     vec![
         Event::User(ANNA, user::Event::Record(record::Event::Created(person))),
         Event::User(
@@ -130,6 +121,52 @@ fn of_people() -> Vec<Event> {
                 password: secret('c'),
             }),
         ),
+    ]
+}
+
+fn of_teams() -> Vec<Event> {
+    let made = Team {
+        name: "Operations".to_owned(),
+        code_name: "operations".to_owned(),
+        comments: Some("day and night".to_owned()),
+    };
+    let member = |role| team::Member {
+        user_id: ANNA,
+        role,
+    };
+    let of_team = |event| Event::Team(OPERATIONS, event);
+    vec![
+        of_team(team::Event::Record(record::Event::Created(made))),
+        of_team(team::Event::Record(changed(
+            "comments",
+            serde_json::Value::Null,
+            "new".into(),
+        ))),
+        of_team(team::Event::Record(deleted("Operations"))),
+        of_team(team::Event::MemberAdded(member(TeamRole::Lead))),
+        of_team(team::Event::MemberChanged(member(TeamRole::Manager))),
+        of_team(team::Event::MemberRemoved(team::MemberRemoved {
+            user_id: ANNA,
+        })),
+    ]
+}
+
+fn of_api_accounts() -> Vec<Event> {
+    let mut account = ApiAccount {
+        name: "Terraform".to_owned(),
+        comments: "for the pipeline".to_owned(),
+        ip_addresses: "192.0.2.0/24".to_owned(),
+        client_id: "0123456789012345678901234567890123456789".to_owned(),
+        client_secret: Some(secret('b')),
+        failed_login_expiration: Some(String::new()),
+        ecm_group_id: Some(1),
+        ..ApiAccount::default()
+    };
+    account.allow_everything();
+    let address = "192.0.2.44"
+        .parse()
+        .unwrap_or(std::net::IpAddr::V4(0.into()));
+    vec![
         Event::ApiAccount(
             API,
             api_account::Event::Record(record::Event::Created(account)),
@@ -190,6 +227,44 @@ fn of_access() -> Vec<Event> {
         of_group(jump_group::Event::MemberRemoved(MemberRemoved {
             user_id: ANNA,
         })),
+    ]
+}
+
+fn of_group_policies() -> Vec<Event> {
+    let made = GroupPolicy {
+        name: "Admin".to_owned(),
+        perm_access_allowed: true,
+        access_perm_status: "final".to_owned(),
+        perm_session_idle_timeout: 300,
+        default_jump_item_role_id: JumpItemRoleId(3),
+        ..GroupPolicy::default()
+    };
+    let membership = Membership {
+        jump_item_role_id: Some(JumpItemRoleId(4)),
+        jump_policy_id: Some(THURSDAYS),
+    };
+    let of_policy = |event| Event::GroupPolicy(ADMINS, event);
+    let about = Of::JumpGroup(WEB_SERVERS);
+    vec![
+        of_policy(group_policy::Event::Record(record::Event::Created(made))),
+        of_policy(group_policy::Event::Record(changed(
+            "perm_web_jump",
+            false.into(),
+            true.into(),
+        ))),
+        of_policy(group_policy::Event::Record(deleted("Admin"))),
+        policy_member(ADMINS, ANNA),
+        of_policy(group_policy::Event::MemberRemoved(group_policy::Member {
+            id: GroupPolicyMemberId(1),
+            user_id: BERT,
+        })),
+        policy_row(ADMINS, about, Row::JumpGroup(membership)),
+        of_policy(group_policy::Event::RowDropped(RowDropped {
+            of: Of::Team(OPERATIONS),
+        })),
+        Event::GroupPolicyOrder(Ordered {
+            order: vec![USERS, ADMINS],
+        }),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Jump Groups, their members, and what is named uniquely in the [`World`](crate::World).
 
 use crate::World;
+use crate::access::group_policy::Of;
 use crate::access::jump_group::{JumpGroup, Membership};
 use crate::ids::{JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
 use crate::policy::jump_policy::JumpPolicy;
@@ -33,6 +34,7 @@ impl World {
             self.unname_group(&group);
         }
         self.forget_members_of(id);
+        self.forget_rows_of(Of::JumpGroup(id));
         self.forget_items_of(JumpGroupRef::Shared(id));
     }
 

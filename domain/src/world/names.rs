@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Policy,
     /// A Jump Policy's code name.
     PolicyCode,
+    /// A team's code name.
+    TeamCode,
 }
 
 /// Who has which name.

@@ -2,7 +2,7 @@
 
 use crate::Timestamp;
 use crate::World;
-use crate::ids::{ApiAccountId, JumpGroupId, JumpGroupRef, UserId};
+use crate::ids::{ApiAccountId, JumpGroupId, JumpGroupRef, TeamId, UserId};
 use crate::site::api_account;
 use crate::site::api_account::{ADDRESSES_MAX, ApiAccount};
 use crate::site::user::User;
@@ -38,6 +38,13 @@ impl World {
         let memberships: Vec<JumpGroupId> = self.groups_with_member(id).collect();
         for group in memberships {
             self.forget_member(group, id);
+        }
+        let teams: Vec<TeamId> = self.teams_with_member(id).map(|(team, _)| team).collect();
+        for team in teams {
+            self.forget_team_member(team, id);
+        }
+        for policy in self.policies_of_user(id).to_vec() {
+            self.forget_policy_member(policy, id);
         }
         self.forget_items_of(JumpGroupRef::Personal(id));
     }

@@ -2,7 +2,9 @@
 
 use crate::Refusal;
 use crate::World;
-use crate::ids::{JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
+use crate::access::group_policy::{Of, Row};
+use crate::access::jump_group::Membership;
+use crate::ids::{GroupPolicyId, JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
 
 impl World {
     /// Refuses where `users` names anyone.
@@ -21,7 +23,7 @@ impl World {
         Err(Refusal::InUse { what, by })
     }
 
-    /// Who uses a role: slots of users, memberships (ROLE-33).
+    /// Who uses a role: slots of users and group policies, memberships (ROLE-33).
     pub(crate) fn users_of_role(&self, role: JumpItemRoleId) -> Vec<String> {
         let slots = self.users.iter().filter(|(_, user)| {
             [
@@ -36,13 +38,26 @@ impl World {
             .members
             .iter()
             .filter(|(_, member)| member.jump_item_role_id == Some(role));
+        let policies = self.group_policies.iter().filter(|(_, policy)| {
+            [
+                policy.default_jump_item_role_id,
+                policy.private_jump_item_role_id,
+                policy.inferior_jump_item_role_id,
+                policy.unassigned_jump_item_role_id,
+            ]
+            .contains(&role)
+        });
+        let rows =
+            self.policies_naming(move |membership| membership.jump_item_role_id == Some(role));
         slots
             .map(|(_, user)| format!("user \"{}\"", user.username))
             .chain(members.map(|((group, user), _)| self.member_title(*group, *user)))
+            .chain(policies.map(|(_, policy)| format!("group policy \"{}\"", policy.name)))
+            .chain(rows)
             .collect()
     }
 
-    /// Who uses a Jump Policy: memberships, installers, Jump Clients (ROLE-33).
+    /// Who uses a Jump Policy: memberships, group policies, installers, Jump Clients (ROLE-33).
     pub(crate) fn users_of_policy(&self, policy: JumpPolicyId) -> Vec<String> {
         let members = self
             .members
@@ -58,9 +73,36 @@ impl World {
             .filter(|(_, client)| client.properties.jump_policy_id == Some(policy));
         members
             .map(|((group, user), _)| self.member_title(*group, *user))
+            .chain(
+                self.policies_naming(move |membership| membership.jump_policy_id == Some(policy)),
+            )
             .chain(installers.map(|(id, _)| format!("installer {id}")))
             .chain(clients.map(|(_, client)| format!("Jump Client \"{}\"", client.properties.name)))
             .collect()
+    }
+
+    /// The rows of group policies whose membership of a Jump Group is one of these.
+    fn policies_naming(
+        &self,
+        is_meant: impl Fn(&Membership) -> bool,
+    ) -> impl Iterator<Item = String> {
+        let title = |policy: GroupPolicyId, group: JumpGroupId| {
+            let policy = self.group_policies.get(&policy);
+            format!(
+                "group policy \"{}\" for Jump Group \"{}\"",
+                policy
+                    .map(|policy| policy.name.as_str())
+                    .unwrap_or_default(),
+                self.group_name(JumpGroupRef::Shared(group))
+            )
+        };
+        self.group_policies_rows()
+            .filter_map(move |(policy, about, row)| match (about, row) {
+                (Of::JumpGroup(group), Row::JumpGroup(membership)) if is_meant(&membership) => {
+                    Some(title(policy, group))
+                }
+                _ => None,
+            })
     }
 
     fn member_title(&self, group: JumpGroupId, user: UserId) -> String {

@@ -113,8 +113,11 @@ impl ConsoleView {
             Event::Site(_)
             | Event::SiteSettings(..)
             | Event::TicketSystem(..)
+            | Event::Team(..)
             | Event::ApiAccount(..)
             | Event::JumpItemRole(..)
+            | Event::GroupPolicy(..)
+            | Event::GroupPolicyOrder(_)
             | Event::JumpPolicy(..)
             | Event::JumpClientInstaller(..)
             | Event::Audit(..) => {}
@@ -457,6 +460,20 @@ mod tests {
         "JumpGroupMemberAdded",
         "JumpGroupMemberChanged",
         "JumpGroupMemberRemoved",
+        "TeamCreated",
+        "TeamChanged",
+        "TeamDeleted",
+        "TeamMemberAdded",
+        "TeamMemberChanged",
+        "TeamMemberRemoved",
+        "GroupPolicyCreated",
+        "GroupPolicyChanged",
+        "GroupPolicyDeleted",
+        "GroupPolicyMemberAdded",
+        "GroupPolicyMemberRemoved",
+        "GroupPolicyRowSet",
+        "GroupPolicyRowDropped",
+        "GroupPoliciesOrdered",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",

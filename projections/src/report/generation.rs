@@ -315,9 +315,12 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
         | Event::User(..)
+        | Event::Team(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
         | Event::JumpGroup(..)
+        | Event::GroupPolicy(..)
+        | Event::GroupPolicyOrder(_)
         | Event::JumpPolicy(..)
         | Event::JumpClientInstaller(..)
         | Event::JumpClient(..)
@@ -434,6 +437,20 @@ mod tests {
         "JumpGroupMemberAdded",
         "JumpGroupMemberChanged",
         "JumpGroupMemberRemoved",
+        "TeamCreated",
+        "TeamChanged",
+        "TeamDeleted",
+        "TeamMemberAdded",
+        "TeamMemberChanged",
+        "TeamMemberRemoved",
+        "GroupPolicyCreated",
+        "GroupPolicyChanged",
+        "GroupPolicyDeleted",
+        "GroupPolicyMemberAdded",
+        "GroupPolicyMemberRemoved",
+        "GroupPolicyRowSet",
+        "GroupPolicyRowDropped",
+        "GroupPoliciesOrdered",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",

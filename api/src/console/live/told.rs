@@ -68,7 +68,12 @@ impl Teller<'_> {
                 self.rights_changed = true;
             }
             // What decides who may do what; pages ask again what they may.
-            Event::JumpItemRole(..) | Event::JumpGroup(..) | Event::JumpPolicy(..) => {
+            Event::JumpItemRole(..)
+            | Event::JumpGroup(..)
+            | Event::Team(..)
+            | Event::GroupPolicy(..)
+            | Event::GroupPolicyOrder(_)
+            | Event::JumpPolicy(..) => {
                 self.rights_changed = true;
             }
             Event::Site(_)

@@ -3,14 +3,15 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::access::group_policy::{self, GroupPolicy, Of, Row};
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Facts, Properties};
 use crate::ids::{
-    ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRoleId,
-    JumpPolicyId, KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, SiteSettingsId, TicketSystemId,
-    UserId,
+    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
+    JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash, LinkId, Lsid,
+    NodeEpoch, SecretRef, SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -18,12 +19,14 @@ use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::session::access_session;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
+use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
 use crate::testing::{
-    ADMIN, ALWAYS, ANNA, Asks, BERT, INSTALLER, PC1, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS,
-    add_member, change, client, create, delete, drawn, end, group, installer, member, person,
-    policy, register, start,
+    ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
+    USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
+    group, group_policy, installer, member, person, policy, policy_member, policy_row, register,
+    start, team, team_member,
 };
 use crate::{Actor, Cause, Command, Event};
 
@@ -36,6 +39,12 @@ pub(super) fn base() -> Vec<Event> {
         group(USER_SYSTEMS, "User Systems"),
         policy(THURSDAYS, |_| {}),
         policy(ALWAYS, |_| {}),
+        team(OPERATIONS),
+        group_policy(ADMINS, |_| {}),
+        group_policy(USERS, |_| {}),
+        team_member(OPERATIONS, ANNA, TeamRole::Member),
+        policy_member(ADMINS, BERT),
+        policy_row(ADMINS, Of::JumpGroup(WEB_SERVERS), Row::Removal),
         member(WEB_SERVERS, ANNA, JumpItemRoleId(3)),
         member(WEB_SERVERS, ADMIN, JumpItemRoleId(3)),
         installer(INSTALLER, SHARED, |installer| {
@@ -70,13 +79,14 @@ pub(super) fn session_draw(client: JumpClientId) -> u64 {
 }
 
 /// How many commands there are to choose from.
-const CHOICES: u32 = 44;
+const CHOICES: u32 = 56;
 
 fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
     match choice {
         0..=14 => of_records(choice, a, b, c, flag),
         15..=22 => of_people(choice, a, b, c, flag),
         23..=32 => of_clients(choice, a, b, c, flag),
+        44..=55 => of_teams_and_group_policies(choice, a, b, c, flag),
         _ => of_sessions(choice, a, b, c, flag),
     }
 }
@@ -272,5 +282,59 @@ fn of_sessions(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             }],
         }
         .into(),
+    }
+}
+
+fn of_teams_and_group_policies(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let (team, user, policy) = (TeamId(a), UserId(b), GroupPolicyId(c));
+    let role = [TeamRole::Member, TeamRole::Lead, TeamRole::Manager][c as usize - 1];
+    let of = match b {
+        1 => Of::JumpGroup(JumpGroupId(a)),
+        2 => Of::Team(team),
+        _ => Of::Jumpoint(JumpointId(a)),
+    };
+    match choice {
+        44 => create::<Team>(json!({"name": format!("Team {a}")})),
+        45 if c == 3 => delete::<Team>(team),
+        45 => change::<Team>(
+            team,
+            json!({"comments": format!("{b}"), "name": format!("T {c}")}),
+        ),
+        46 => team::Command::AddMember(team, user, role).into(),
+        47 => team::Command::ChangeMember {
+            team,
+            user,
+            to: if flag { team } else { TeamId(c) },
+            role,
+        }
+        .into(),
+        48 => team::Command::RemoveMember(team, user).into(),
+        49 => create::<GroupPolicy>(json!({"name": format!("Policy {a}"), "perm_web_jump": flag})),
+        50 if b == 3 => delete::<GroupPolicy>(policy),
+        50 if b == 2 => group_policy::Command::Copy(policy, format!("Copy {a}")).into(),
+        50 => change::<GroupPolicy>(policy, json!({"perm_collaborate": flag})),
+        51 if flag => {
+            group_policy::Command::SetOrder(vec![GroupPolicyId(2), GroupPolicyId(1)]).into()
+        }
+        51 | 52 => group_policy::Command::AddMember(policy, user).into(),
+        53 if flag => group_policy::Command::ChangePoliciesOf {
+            user,
+            added: [policy].into(),
+            removed: [GroupPolicyId(a)].into(),
+        }
+        .into(),
+        53 => group_policy::Command::RemoveMember(policy, GroupPolicyMemberId(b)).into(),
+        54 if flag => group_policy::Command::AddTeam(policy, team, role).into(),
+        54 => group_policy::Command::AddJumpGroup(
+            policy,
+            JumpGroupId(a),
+            Membership {
+                jump_item_role_id: flag.then_some(JumpItemRoleId(b)),
+                jump_policy_id: None,
+            },
+        )
+        .into(),
+        _ if flag => group_policy::Command::AddRemoval(policy, of).into(),
+        _ => group_policy::Command::DropRow(policy, of).into(),
     }
 }
