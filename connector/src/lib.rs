@@ -13,9 +13,13 @@
 //! - `check_ins`: check-ins that changed nothing, gathered for the log.
 //! - `figures`: the newest figures of each client, written once a second.
 //! - [`approver_link`]: the link by which an approver reaches a request.
+//! - [`outbound`]: HTTP that the site sends, only where it may.
 
 pub mod approver_link;
 pub mod hub;
+pub mod outbound;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 
 mod admission;

@@ -301,22 +301,26 @@ pub fn parse_networks(text: &str) -> Result<Vec<(IpAddr, u8)>, String> {
     text.split(|c: char| c == ',' || c.is_whitespace())
         .filter(|part| !part.is_empty())
         .map(|part| {
-            let wrong = || {
+            parse_network(part).ok_or_else(|| {
                 format!("The ip_addresses field holds \"{part}\", which is no address or network.")
-            };
-            let (address, prefix) = part
-                .split_once('/')
-                .map_or((part, None), |(a, p)| (a, Some(p)));
-            let address: IpAddr = address.parse().map_err(|_| wrong())?;
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Ok(longest), |p| p.parse().map_err(|_| wrong()))?;
-            if prefix > longest {
-                Err(wrong())
-            } else {
-                Ok((address, prefix))
-            }
+            })
         })
         .collect()
+}
+
+/// Reads one network: an address or `address/prefix`.
+#[must_use]
+pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, prefix) = text
+        .split_once('/')
+        .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        Some(prefix) => prefix.parse().ok()?,
+        None => longest,
+    };
+    (prefix <= longest).then_some((address, prefix))
 }
 
 /// Whether `address` lies in one of `networks`, or there are none.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::SiteSettingsId;
 use crate::record::{Field, Kind, Record};
+use crate::site::api_account;
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub struct SiteSettings {
     pub password_length_min: u32,
     pub sign_in_hours: u32,
     pub lost_agent_seconds: u32,
+    pub outbound_networks: Vec<String>,
 }
 
 impl Default for SiteSettings {
@@ -58,6 +60,7 @@ impl Default for SiteSettings {
             password_length_min: 12,
             sign_in_hours: 12,
             lost_agent_seconds: 120,
+            outbound_networks: Vec::new(),
         }
     }
 }
@@ -149,6 +152,14 @@ impl Record for SiteSettings {
             },
             "How long a session waits for its lost agent before it is closed, in seconds.",
         ),
+        Field::new(
+            "outbound_networks",
+            Kind::Texts {
+                members_max: 64,
+                text_max: 64,
+            },
+            "Private networks that the site may send requests to, each an address or address/prefix; without, only the public internet.",
+        ),
     ];
 
     fn find(world: &World, id: SiteSettingsId) -> Option<&Self> {
@@ -174,6 +185,16 @@ impl Record for SiteSettings {
                 "lost_days",
                 "The lost_days field must be less than deletion_days.",
             );
+        }
+        for network in &self.outbound_networks {
+            if api_account::parse_network(network).is_none() {
+                errors.push(
+                    "outbound_networks",
+                    format!(
+                        "The outbound_networks field holds \"{network}\", which is no address or network."
+                    ),
+                );
+            }
         }
         errors.into_result(())
     }

@@ -8,6 +8,7 @@ use crate::ids::SiteSettingsId;
 use crate::testing::{ADMIN, change, delete, given};
 
 /// CLNT-13, LIM-07: lost days stay below deletion days; how many may be starting is a setting.
+/// threat U: networks inside that may be reached are ones that can be read.
 #[test]
 fn settings_are_changed_within_their_bounds() {
     for (body, wrong) in [
@@ -19,6 +20,15 @@ fn settings_are_changed_within_their_bounds() {
         (json!({"deletion_days": 15}), vec!["lost_days"]),
         (json!({"starting_users_max": 20}), vec![]),
         (json!({"starting_users_max": 0}), vec!["starting_users_max"]),
+        (json!({"outbound_networks": ["10.0.0.0/8", "::1"]}), vec![]),
+        (
+            json!({"outbound_networks": ["10.0.0.0/33"]}),
+            vec!["outbound_networks"],
+        ),
+        (
+            json!({"outbound_networks": ["intranet"]}),
+            vec!["outbound_networks"],
+        ),
     ] {
         let asked = given([]).when(ADMIN, change::<SiteSettings>(SETTINGS, body.clone()));
         if wrong.is_empty() {
