@@ -6,9 +6,10 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::policy::jump_policy;
 use crate::session::access_session;
+use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, team, user};
+use crate::site::{api_account, first_start, mail_delivery, mail_template, team, user};
 use crate::{audit, node, record};
 
 /// A request to change something. [`decide`](crate::decide) says what becomes of it.
@@ -20,6 +21,12 @@ pub enum Command {
     SiteSettings(record::Command<SiteSettings>),
     /// Change the ticket system.
     TicketSystem(record::Command<TicketSystem>),
+    /// Change how mail leaves the site.
+    MailSettings(record::Command<MailSettings>),
+    /// Mail templates.
+    MailTemplate(mail_template::Command),
+    /// The outbox.
+    MailDelivery(mail_delivery::Command),
     /// Users.
     User(user::Command),
     /// Teams and their members.
@@ -64,6 +71,24 @@ impl Command {
                 "ticket_system.change",
                 "ticket_system.delete",
             ),
+            Self::MailSettings(command) => record_name(
+                command,
+                "mail_settings.create",
+                "mail_settings.change",
+                "mail_settings.delete",
+            ),
+            Self::MailTemplate(command) => match command {
+                mail_template::Command::Set(..) => "mail_template.set",
+                mail_template::Command::Reset(_) => "mail_template.reset",
+            },
+            Self::MailDelivery(command) => match command {
+                mail_delivery::Command::Queue(..) => "mail_delivery.queue",
+                mail_delivery::Command::QueueTest { .. } => "mail_delivery.queue_test",
+                mail_delivery::Command::Settle { .. } => "mail_delivery.settle",
+                mail_delivery::Command::Requeue(_) => "mail_delivery.requeue",
+                mail_delivery::Command::RequeueParked => "mail_delivery.requeue_parked",
+                mail_delivery::Command::Discard(_) => "mail_delivery.discard",
+            },
             Self::User(command) => match command {
                 user::Command::Record(command) => {
                     record_name(command, "user.create", "user.change", "user.delete")
@@ -241,6 +266,19 @@ impl Command {
                 | access_session::Command::EndBySchedule { lsid }
                 | access_session::Command::Abandon { lsid } => of("access_session", lsid),
             },
+            Self::MailTemplate(
+                mail_template::Command::Set(template, _) | mail_template::Command::Reset(template),
+            ) => of("mail_template", template),
+            Self::MailDelivery(
+                mail_delivery::Command::Queue(delivery, _)
+                | mail_delivery::Command::Settle { delivery, .. }
+                | mail_delivery::Command::Requeue(delivery)
+                | mail_delivery::Command::Discard(delivery),
+            ) => of("mail_delivery", delivery),
+            Self::MailSettings(_)
+            | Self::MailDelivery(
+                mail_delivery::Command::QueueTest { .. } | mail_delivery::Command::RequeueParked,
+            ) => None,
             Self::FirstStart(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)

@@ -91,6 +91,8 @@ pub enum Surface {
     Link,
     /// A due date.
     Timer,
+    /// The outbox of mails.
+    Mail,
 }
 
 /// Who asked by which way from where; written to the `meta` of every event that follows.

@@ -10,14 +10,16 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::{
     ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId,
-    JumpPolicyId, Lsid, NodeEpoch, SiteSettingsId, TeamId, TicketSystemId, UserId,
+    JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch, SiteSettingsId,
+    TeamId, TicketSystemId, UserId,
 };
 use crate::policy::jump_policy;
 use crate::record::{self, Record};
 use crate::session::access_session;
+use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, team, user};
+use crate::site::{api_account, first_start, mail_delivery, mail_template, team, user};
 use crate::{audit, node};
 
 #[cfg(test)]
@@ -36,6 +38,12 @@ pub enum Event {
     SiteSettings(SiteSettingsId, record::Event<SiteSettings>),
     /// The ticket system's settings.
     TicketSystem(TicketSystemId, record::Event<TicketSystem>),
+    /// How mail leaves the site.
+    MailSettings(MailSettingsId, record::Event<MailSettings>),
+    /// A mail template.
+    MailTemplate(MailTemplateId, mail_template::Event),
+    /// A mail to one recipient.
+    MailDelivery(MailDeliveryId, mail_delivery::Event),
     /// A user.
     User(UserId, user::Event),
     /// A team or its members.
@@ -107,6 +115,9 @@ impl Event {
             Self::Site(_) => "site".to_owned(),
             Self::SiteSettings(id, _) => format!("site_settings-{id}"),
             Self::TicketSystem(id, _) => format!("ticket_system-{id}"),
+            Self::MailSettings(id, _) => format!("mail_settings-{id}"),
+            Self::MailTemplate(id, _) => format!("mail_template-{id}"),
+            Self::MailDelivery(id, _) => format!("mail_delivery-{id}"),
             Self::User(id, _) => format!("user-{id}"),
             Self::Team(id, _) => format!("team-{id}"),
             Self::ApiAccount(id, _) => format!("api_account-{id}"),
@@ -130,6 +141,9 @@ impl Event {
             Self::Site(event) => event.stored_name(),
             Self::SiteSettings(_, event) => event.stored_name(),
             Self::TicketSystem(_, event) => event.stored_name(),
+            Self::MailSettings(_, event) => event.stored_name(),
+            Self::MailTemplate(_, event) => event.stored_name(),
+            Self::MailDelivery(_, event) => event.stored_name(),
             Self::User(_, event) => event.stored_name(),
             Self::Team(_, event) => event.stored_name(),
             Self::ApiAccount(_, event) => event.stored_name(),
@@ -155,6 +169,9 @@ impl Event {
             Self::Site(event) => serde_json::to_vec(event),
             Self::SiteSettings(_, event) => serde_json::to_vec(event),
             Self::TicketSystem(_, event) => serde_json::to_vec(event),
+            Self::MailSettings(_, event) => serde_json::to_vec(event),
+            Self::MailTemplate(_, event) => serde_json::to_vec(event),
+            Self::MailDelivery(_, event) => serde_json::to_vec(event),
             Self::User(_, event) => serde_json::to_vec(event),
             Self::Team(_, event) => serde_json::to_vec(event),
             Self::ApiAccount(_, event) => serde_json::to_vec(event),
@@ -190,6 +207,21 @@ impl Event {
                 let id = parse(stream, id)?;
                 record::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::TicketSystem(id, event)))
+            }
+            MailSettings::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::MailSettings(id, event)))
+            }
+            "mail_template" => {
+                let id = parse(stream, id)?;
+                mail_template::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::MailTemplate(id, event)))
+            }
+            "mail_delivery" => {
+                let id = parse(stream, id)?;
+                mail_delivery::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::MailDelivery(id, event)))
             }
             "user" => {
                 let id = parse(stream, id)?;
@@ -280,6 +312,9 @@ impl Event {
         names.extend(first_start::Event::STORED_NAMES);
         names.extend(SiteSettings::STORED_NAMES);
         names.extend(TicketSystem::STORED_NAMES);
+        names.extend(MailSettings::STORED_NAMES);
+        names.extend(mail_template::Event::STORED_NAMES);
+        names.extend(mail_delivery::Event::STORED_NAMES);
         names.extend(user::Event::STORED_NAMES);
         names.extend(team::Event::STORED_NAMES);
         names.extend(api_account::Event::STORED_NAMES);

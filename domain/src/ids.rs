@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::site::mail_template::{MailKind, NotATemplate, is_language};
+
 /// What every small integer id can do; the generic record machinery and path parameters use it.
 pub trait NumericId: Copy + Ord + fmt::Debug + fmt::Display {
     /// Makes the id of this kind with the number `number`.
@@ -71,6 +73,8 @@ numeric_ids! {
     TicketSystemId;
     /// A request to the ticket system.
     TicketRequestId;
+    /// The one record of mail settings; always 1.
+    MailSettingsId;
 }
 
 /// Names a Jump Group. Shared and personal groups count their ids apart, so a number alone is ambiguous (GRP-20).
@@ -294,3 +298,88 @@ pub struct SecretRef(pub String);
 )]
 #[serde(transparent)]
 pub struct KeyedHash(pub String);
+
+/// Names a mail template: its kind and its language, written `approval.en_us`.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct MailTemplateId {
+    /// What it is for.
+    pub kind: MailKind,
+    /// The locale code, such as `en-us`.
+    pub language: String,
+}
+
+impl fmt::Display for MailTemplateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A stream's name has one dash, before the id.
+        write!(f, "{}.{}", self.kind, self.language.replace('-', "_"))
+    }
+}
+
+impl FromStr for MailTemplateId {
+    type Err = NotATemplate;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, language) = text.split_once('.').ok_or(NotATemplate)?;
+        let language = language.replace('_', "-");
+        if !is_language(&language) {
+            return Err(NotATemplate);
+        }
+        Ok(Self {
+            kind: kind.parse()?,
+            language,
+        })
+    }
+}
+
+/// A mail to one recipient: 128 bits, shown as 32 lower-case hex digits; the same for the same cause and recipient.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct MailDeliveryId(pub u128);
+
+impl fmt::Display for MailDeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for MailDeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MailDeliveryId({self})")
+    }
+}
+
+/// The text is not 32 hex digits, so it names no mail of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a mail")]
+pub struct NotAMail;
+
+impl FromStr for MailDeliveryId {
+    type Err = NotAMail;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse()
+            .map(|Lsid(number)| Self(number))
+            .map_err(|_| NotAMail)
+    }
+}

@@ -229,6 +229,11 @@ pub enum Refusal {
     #[error("An internal operation was taking too long while trying to spawn a access session.")]
     SpawnTimedOut,
 
+    // --- mail ---
+    /// No mail can leave the site (POL-30).
+    #[error("No mail server is configured.")]
+    NoMailServer,
+
     // --- the session ---
     /// No such session is active.
     #[error("The access session does not exist or has ended.")]
@@ -317,6 +322,7 @@ impl Refusal {
             | Self::SpawnFailed
             | Self::InstallerExpired
             | Self::OverrideNotAllowed { .. }
+            | Self::NoMailServer
             | Self::NodeStopped => RefusalClass::Conflict,
             Self::SignInFailed
             | Self::UserDisabled
@@ -370,6 +376,7 @@ impl Refusal {
             Self::JoinDenied => "join_denied",
             Self::SpawnFailed => "spawn_failed",
             Self::SpawnTimedOut => "spawn_timed_out",
+            Self::NoMailServer => "no_mail_server",
             Self::SessionNotActive => "session_not_active",
             Self::InstallerInvalid => "installer_invalid",
             Self::InstallerExpired => "installer_expired",

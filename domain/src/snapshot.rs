@@ -7,7 +7,8 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
-    JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, NodeEpoch, TeamId, UserId,
+    JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch,
+    TeamId, UserId,
 };
 use crate::node::Node;
 use crate::policy::jump_policy::JumpPolicy;
@@ -15,6 +16,9 @@ use crate::policy::schedule::Schedule;
 use crate::session::access_session::AccessSession;
 use crate::site::api_account::{ApiAccount, SeenFrom};
 use crate::site::first_start::Site;
+use crate::site::mail_delivery::Delivery;
+use crate::site::mail_settings::MailSettings;
+use crate::site::mail_template::MailTemplate;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
@@ -33,6 +37,9 @@ pub struct WorldSnapshot {
     pub settings: SiteSettings,
     pub ticket_system: TicketSystem,
     pub ticket_connection: ticket_system::Connection,
+    pub mail_settings: MailSettings,
+    pub mail_templates: Vec<(MailTemplateId, MailTemplate)>,
+    pub mail_deliveries: Vec<(MailDeliveryId, Delivery)>,
     pub users: Vec<(UserId, User)>,
     pub api_accounts: Vec<(ApiAccountId, ApiAccount)>,
     pub teams: Vec<(TeamId, Team)>,
@@ -69,6 +76,9 @@ impl From<&World> for WorldSnapshot {
             settings: world.settings.clone(),
             ticket_system: world.ticket_system.clone(),
             ticket_connection: world.ticket_connection.clone(),
+            mail_settings: world.mail_settings.clone(),
+            mail_templates: rows(&world.mail_templates),
+            mail_deliveries: rows(&world.mail_deliveries),
             users: rows(&world.users),
             api_accounts: rows(&world.api_accounts),
             teams: rows(&world.teams),
@@ -111,6 +121,9 @@ impl From<WorldSnapshot> for World {
             settings: snapshot.settings,
             ticket_system: snapshot.ticket_system,
             ticket_connection: snapshot.ticket_connection,
+            mail_settings: snapshot.mail_settings,
+            mail_templates: snapshot.mail_templates.into_iter().collect(),
+            mail_deliveries: snapshot.mail_deliveries.into_iter().collect(),
             users: snapshot.users.into_iter().collect(),
             api_accounts: snapshot.api_accounts.into_iter().collect(),
             teams: snapshot.teams.into_iter().collect(),

@@ -16,7 +16,7 @@ use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid,
-    NodeEpoch, TeamId, UserId,
+    MailDeliveryId, MailTemplateId, NodeEpoch, TeamId, UserId,
 };
 use crate::node::{self, Node};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -25,6 +25,9 @@ use crate::record;
 use crate::session::access_session::{self, AccessSession};
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
 use crate::site::first_start::{self, Site};
+use crate::site::mail_delivery::{self, About, Delivery};
+use crate::site::mail_settings::MailSettings;
+use crate::site::mail_template::{self, MailTemplate};
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
@@ -36,6 +39,7 @@ use crate::{Command, Context, Decision, Event, Timestamp, audit};
 mod group_policies;
 mod groups;
 mod items;
+mod mail;
 pub(crate) mod names;
 mod people;
 mod sessions;
@@ -55,6 +59,12 @@ pub struct World {
     pub ticket_system: TicketSystem,
     /// How the ticket system has answered of late.
     pub ticket_connection: ticket_system::Connection,
+    /// How mail leaves the site.
+    pub mail_settings: MailSettings,
+    /// Mail templates that are not as shipped.
+    pub mail_templates: Table<MailTemplateId, MailTemplate>,
+    /// Mails that have not left.
+    pub mail_deliveries: Table<MailDeliveryId, Delivery>,
     /// Users by id.
     pub users: Table<UserId, User>,
     /// API accounts by id.
@@ -103,6 +113,9 @@ pub struct World {
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
     pub(crate) gsnumbers: OrdSet<u32>,
+    pub(crate) mails_waiting: OrdSet<(Timestamp, MailDeliveryId)>,
+    pub(crate) mails_parked: OrdSet<(Timestamp, MailDeliveryId)>,
+    pub(crate) mails_by_cause: OrdSet<(About, MailDeliveryId)>,
 }
 
 /// Decides what becomes of `command`: the events that happen, in order, or why nothing does.
@@ -123,6 +136,13 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
                 Event::TicketSystem(id, event)
             })
         }
+        Command::MailSettings(command) => {
+            plain(record::decide(world, command, context)?, |(id, event)| {
+                Event::MailSettings(id, event)
+            })
+        }
+        Command::MailTemplate(command) => mail_template::decide(world, command, context),
+        Command::MailDelivery(command) => mail_delivery::decide(world, command, context),
         Command::User(command) => user::decide(world, command, context),
         Command::Team(command) => team::decide(world, command, context),
         Command::ApiAccount(command) => api_account::decide(world, command, context),
@@ -153,6 +173,9 @@ impl World {
             Event::Site(event) => first_start::apply(self, event),
             Event::SiteSettings(id, event) => record::apply(self, *id, event, at),
             Event::TicketSystem(id, event) => record::apply(self, *id, event, at),
+            Event::MailSettings(id, event) => record::apply(self, *id, event, at),
+            Event::MailTemplate(id, event) => mail_template::apply(self, id, event),
+            Event::MailDelivery(id, event) => mail_delivery::apply(self, *id, event, at),
             Event::User(id, event) => user::apply(self, *id, event, at),
             Event::Team(id, event) => team::apply(self, *id, event, at),
             Event::ApiAccount(id, event) => api_account::apply(self, *id, event, at),
@@ -239,6 +262,10 @@ impl World {
             .iter()
             .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
             .collect();
+        let mails = self.mail_deliveries.clone();
+        for (id, delivery) in mails.iter() {
+            self.index_mail(*id, delivery);
+        }
         let sessions = self.sessions.clone();
         for (lsid, session) in sessions.iter() {
             self.index_session(*lsid, session);

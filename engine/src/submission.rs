@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
 use domain::session::access_session;
-use domain::site::{api_account, team, user};
+use domain::site::{api_account, mail_delivery, team, user};
 use domain::{Cause, Command, Event, Refusal, Timestamp, record};
 use uuid::Uuid;
 
@@ -242,6 +242,8 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
                 | jump_client::Command::Disconnect { .. }
         ),
         Command::Node(command) => matches!(command, domain::node::Command::Stop { .. }),
+        Command::MailDelivery(command) => matches!(command, mail_delivery::Command::Settle { .. }),
+        Command::MailSettings(_) | Command::MailTemplate(_) => false,
         Command::FirstStart(_)
         | Command::SiteSettings(_)
         | Command::TicketSystem(_)

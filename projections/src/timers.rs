@@ -246,6 +246,9 @@ fn touched(event: &Event) -> Touched {
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
         | Event::Team(..)
+        | Event::MailSettings(..)
+        | Event::MailTemplate(..)
+        | Event::MailDelivery(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
         | Event::GroupPolicy(..)
@@ -436,6 +439,17 @@ mod tests {
         "TicketSystemCreated",
         "TicketSystemChanged",
         "TicketSystemDeleted",
+        "MailSettingsCreated",
+        "MailSettingsChanged",
+        "MailSettingsDeleted",
+        "MailTemplateSet",
+        "MailTemplateReset",
+        "MailQueued",
+        "MailDelivered",
+        "MailFailed",
+        "MailParked",
+        "MailRequeued",
+        "MailDiscarded",
         "UserCreated",
         "UserChanged",
         "UserSignedIn",

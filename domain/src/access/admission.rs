@@ -3,7 +3,7 @@
 //! Asked against the World of the decision, so a permission that was withdrawn, or an account that was switched off, counts
 //! from the next command on, whatever the caller's connection or token still says (AUTH-29).
 
-use crate::site::{api_account, user};
+use crate::site::{api_account, mail_delivery, user};
 use crate::{Actor, Command, Context, Refusal, World};
 
 #[cfg(test)]
@@ -11,7 +11,7 @@ mod tests;
 
 /// What kind of caller a command is for.
 enum For {
-    /// Whoever sets the site up.
+    /// Gatebook itself, and whoever holds the machine.
     Operator,
     /// Administrators, and API accounts with the Configuration API.
     Administrators,
@@ -86,9 +86,15 @@ fn check_account(world: &World, actor: &Actor) -> Result<(), Refusal> {
 
 const fn is_for(command: &Command) -> For {
     match command {
-        Command::FirstStart(_) => For::Operator,
+        Command::FirstStart(_)
+        | Command::MailDelivery(
+            mail_delivery::Command::Queue(..) | mail_delivery::Command::Settle { .. },
+        ) => For::Operator,
         Command::SiteSettings(_)
         | Command::TicketSystem(_)
+        | Command::MailSettings(_)
+        | Command::MailTemplate(_)
+        | Command::MailDelivery(_)
         | Command::User(user::Command::Record(_))
         | Command::Team(_)
         | Command::GroupPolicy(_)

@@ -1,7 +1,10 @@
-//! The site itself: its first start, its settings, its users and API accounts.
+//! The site itself: its first start, its settings, its mail, its users and API accounts.
 
 pub mod api_account;
 pub mod first_start;
+pub mod mail_delivery;
+pub mod mail_settings;
+pub mod mail_template;
 pub mod settings;
 pub mod team;
 pub mod ticket_system;

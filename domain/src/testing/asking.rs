@@ -15,10 +15,12 @@ use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::record::{self, Object, Record};
 use crate::session::access_session;
 use crate::site::api_account::{self, ApiAccount};
+use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team};
 use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
+use crate::site::{mail_delivery, mail_template};
 use crate::testing::NODE;
 use crate::{Command, site};
 
@@ -41,6 +43,7 @@ macro_rules! asked {
 asked! {
     SiteSettings => Command::SiteSettings;
     TicketSystem => Command::TicketSystem;
+    MailSettings => Command::MailSettings;
     User => |command| Command::User(user::Command::Record(command));
     ApiAccount => |command| Command::ApiAccount(api_account::Command::Record(command));
     JumpItemRole => Command::JumpItemRole;
@@ -204,5 +207,17 @@ impl From<api_account::Command> for Command {
 impl From<crate::node::Command> for Command {
     fn from(command: crate::node::Command) -> Self {
         Self::Node(command)
+    }
+}
+
+impl From<mail_template::Command> for Command {
+    fn from(command: mail_template::Command) -> Self {
+        Self::MailTemplate(command)
+    }
+}
+
+impl From<mail_delivery::Command> for Command {
+    fn from(command: mail_delivery::Command) -> Self {
+        Self::MailDelivery(command)
     }
 }

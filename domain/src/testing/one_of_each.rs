@@ -11,8 +11,9 @@ use crate::fleet::jump_client::{
     self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
 };
 use crate::ids::{
-    GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRoleId, KeyedHash, LinkId,
-    Lsid, SecretRef, SiteSettingsId,
+    AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRoleId,
+    KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef,
+    SiteSettingsId,
 };
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -21,6 +22,12 @@ use crate::record::{self, Change, Deleted};
 use crate::session::access_session::{self, EndReason, Ended, Failed, Failure};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
 use crate::site::first_start::{self, SiteCreated};
+use crate::site::mail_delivery::{
+    self, ApproverAsked, Delivered, Discarded, Failed as MailFailed, Mail, Message, Parked,
+    RequestTold, Requeued,
+};
+use crate::site::mail_settings::MailSettings;
+use crate::site::mail_template::{self, MailKind, MailTemplate};
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
@@ -36,6 +43,7 @@ use crate::{Event, time};
 pub fn one_of_each() -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(of_the_site());
+    events.extend(of_mail());
     events.extend(of_people());
     events.extend(of_teams());
     events.extend(of_api_accounts());
@@ -90,6 +98,63 @@ fn of_the_site() -> Vec<Event> {
             changed("timeout_seconds", 60.into(), 30.into()),
         ),
         Event::TicketSystem(TICKET_SYSTEM, deleted("")),
+    ]
+}
+
+fn of_mail() -> Vec<Event> {
+    let settings = MailSettings {
+        host: "mail.example.com".to_owned(),
+        username: "gatebook".to_owned(),
+        password: Some(secret('e')),
+        from_address: "gatebook@example.com".to_owned(),
+        certificate: "-----BEGIN CERTIFICATE-----".to_owned(),
+        ..MailSettings::default()
+    };
+    let template = MailTemplateId {
+        kind: MailKind::Approval,
+        language: "de".to_owned(),
+    };
+    let delivery = MailDeliveryId(0x0011_2233_4455_6677_8899_aabb_ccdd_ee00);
+    let mail = Mail {
+        recipient: "boss@example.com".to_owned(),
+        language: "de".to_owned(),
+        message: Message::ApprovalRequested(ApproverAsked {
+            approver: 1,
+            request: RequestTold {
+                id: AccessRequestId(7),
+                creator_display_name: "Anna".to_owned(),
+                item_name: "web01".to_owned(),
+                start_at: MONDAY,
+                duration_minutes: 120,
+                reason: "disk is full".to_owned(),
+            },
+        }),
+    };
+    let of_settings = |event| Event::MailSettings(MailSettingsId(1), event);
+    let of_template = |event| Event::MailTemplate(template.clone(), event);
+    let of_delivery = |event| Event::MailDelivery(delivery, event);
+    vec![
+        of_settings(record::Event::Created(settings)),
+        of_settings(changed("port", 587.into(), 25.into())),
+        of_settings(deleted("")),
+        of_template(mail_template::Event::Set(MailTemplate {
+            subject: "Anfrage %AUTHORIZATION_REQUEST.ID%".to_owned(),
+            body: "<p>%CONTENT%</p>".to_owned(),
+        })),
+        of_template(mail_template::Event::Reset(mail_template::Reset {})),
+        of_delivery(mail_delivery::Event::Queued(mail)),
+        of_delivery(mail_delivery::Event::Delivered(Delivered { attempt: 1 })),
+        of_delivery(mail_delivery::Event::Failed(MailFailed {
+            attempt: 1,
+            reason: "450 come again".to_owned(),
+            next_attempt_at: MONDAY.plus(30 * time::SECOND),
+        })),
+        of_delivery(mail_delivery::Event::Parked(Parked {
+            attempt: 14,
+            reason: "550 no such user".to_owned(),
+        })),
+        of_delivery(mail_delivery::Event::Requeued(Requeued {})),
+        of_delivery(mail_delivery::Event::Discarded(Discarded {})),
     ]
 }
 

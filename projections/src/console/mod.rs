@@ -114,6 +114,9 @@ impl ConsoleView {
             | Event::SiteSettings(..)
             | Event::TicketSystem(..)
             | Event::Team(..)
+            | Event::MailSettings(..)
+            | Event::MailTemplate(..)
+            | Event::MailDelivery(..)
             | Event::ApiAccount(..)
             | Event::JumpItemRole(..)
             | Event::GroupPolicy(..)
@@ -446,6 +449,17 @@ mod tests {
         "TicketSystemCreated",
         "TicketSystemChanged",
         "TicketSystemDeleted",
+        "MailSettingsCreated",
+        "MailSettingsChanged",
+        "MailSettingsDeleted",
+        "MailTemplateSet",
+        "MailTemplateReset",
+        "MailQueued",
+        "MailDelivered",
+        "MailFailed",
+        "MailParked",
+        "MailRequeued",
+        "MailDiscarded",
         "UserSignedIn",
         "UserSignedOut",
         "AdministratorReset",

@@ -314,6 +314,9 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         Event::Site(_)
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
+        | Event::MailSettings(..)
+        | Event::MailTemplate(..)
+        | Event::MailDelivery(..)
         | Event::User(..)
         | Event::Team(..)
         | Event::ApiAccount(..)
@@ -419,6 +422,17 @@ mod tests {
         "TicketSystemCreated",
         "TicketSystemChanged",
         "TicketSystemDeleted",
+        "MailSettingsCreated",
+        "MailSettingsChanged",
+        "MailSettingsDeleted",
+        "MailTemplateSet",
+        "MailTemplateReset",
+        "MailQueued",
+        "MailDelivered",
+        "MailFailed",
+        "MailParked",
+        "MailRequeued",
+        "MailDiscarded",
         "UserCreated",
         "UserChanged",
         "UserSignedIn",

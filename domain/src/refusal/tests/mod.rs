@@ -177,6 +177,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Unavailable,
         ),
         (
+            Refusal::NoMailServer,
+            "No mail server is configured.",
+            Conflict,
+        ),
+        (
             Refusal::SessionNotActive,
             "The access session does not exist or has ended.",
             NotFound,

@@ -69,6 +69,7 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         1 => Just(Actor::Operator),
         1 => Just(Actor::Stranger),
     ];
+    let command = prop_oneof![6 => command, 1 => super::any_mail::any_mail_command()];
     (actor, command).prop_map(|(actor, command)| (actor.cause(), command))
 }
 

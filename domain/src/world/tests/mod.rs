@@ -12,6 +12,7 @@ use crate::time::MINUTE;
 use crate::{Cause, Command, Context, Event, Timestamp};
 
 mod any_command;
+mod any_mail;
 
 /// An event with the time it was recorded at.
 type Recorded = (Event, Timestamp);
@@ -110,7 +111,7 @@ fn the_commands_that_are_tried_reach_most_events() {
     let mut runner = TestRunner::deterministic();
     let base = given(any_command::base());
     let mut names = std::collections::BTreeSet::new();
-    for _ in 0..60 {
+    for _ in 0..100 {
         let commands = prop::collection::vec(any_command::any_command(), 100..120);
         let asked = commands.new_tree(&mut runner).expect("commands").current();
         let (_, log) = play(base.world(), base.now(), &asked);
@@ -129,6 +130,8 @@ fn the_commands_that_are_tried_reach_most_events() {
             "SiteSettingsDeleted",
             "TicketSystemCreated",
             "TicketSystemDeleted",
+            "MailSettingsCreated",
+            "MailSettingsDeleted",
             "ActionRefused",
             "AttemptsRefused"
         ]
