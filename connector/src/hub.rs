@@ -310,8 +310,9 @@ impl Inner {
 
     fn remember_sessions(&self) {
         for (lsid, session) in self.engine.published().world.sessions.iter() {
-            let JumpItemRef::JumpClient(client) = session.item;
-            self.sessions.insert(*lsid, client);
+            if let Some(client) = session.item.jump_client() {
+                self.sessions.insert(*lsid, client);
+            }
         }
     }
 
@@ -465,7 +466,9 @@ fn tell(inner: &Inner, recorded: &Recorded) {
 fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
     match event {
         access_session::Event::Started(started) => {
-            let JumpItemRef::JumpClient(client) = started.item;
+            let Some(client) = started.item.jump_client() else {
+                return;
+            };
             inner.sessions.insert(lsid, client);
             let name = &started.representative.public_display_name;
             send(inner, client, start_frame(lsid, name));
@@ -539,7 +542,9 @@ fn catch_up(inner: &Inner) {
         end(inner, lsid, "The session is over.");
     }
     for (lsid, session) in world.sessions.iter() {
-        let JumpItemRef::JumpClient(client) = session.item;
+        let Some(client) = session.item.jump_client() else {
+            continue;
+        };
         if inner.sessions.insert(*lsid, client).is_none() && !session.established {
             send(inner, client, start_frame(*lsid, &session.owner_name));
         }

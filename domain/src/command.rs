@@ -4,6 +4,7 @@ use crate::access::role::JumpItemRole;
 use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
+use crate::items::shell;
 use crate::policy::jump_policy;
 use crate::session::access_session;
 use crate::site::mail_settings::MailSettings;
@@ -45,6 +46,8 @@ pub enum Command {
     JumpClientInstaller(record::Command<JumpClientInstaller>),
     /// Jump Clients.
     JumpClient(jump_client::Command),
+    /// Shell Jump items.
+    ShellJump(shell::Command),
     /// Access sessions.
     AccessSession(access_session::Command),
     /// Nodes.
@@ -177,6 +180,15 @@ impl Command {
                 jump_client::Command::Change(..) => "jump_client.change",
                 jump_client::Command::Delete(_) => "jump_client.delete",
             },
+            Self::ShellJump(command) => match command {
+                shell::Command::Record(command) => record_name(
+                    command,
+                    "shell_jump.create",
+                    "shell_jump.change",
+                    "shell_jump.delete",
+                ),
+                shell::Command::Copy(..) => "shell_jump.copy",
+            },
             Self::AccessSession(command) => match command {
                 access_session::Command::Start(_) => "access_session.start",
                 access_session::Command::Establish { .. } => "access_session.establish",
@@ -279,6 +291,8 @@ impl Command {
             | Self::MailDelivery(
                 mail_delivery::Command::QueueTest { .. } | mail_delivery::Command::RequeueParked,
             ) => None,
+            Self::ShellJump(shell::Command::Record(command)) => record_subject(command),
+            Self::ShellJump(shell::Command::Copy(item, _)) => of("shell_jump", item),
             Self::FirstStart(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)

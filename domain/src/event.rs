@@ -10,9 +10,10 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::{
     ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId,
-    JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch, SiteSettingsId,
-    TeamId, TicketSystemId, UserId,
+    JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch, ShellJumpId,
+    SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
+use crate::items::shell::{self, ShellJump};
 use crate::policy::jump_policy;
 use crate::record::{self, Record};
 use crate::session::access_session;
@@ -64,6 +65,8 @@ pub enum Event {
     JumpClientInstaller(JumpClientInstallerId, record::Event<JumpClientInstaller>),
     /// A Jump Client.
     JumpClient(JumpClientId, jump_client::Event),
+    /// A Shell Jump item.
+    ShellJump(ShellJumpId, shell::Event),
     /// An access session.
     AccessSession(Lsid, access_session::Event),
     /// A run of a node.
@@ -128,6 +131,7 @@ impl Event {
             Self::JumpPolicy(id, _) => format!("jump_policy-{id}"),
             Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
+            Self::ShellJump(id, _) => format!("shell_jump-{id}"),
             Self::AccessSession(lsid, _) => format!("access_session-{lsid}"),
             Self::Node(epoch, _) => format!("node-{epoch}"),
             Self::Audit(day, _) => format!("refusal-{day:08}"),
@@ -154,6 +158,7 @@ impl Event {
             Self::JumpPolicy(_, event) => event.stored_name(),
             Self::JumpClientInstaller(_, event) => event.stored_name(),
             Self::JumpClient(_, event) => event.stored_name(),
+            Self::ShellJump(_, event) => event.stored_name(),
             Self::AccessSession(_, event) => event.stored_name(),
             Self::Node(_, event) => event.stored_name(),
             Self::Audit(_, event) => event.stored_name(),
@@ -182,6 +187,7 @@ impl Event {
             Self::JumpPolicy(_, event) => serde_json::to_vec(event),
             Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
             Self::JumpClient(_, event) => serde_json::to_vec(event),
+            Self::ShellJump(_, event) => serde_json::to_vec(event),
             Self::AccessSession(_, event) => serde_json::to_vec(event),
             Self::Node(_, event) => serde_json::to_vec(event),
             Self::Audit(_, event) => serde_json::to_vec(event),
@@ -270,6 +276,11 @@ impl Event {
                 jump_client::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::JumpClient(id, event)))
             }
+            ShellJump::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::ShellJump(id, event)))
+            }
             "access_session" => {
                 let id = parse(stream, id)?;
                 access_session::Event::from_stored(name, text)
@@ -325,6 +336,7 @@ impl Event {
         names.extend(jump_policy::Event::STORED_NAMES);
         names.extend(JumpClientInstaller::STORED_NAMES);
         names.extend(jump_client::Event::STORED_NAMES);
+        names.extend(ShellJump::STORED_NAMES);
         names.extend(access_session::Event::STORED_NAMES);
         names.extend(node::Event::STORED_NAMES);
         names.extend(audit::Event::STORED_NAMES);

@@ -67,6 +67,8 @@ numeric_ids! {
     JumpClientId;
     /// A mass-deployment package for Jump Clients.
     JumpClientInstallerId;
+    /// A Shell Jump item.
+    ShellJumpId;
     /// The one record of site settings; always 1.
     SiteSettingsId;
     /// The one record of the ticket system; always 1.
@@ -141,14 +143,43 @@ impl JumpGroupRef {
 pub enum JumpItemRef {
     /// A Jump Client.
     JumpClient(JumpClientId),
+    /// A Shell Jump item.
+    ShellJump(ShellJumpId),
+}
+
+impl JumpItemRef {
+    /// The word the APIs use for the type, such as `jump_client`.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::JumpClient(_) => "jump_client",
+            Self::ShellJump(_) => "shell_jump",
+        }
+    }
+
+    /// The number beside the type.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::JumpClient(id) => id.0,
+            Self::ShellJump(id) => id.0,
+        }
+    }
+
+    /// The Jump Client, if it is one.
+    #[must_use]
+    pub fn jump_client(self) -> Option<JumpClientId> {
+        match self {
+            Self::JumpClient(id) => Some(id),
+            Self::ShellJump(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for JumpItemRef {
     /// `<type>-<id>`, the form used in console URLs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::JumpClient(id) => write!(f, "jump_client-{id}"),
-        }
+        write!(f, "{}-{}", self.type_name(), self.number())
     }
 }
 

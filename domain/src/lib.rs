@@ -17,6 +17,7 @@ pub mod table;
 
 pub mod access;
 pub mod fleet;
+pub mod items;
 pub mod policy;
 pub mod session;
 pub mod site;

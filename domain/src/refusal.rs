@@ -4,7 +4,7 @@
 //! guides have words; the rule's id stands beside each.
 
 use crate::access::role::JumpItemPermission;
-use crate::ids::JumpGroupRef;
+use crate::ids::{JumpGroupRef, JumpItemRef};
 use crate::policy::gates::Need;
 use crate::time::Timestamp;
 
@@ -234,6 +234,11 @@ pub enum Refusal {
     #[error("No mail server is configured.")]
     NoMailServer,
 
+    // --- the Jumpoint ---
+    /// No node of the Jumpoint is connected (ERR-03).
+    #[error("The associated Jumpoint is not currently online.")]
+    JumpointOffline,
+
     // --- the session ---
     /// No such session is active.
     #[error("The access session does not exist or has ended.")]
@@ -296,6 +301,17 @@ impl Refusal {
         Self::NotFound { what }
     }
 
+    /// An item was deleted, or is out of the caller's sight (ERR-05, ERR-17).
+    #[must_use]
+    pub const fn item_gone(item: JumpItemRef) -> Self {
+        match item {
+            JumpItemRef::JumpClient(_) => Self::JumpClientGone,
+            JumpItemRef::ShellJump(_) => Self::NotFound {
+                what: "Shell Jump Item",
+            },
+        }
+    }
+
     /// One field is not right.
     #[must_use]
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -319,6 +335,7 @@ impl Refusal {
             | Self::JumpClientUninstalled
             | Self::JumpClientDisabled
             | Self::JumpClientIdentityFailed
+            | Self::JumpointOffline
             | Self::SpawnFailed
             | Self::InstallerExpired
             | Self::OverrideNotAllowed { .. }
@@ -373,6 +390,7 @@ impl Refusal {
             Self::JumpClientUninstalled => "jump_client_uninstalled",
             Self::JumpClientDisabled => "jump_client_disabled",
             Self::JumpClientIdentityFailed => "jump_client_identity_failed",
+            Self::JumpointOffline => "jumpoint_offline",
             Self::JoinDenied => "join_denied",
             Self::SpawnFailed => "spawn_failed",
             Self::SpawnTimedOut => "spawn_timed_out",

@@ -8,8 +8,9 @@ use crate::fleet::jump_client::JumpClient;
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
     JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch,
-    TeamId, UserId,
+    ShellJumpId, TeamId, UserId,
 };
+use crate::items::shell::ShellJumpItem;
 use crate::node::Node;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
@@ -50,6 +51,7 @@ pub struct WorldSnapshot {
     pub schedules: Vec<(JumpPolicyId, Schedule)>,
     pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
     pub jump_clients: Vec<(JumpClientId, JumpClient)>,
+    pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
     pub sessions: Vec<(Lsid, AccessSession)>,
     pub nodes: Vec<(NodeEpoch, Node)>,
     pub members: Vec<((JumpGroupId, UserId), Membership)>,
@@ -89,6 +91,7 @@ impl From<&World> for WorldSnapshot {
             schedules: rows(&world.schedules),
             installers: rows(&world.installers),
             jump_clients: rows(&world.jump_clients),
+            shell_jumps: rows(&world.shell_jumps),
             sessions: rows(&world.sessions),
             nodes: rows(&world.nodes),
             members: rows(&world.members),
@@ -134,6 +137,7 @@ impl From<WorldSnapshot> for World {
             schedules: snapshot.schedules.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
             jump_clients: snapshot.jump_clients.into_iter().collect(),
+            shell_jumps: snapshot.shell_jumps.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),
             nodes: snapshot.nodes.into_iter().collect(),
             members: snapshot.members.into_iter().collect(),

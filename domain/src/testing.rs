@@ -23,11 +23,13 @@ mod asking;
 mod happening;
 mod one_of_each;
 
-pub use asking::{Asked, add_member, change, create, delete, end, first_start, register, start};
+pub use asking::{
+    Asked, add_member, change, create, delete, end, first_start, object, register, start, start_on,
+};
 pub use happening::{
     client, connected, group, group_policy, installer, member, member_under, person, policy,
-    policy_member, policy_row, registered, role, schedule, session, starting, team, team_member,
-    user,
+    policy_member, policy_row, registered, role, schedule, session, shell_jump, starting, team,
+    team_member, user,
 };
 pub use one_of_each::one_of_each;
 

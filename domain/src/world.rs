@@ -16,8 +16,9 @@ use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid,
-    MailDeliveryId, MailTemplateId, NodeEpoch, TeamId, UserId,
+    MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
 };
+use crate::items::shell::{self, ShellJumpItem};
 use crate::node::{self, Node};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
@@ -85,6 +86,8 @@ pub struct World {
     pub installers: Table<JumpClientInstallerId, JumpClientInstaller>,
     /// Jump Clients by id.
     pub jump_clients: Table<JumpClientId, JumpClient>,
+    /// Shell Jump items by id.
+    pub shell_jumps: Table<ShellJumpId, ShellJumpItem>,
     /// Sessions that have not ended.
     pub sessions: Table<Lsid, AccessSession>,
     /// Nodes that run.
@@ -156,6 +159,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
         Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
+        Command::ShellJump(command) => shell::decide(world, command, context),
         Command::AccessSession(command) => access_session::decide(world, command, context),
         Command::Node(command) => node::decide(world, command, context),
         Command::Audit(command) => audit::decide(command, context),
@@ -186,6 +190,7 @@ impl World {
             Event::JumpPolicy(id, event) => jump_policy::apply(self, *id, event, at),
             Event::JumpClientInstaller(id, event) => record::apply(self, *id, event, at),
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
+            Event::ShellJump(id, event) => record::apply(self, *id, event, at),
             Event::AccessSession(lsid, event) => access_session::apply(self, *lsid, event, at),
             Event::Node(epoch, event) => node::apply(self, *epoch, event, at),
             Event::Audit(..) => {}
@@ -256,6 +261,11 @@ impl World {
             .jump_clients
             .iter()
             .map(|(id, client)| (client.properties.group(), JumpItemRef::JumpClient(*id)))
+            .chain(
+                self.shell_jumps
+                    .iter()
+                    .map(|(id, item)| (item.properties.group(), JumpItemRef::ShellJump(*id))),
+            )
             .collect();
         self.clients_by_attempt = self
             .jump_clients

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
+use domain::items::shell;
 use domain::session::access_session;
 use domain::site::{api_account, mail_delivery, team, user};
 use domain::{Cause, Command, Event, Refusal, Timestamp, record};
@@ -218,6 +219,10 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
         },
         Command::JumpItemRole(command) => takes_away(command),
         Command::JumpClientInstaller(command) => takes_away(command),
+        Command::ShellJump(command) => match command {
+            shell::Command::Record(command) => takes_away(command),
+            shell::Command::Copy(..) => false,
+        },
         Command::JumpGroup(command) => match command {
             jump_group::Command::Record(command) => takes_away(command),
             jump_group::Command::ChangeMember(..) | jump_group::Command::RemoveMember(..) => true,

@@ -84,6 +84,8 @@ struct Closing {
 enum Client {
     Online(JumpGroupRef, NodeEpoch),
     Offline(JumpGroupRef, Timestamp),
+    /// The item is no client and has no connection of its own.
+    None(JumpGroupRef),
     Removed,
 }
 
@@ -219,6 +221,7 @@ fn touched(event: &Event) -> Touched {
             | jump_client::Event::TokenConfirmed(_)
             | jump_client::Event::Quarantined(_) => Touched::Nothing,
         },
+        Event::ShellJump(item, _) => Touched::Item(JumpItemRef::ShellJump(*item)),
         Event::JumpGroup(group, event) => match event {
             jump_group::Event::Record(record::Event::Deleted(_)) => shared(*group),
             jump_group::Event::Record(_)
@@ -319,6 +322,7 @@ impl Entries {
                 change(&mut self.by_group, group, lsid, add);
                 change(&mut self.waiting, since, lsid, add);
             }
+            Client::None(group) => change(&mut self.by_group, group, lsid, add),
             Client::Removed => change(&mut self.orphaned, entry.started_at, lsid, add),
         }
     }
@@ -367,10 +371,14 @@ fn change<K: Ord>(index: &mut BTreeSet<(K, Lsid)>, key: K, lsid: Lsid, add: bool
 impl Entry {
     fn of(lsid: Lsid, world: &World) -> Option<Self> {
         let session = world.sessions.get(&lsid)?;
-        let JumpItemRef::JumpClient(client) = session.item;
-        let client = match world.jump_clients.get(&client) {
-            None => Client::Removed,
-            Some(client) => {
+        let agent = session
+            .item
+            .jump_client()
+            .and_then(|client| world.jump_clients.get(&client));
+        let client = match (agent, world.group_of(session.item)) {
+            (None, None) => Client::Removed,
+            (None, Some(group)) => Client::None(group),
+            (Some(client), _) => {
                 let group = client.properties.group();
                 match (world.offline_since(client), client.presence) {
                     (None, Presence::Connected(link)) => Client::Online(group, link.node),
@@ -421,6 +429,9 @@ mod tests {
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
+        "ShellJumpCreated",
+        "ShellJumpChanged",
+        "ShellJumpDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",

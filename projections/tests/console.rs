@@ -156,14 +156,17 @@ fn figures_stay_with_the_client_and_go_with_it() {
     let figures: std::sync::Arc<[u8]> = (*b"figures").into();
     views.console.set_figures(PC1, figures.clone());
     views.console.set_figures(PC2, figures.clone());
-    assert_eq!(views.console.figures(PC2), None);
+    assert_eq!(views.console.figures(JumpItemRef::JumpClient(PC2)), None);
     log.ask(
         ADMIN,
         change::<Properties>(PC1, json!({"name": "new name"})),
     );
     fold_batch(&views, &log);
-    assert_eq!(views.console.figures(PC1), Some(figures));
+    assert_eq!(
+        views.console.figures(JumpItemRef::JumpClient(PC1)),
+        Some(figures)
+    );
     log.ask(ADMIN, delete::<Properties>(PC1));
     fold_batch(&views, &log);
-    assert_eq!(views.console.figures(PC1), None);
+    assert_eq!(views.console.figures(JumpItemRef::JumpClient(PC1)), None);
 }

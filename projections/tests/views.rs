@@ -93,10 +93,10 @@ fn nth_client(world: &World, number: u8) -> Option<JumpClientId> {
 }
 
 fn nth_session(world: &World, number: u8) -> Option<(Lsid, JumpClientId)> {
-    let sessions = world.sessions.iter().map(|(lsid, session)| {
-        let JumpItemRef::JumpClient(client) = session.item;
-        (*lsid, client)
-    });
+    let sessions = world
+        .sessions
+        .iter()
+        .filter_map(|(lsid, session)| Some((*lsid, session.item.jump_client()?)));
     nth(sessions.collect(), number)
 }
 

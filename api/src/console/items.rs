@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant};
-use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, UserId};
+use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, ShellJumpId, UserId};
 use domain::{Refusal, Timestamp, World};
 use projections::{ConsoleRow, Counts};
 use serde_json::{Value, json};
@@ -52,13 +52,17 @@ pub(super) fn user_of(caller: &Caller) -> Result<UserId, JsonError> {
     }
 }
 
-/// Reads `jump_client-5`.
+/// Reads `jump_client-5` or `shell_jump-5`.
 #[must_use]
 pub fn item_named(text: &str) -> Option<JumpItemRef> {
     let (kind, number) = text.rsplit_once('-')?;
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number = number.parse().ok().filter(|_| digits)?;
-    (kind == "jump_client").then_some(JumpItemRef::JumpClient(JumpClientId(number)))
+    match kind {
+        "jump_client" => Some(JumpItemRef::JumpClient(JumpClientId(number))),
+        "shell_jump" => Some(JumpItemRef::ShellJump(ShellJumpId(number))),
+        _ => None,
+    }
 }
 
 async fn list(
@@ -126,12 +130,12 @@ async fn get(
     let world = known.world();
     let user = user_of(&caller)?;
     let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
-    let grant = permission::access_to_item(world, user, item).ok_or(Refusal::JumpClientGone)?;
+    let grant =
+        permission::access_to_item(world, user, item).ok_or_else(|| Refusal::item_gone(item))?;
     let view = &site.engine.views().console;
-    let row = view.row(item).ok_or(Refusal::JumpClientGone)?;
-    let JumpItemRef::JumpClient(client) = item;
+    let row = view.row(item).ok_or_else(|| Refusal::item_gone(item))?;
     let now = site.engine.clock().now();
-    let body = details(world, user, &grant, &row, view.figures(client), now);
+    let body = details(world, user, &grant, &row, view.figures(item), now);
     Ok(Answer::known(&known.0, body))
 }
 
@@ -140,7 +144,7 @@ fn summary(world: &World, row: &ConsoleRow, now: Timestamp) -> Value {
     let status = row.status(now, &world.settings);
     json!({
         "id": row.item.to_string(),
-        "type": "jump_client",
+        "type": row.item.type_name(),
         "name": row.texts.name(),
         "hostname": row.texts.hostname(),
         "jump_method": row.jump_method(),
@@ -169,24 +173,40 @@ fn details(
     now: Timestamp,
 ) -> Value {
     let mut body = summary(world, row, now);
-    let JumpItemRef::JumpClient(id) = row.item;
-    if let Some(client) = world.jump_clients.get(&id) {
+    if let Some(client) = row
+        .item
+        .jump_client()
+        .and_then(|id| world.jump_clients.get(&id))
+    {
         body["fqdn"] = json!(client.facts.fqdn);
         body["install_mode"] = json!(client.facts.install_mode);
         body["connection_type"] = json!(client.connection_type);
-        body["jump_policy_id"] = json!(grant.jump_policy_id.or(client.properties.jump_policy_id));
-        body["session_policy_id"] = json!(client.properties.session_policy_id);
         body["last_connect_at"] = json!(client.last_connect_at.to_rfc3339());
     }
+    if let JumpItemRef::ShellJump(id) = row.item
+        && let Some(shell) = world.shell_jumps.get(&id)
+    {
+        body["jumpoint_id"] = json!(shell.properties.jumpoint_id);
+        body["protocol"] = json!(shell.properties.protocol);
+        body["port"] = json!(shell.properties.port);
+        body["terminal"] = json!(shell.properties.terminal);
+        body["username"] = json!(shell.properties.username);
+    }
+    let own_policy = world.item_jump_policy(row.item);
+    body["jump_policy_id"] = json!(grant.jump_policy_id.or(own_policy));
+    body["session_policy_id"] = json!(world.item_session_policy(row.item));
     body["figures"] = figures.map_or(Value::Null, |figures| {
         // What the hub encoded; figures of another version are as good as none.
         serde_json::from_slice(&figures).unwrap_or(Value::Null)
     });
     let role = grant.role;
-    let may_jump = world
-        .users
-        .get(&user)
-        .is_some_and(|user| user.may_access_endpoints() && user.perm_jump_client);
+    let may_jump = world.users.get(&user).is_some_and(|user| {
+        let method = match row.item {
+            JumpItemRef::JumpClient(_) => user.perm_jump_client,
+            JumpItemRef::ShellJump(_) => user.perm_shell_jump,
+        };
+        user.may_access_endpoints() && method
+    });
     body["role"] = json!({"id": grant.role_id, "name": role.name, "from": grant.grant});
     body["may"] = json!({
         "start": may_jump && role.perm_start,
@@ -219,7 +239,8 @@ mod tests {
             ("jump_client-", None),
             ("jump_client-+5", None),
             ("jump_client--5", None),
-            ("shell_jump-5", None),
+            ("shell_jump-5", Some(JumpItemRef::ShellJump(ShellJumpId(5)))),
+            ("rdp-5", None),
             ("5", None),
             ("jump_client-99999999999", None),
         ] {

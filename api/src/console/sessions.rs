@@ -118,9 +118,8 @@ fn asked_item(body: &Object) -> Result<JumpItemRef, Refusal> {
     }
     let item = match body.get("item") {
         None => Err("The item field is required."),
-        Some(Value::String(text)) => {
-            item_named(text).ok_or("The item field must have the form jump_client-<id>.")
-        }
+        Some(Value::String(text)) => item_named(text)
+            .ok_or("The item field must have the form <type>-<id>, such as jump_client-5."),
         Some(_) => Err("The item field must be a string."),
     };
     match item {
@@ -303,11 +302,7 @@ fn shown(site: &Site, lsid: Lsid, session: &AccessSession) -> Value {
 }
 
 fn shown_in(world: &World, lsid: Lsid, session: &AccessSession) -> Value {
-    let JumpItemRef::JumpClient(client) = session.item;
-    let name = world
-        .jump_clients
-        .get(&client)
-        .map_or("", |client| client.properties.name.as_str());
+    let name = world.item_name(session.item).unwrap_or_default();
     json!({
         "lsid": lsid,
         "state": if session.established { "active" } else { "starting" },

@@ -330,7 +330,9 @@ impl Agent {
                     else {
                         continue;
                     };
-                    let domain::ids::JumpItemRef::JumpClient(client) = started.item;
+                    let Some(client) = started.item.jump_client() else {
+                        continue;
+                    };
                     let answer = match conduct {
                         Conduct::Establish => access_session::Command::Establish {
                             lsid: *lsid,

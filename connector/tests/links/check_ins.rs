@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::Event;
+use domain::ids::JumpItemRef;
 use domain::node::{self, RoutineCheckIn};
 use eventstore::Selection;
 use link_protocol::{Disk, Facts, Figures, ServerFrame};
@@ -154,7 +155,11 @@ async fn the_newest_figures_are_shown_at_once_and_kept_once_a_second() {
         assert_eq!(agent.frame().await, recorded(sequence));
     }
     let newest = serde_json::to_vec(&figures(900)).expect("JSON");
-    let shown = site.engine.views().console.figures(CLIENT);
+    let shown = site
+        .engine
+        .views()
+        .console
+        .figures(JumpItemRef::JumpClient(CLIENT));
     assert_eq!(shown.as_deref(), Some(&newest[..]));
 
     let key = "jump_client-1".to_owned();

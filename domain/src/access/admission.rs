@@ -104,7 +104,7 @@ const fn is_for(command: &Command) -> For {
         | Command::JumpItemRole(_)
         | Command::JumpPolicy(_) => For::Administrators,
         Command::JumpGroup(_) => For::GroupEditors,
-        Command::JumpClientInstaller(_) => For::RoleHolders,
+        Command::JumpClientInstaller(_) | Command::ShellJump(_) => For::RoleHolders,
         Command::JumpClient(
             crate::fleet::jump_client::Command::Change(..)
             | crate::fleet::jump_client::Command::Delete(_),

@@ -93,14 +93,14 @@ pub fn access_to_item(world: &World, user: UserId, item: JumpItemRef) -> Option<
 /// Asks for one permission on one item.
 ///
 /// # Errors
-/// [`Refusal::JumpClientGone`] where the item is out of sight, [`Refusal::RoleLacks`] where the role is not enough.
+/// [`Refusal::item_gone`] where the item is out of sight, [`Refusal::RoleLacks`] where the role is not enough.
 pub fn need(
     world: &World,
     user: UserId,
     item: JumpItemRef,
     permission: JumpItemPermission,
 ) -> Result<Access<'_>, Refusal> {
-    let access = access_to_item(world, user, item).ok_or(Refusal::JumpClientGone)?;
+    let access = access_to_item(world, user, item).ok_or_else(|| Refusal::item_gone(item))?;
     if access.role.allows(permission) {
         Ok(access)
     } else {

@@ -10,6 +10,7 @@ use crate::access::permission;
 use crate::access::role::JumpItemPermission;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::ids::{JumpClientId, JumpClientInstallerId, JumpItemRef, KeyedHash, LinkId};
+use crate::items::rights;
 use crate::record::{self, Record};
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
@@ -603,27 +604,13 @@ fn decide_quarantine(world: &World, id: JumpClientId, evidence: &str) -> Decisio
     }
 }
 
-/// Whoever may not see the client is told that it does not exist (ERR-05).
-fn seen(world: &World, id: JumpClientId, context: &Context) -> Result<(), Refusal> {
-    let item = JumpItemRef::JumpClient(id);
-    let sees = match context.actor() {
-        Actor::User(user) => permission::access_to_item(world, *user, item).is_some(),
-        _ => world.jump_clients.contains(&id),
-    };
-    if sees {
-        Ok(())
-    } else {
-        Err(Refusal::JumpClientGone)
-    }
-}
-
 fn decide_change(
     world: &World,
     id: JumpClientId,
     body: &record::Object,
     context: &Context,
 ) -> Decision {
-    seen(world, id, context)?;
+    rights::seen(world, JumpItemRef::JumpClient(id), context)?;
     let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
     if client.connection_type == UNINSTALLED {
         return Err(Refusal::JumpClientUninstalled);
@@ -639,7 +626,7 @@ fn decide_change(
 }
 
 fn decide_delete(world: &World, id: JumpClientId, context: &Context) -> Decision {
-    seen(world, id, context)?;
+    rights::seen(world, JumpItemRef::JumpClient(id), context)?;
     if let Actor::User(user) = context.actor() {
         let item = JumpItemRef::JumpClient(id);
         permission::need(world, *user, item, JumpItemPermission::Remove)?;

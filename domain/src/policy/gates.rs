@@ -151,11 +151,7 @@ pub fn effective_policy(
 /// The Jump Policy that is set on the item itself (POL-05).
 #[must_use]
 pub fn item_policy(world: &World, item: JumpItemRef) -> Option<JumpPolicyId> {
-    match item {
-        JumpItemRef::JumpClient(client) => {
-            world.jump_clients.get(&client)?.properties.jump_policy_id
-        }
-    }
+    world.item_jump_policy(item)
 }
 
 /// Asks every gate of `policy` whether `user` may start a session on `item` now.

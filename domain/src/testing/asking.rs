@@ -11,6 +11,7 @@ use crate::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, KeyedHash,
     LinkId, Lsid, SecretRef, UserId,
 };
+use crate::items::shell::{self, ShellJump};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::record::{self, Object, Record};
 use crate::session::access_session;
@@ -52,6 +53,7 @@ asked! {
     JumpGroup => |command| Command::JumpGroup(jump_group::Command::Record(command));
     JumpPolicy => |command| Command::JumpPolicy(jump_policy::Command::Record(command));
     JumpClientInstaller => Command::JumpClientInstaller;
+    ShellJump => |command| Command::ShellJump(shell::Command::Record(command));
 }
 
 impl Asked for Properties {
@@ -64,7 +66,12 @@ impl Asked for Properties {
     }
 }
 
-fn object(body: Value) -> Object {
+/// A body.
+///
+/// # Panics
+/// When it is no object.
+#[must_use]
+pub fn object(body: Value) -> Object {
     match body {
         Value::Object(object) => object,
         other => panic!("{other} is no body"),
@@ -113,9 +120,15 @@ pub fn add_member(group: JumpGroupId, user: UserId, role: Option<JumpItemRoleId>
 /// Jump to a client.
 #[must_use]
 pub fn start(user: UserId, client: JumpClientId) -> Command {
+    start_on(user, JumpItemRef::JumpClient(client))
+}
+
+/// Jump to an item.
+#[must_use]
+pub fn start_on(user: UserId, item: JumpItemRef) -> Command {
     Command::AccessSession(access_session::Command::Start(access_session::Start::new(
         user,
-        JumpItemRef::JumpClient(client),
+        item,
         "192.0.2.10:50000".to_owned(),
         "Linux".to_owned(),
     )))
@@ -159,6 +172,12 @@ impl From<Register> for Command {
 impl From<jump_client::Command> for Command {
     fn from(command: jump_client::Command) -> Self {
         Self::JumpClient(command)
+    }
+}
+
+impl From<shell::Command> for Command {
+    fn from(command: shell::Command) -> Self {
+        Self::ShellJump(command)
     }
 }
 

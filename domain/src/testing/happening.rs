@@ -8,9 +8,10 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Connected, Facts, Properties, Registered};
 use crate::ids::{
     GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId, JumpGroupId,
-    JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, LinkId, Lsid, SecretRef,
-    TeamId, UserId,
+    JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash, LinkId, Lsid,
+    SecretRef, ShellJumpId, TeamId, UserId,
 };
+use crate::items::shell::ShellJump;
 use crate::policy::jump_policy::{self, JumpPolicy, ScheduleSet};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::record;
@@ -243,6 +244,27 @@ pub fn connected(id: JumpClientId, connection: u64) -> Event {
             boot_id: "boot-1".to_owned(),
         }),
     )
+}
+
+/// A Shell Jump item named `shell-<id>`, through the first Jumpoint, in `group`.
+#[must_use]
+pub fn shell_jump(
+    id: ShellJumpId,
+    group: JumpGroupRef,
+    change: impl FnOnce(&mut ShellJump),
+) -> Event {
+    let mut shell = ShellJump {
+        name: format!("shell-{id}"),
+        jumpoint_id: JumpointId(1),
+        hostname: format!("shell-{id}.example.com"),
+        protocol: "ssh".to_owned(),
+        port: 22,
+        jump_group_id: group.number(),
+        jump_group_type: group.type_name().to_owned(),
+        ..ShellJump::default()
+    };
+    change(&mut shell);
+    Event::ShellJump(id, record::Event::Created(shell))
 }
 
 /// A session that began to start on a client of [`crate::testing::SHARED`].

@@ -12,9 +12,10 @@ use crate::fleet::jump_client::{
 };
 use crate::ids::{
     AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRoleId,
-    KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef,
-    SiteSettingsId,
+    JumpointId, KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef,
+    ShellJumpId, SiteSettingsId,
 };
+use crate::items::shell::ShellJump;
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
@@ -51,6 +52,7 @@ pub fn one_of_each() -> Vec<Event> {
     events.extend(of_group_policies());
     events.extend(of_policies());
     events.extend(of_the_fleet());
+    events.extend(of_items());
     events.extend(of_sessions_and_nodes());
     events
 }
@@ -434,6 +436,31 @@ fn of_the_fleet() -> Vec<Event> {
             serde_json::Value::Null,
         ))),
         of_client(jump_client::Event::Record(deleted("web01"))),
+    ]
+}
+
+fn of_items() -> Vec<Event> {
+    let made = ShellJump {
+        name: "core router".to_owned(),
+        jumpoint_id: JumpointId(1),
+        hostname: "router.example.com".to_owned(),
+        protocol: "ssh".to_owned(),
+        port: 22,
+        jump_group_id: 1,
+        terminal: "VT100".to_owned(),
+        keep_alive: 30,
+        tag: "routers".to_owned(),
+        comments: "rack 4".to_owned(),
+        jump_policy_id: Some(ALWAYS),
+        username: "admin".to_owned(),
+        session_policy_id: Some(2),
+        ..ShellJump::default()
+    };
+    let of_shell = |event| Event::ShellJump(ShellJumpId(1), event);
+    vec![
+        of_shell(record::Event::Created(made)),
+        of_shell(changed("port", 22.into(), 2222.into())),
+        of_shell(deleted("core router")),
     ]
 }
 

@@ -4,17 +4,69 @@ use crate::Timestamp;
 use crate::World;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{JumpClient, Presence};
-use crate::ids::{JumpClientId, JumpClientInstallerId, JumpGroupRef, JumpItemRef, KeyedHash};
+use crate::ids::{
+    JumpClientId, JumpClientInstallerId, JumpGroupRef, JumpItemRef, JumpPolicyId, KeyedHash,
+    ShellJumpId,
+};
+use crate::items::shell::{ShellJump, ShellJumpItem};
 use crate::time;
 
 impl World {
     /// The group an item is in.
     #[must_use]
     pub fn group_of(&self, item: JumpItemRef) -> Option<JumpGroupRef> {
-        let JumpItemRef::JumpClient(client) = item;
-        self.jump_clients
-            .get(&client)
-            .map(|client| client.properties.group())
+        match item {
+            JumpItemRef::JumpClient(id) => {
+                let client = self.jump_clients.get(&id)?;
+                Some(client.properties.group())
+            }
+            JumpItemRef::ShellJump(id) => {
+                let item = self.shell_jumps.get(&id)?;
+                Some(item.properties.group())
+            }
+        }
+    }
+
+    /// Whether the item is there.
+    #[must_use]
+    pub fn has_item(&self, item: JumpItemRef) -> bool {
+        match item {
+            JumpItemRef::JumpClient(id) => self.jump_clients.contains(&id),
+            JumpItemRef::ShellJump(id) => self.shell_jumps.contains(&id),
+        }
+    }
+
+    /// What the item is called; none if it is not there.
+    #[must_use]
+    pub fn item_name(&self, item: JumpItemRef) -> Option<&str> {
+        match item {
+            JumpItemRef::JumpClient(id) => {
+                let client = self.jump_clients.get(&id)?;
+                Some(&client.properties.name)
+            }
+            JumpItemRef::ShellJump(id) => {
+                let item = self.shell_jumps.get(&id)?;
+                Some(&item.properties.name)
+            }
+        }
+    }
+
+    /// The Jump Policy set on the item itself.
+    #[must_use]
+    pub fn item_jump_policy(&self, item: JumpItemRef) -> Option<JumpPolicyId> {
+        match item {
+            JumpItemRef::JumpClient(id) => self.jump_clients.get(&id)?.properties.jump_policy_id,
+            JumpItemRef::ShellJump(id) => self.shell_jumps.get(&id)?.properties.jump_policy_id,
+        }
+    }
+
+    /// The session policy set on the item itself.
+    #[must_use]
+    pub fn item_session_policy(&self, item: JumpItemRef) -> Option<u32> {
+        match item {
+            JumpItemRef::JumpClient(id) => self.jump_clients.get(&id)?.properties.session_policy_id,
+            JumpItemRef::ShellJump(id) => self.shell_jumps.get(&id)?.properties.session_policy_id,
+        }
     }
 
     /// The items of a group, by type and id.
@@ -27,14 +79,49 @@ impl World {
 
     pub(crate) fn forget_items_of(&mut self, group: JumpGroupRef) {
         let items: Vec<JumpItemRef> = self.items_of(group).collect();
-        for JumpItemRef::JumpClient(client) in items {
-            self.forget_jump_client(client);
+        for item in items {
+            match item {
+                JumpItemRef::JumpClient(client) => self.forget_jump_client(client),
+                JumpItemRef::ShellJump(item) => self.forget_shell_jump(item),
+            }
         }
     }
 
     pub(crate) fn item_accessed(&mut self, item: JumpItemRef, at: Timestamp) {
-        let JumpItemRef::JumpClient(client) = item;
-        self.change_jump_client(client, |client| client.last_access_at = Some(at));
+        match item {
+            JumpItemRef::JumpClient(client) => {
+                self.change_jump_client(client, |client| client.last_access_at = Some(at));
+            }
+            JumpItemRef::ShellJump(item) => {
+                if let Some(item) = self.shell_jumps.get_mut(&item) {
+                    item.last_access_at = Some(at);
+                }
+            }
+        }
+    }
+
+    // --- Shell Jump items ---
+
+    pub(crate) fn put_shell_jump(&mut self, id: ShellJumpId, properties: ShellJump) {
+        let last_access_at = self
+            .shell_jumps
+            .get(&id)
+            .and_then(|item| item.last_access_at);
+        self.forget_shell_jump(id);
+        self.items_by_group
+            .insert((properties.group(), JumpItemRef::ShellJump(id)));
+        let item = ShellJumpItem {
+            properties,
+            last_access_at,
+        };
+        self.shell_jumps.insert(id, item);
+    }
+
+    pub(crate) fn forget_shell_jump(&mut self, id: ShellJumpId) {
+        if let Some(item) = self.shell_jumps.remove(&id) {
+            self.items_by_group
+                .remove(&(item.properties.group(), JumpItemRef::ShellJump(id)));
+        }
     }
 
     // --- installers and clients ---

@@ -71,6 +71,10 @@ impl World {
             .jump_clients
             .iter()
             .filter(|(_, client)| client.properties.jump_policy_id == Some(policy));
+        let shells = self
+            .shell_jumps
+            .iter()
+            .filter(|(_, item)| item.properties.jump_policy_id == Some(policy));
         members
             .map(|((group, user), _)| self.member_title(*group, *user))
             .chain(
@@ -78,6 +82,7 @@ impl World {
             )
             .chain(installers.map(|(id, _)| format!("installer {id}")))
             .chain(clients.map(|(_, client)| format!("Jump Client \"{}\"", client.properties.name)))
+            .chain(shells.map(|(_, item)| format!("Shell Jump \"{}\"", item.properties.name)))
             .collect()
     }
 

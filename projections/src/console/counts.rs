@@ -58,6 +58,8 @@ pub(crate) enum Place {
     /// Connected on this node, which may have stopped since.
     On(NodeEpoch),
     Offline,
+    /// No Jump Client: counted among the items alone.
+    Shortcut,
 }
 
 /// The items of one group and their counts by tag.
@@ -70,6 +72,7 @@ pub(crate) struct GroupCounts {
 /// Connected ones are counted by node, so that a node that stops takes all of its own offline at no cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
+    shortcuts: u64,
     passive: u64,
     offline: u64,
     connected: HashMap<NodeEpoch, u64>,
@@ -109,6 +112,7 @@ impl GroupCounts {
 impl Tally {
     fn add(&mut self, place: Place) {
         match place {
+            Place::Shortcut => self.shortcuts += 1,
             Place::Passive => self.passive += 1,
             Place::Offline => self.offline += 1,
             Place::On(node) => *self.connected.entry(node).or_default() += 1,
@@ -117,6 +121,7 @@ impl Tally {
 
     fn take(&mut self, place: Place) {
         match place {
+            Place::Shortcut => self.shortcuts = self.shortcuts.saturating_sub(1),
             Place::Passive => self.passive = self.passive.saturating_sub(1),
             Place::Offline => self.offline = self.offline.saturating_sub(1),
             Place::On(node) => {
@@ -140,7 +145,7 @@ impl Tally {
         let connected: u64 = self.connected.values().sum();
         let jump_clients = self.passive + self.offline + connected;
         Counts {
-            items: jump_clients,
+            items: jump_clients + self.shortcuts,
             jump_clients,
             online,
             offline: self.offline + connected - online,

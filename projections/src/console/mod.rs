@@ -13,7 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dashmap::DashMap;
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, JumpClient, Presence};
-use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, NodeEpoch, UserId};
+use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, NodeEpoch, ShellJumpId, UserId};
+use domain::items::shell::ShellJumpItem;
 use domain::session::access_session;
 use domain::site::user;
 use domain::{Event, Timestamp, World, node, record};
@@ -55,6 +56,8 @@ enum Connection {
     Active,
     Passive,
     Uninstalled,
+    /// No agent: a shortcut through a Jumpoint.
+    Jumpoint,
 }
 
 impl ConsoleView {
@@ -69,12 +72,15 @@ impl ConsoleView {
             view.name_group(JumpGroupRef::Personal(*owner), world);
         }
         for (id, client) in world.jump_clients.iter() {
-            view.put(*id, client);
+            view.put(JumpItemRef::JumpClient(*id), Stored::of(client));
             if let (Presence::Connected(link), Some(since)) =
                 (client.presence, world.offline_since(client))
             {
                 view.note_stop(link.node, since);
             }
+        }
+        for (id, item) in world.shell_jumps.iter() {
+            view.put(JumpItemRef::ShellJump(*id), Stored::of_shell(item));
         }
         view
     }
@@ -83,11 +89,12 @@ impl ConsoleView {
     pub fn apply(&self, recorded: &Recorded, world_after: &World) {
         match &recorded.event {
             Event::JumpClient(id, event) => self.apply_jump_client(*id, event, world_after),
+            Event::ShellJump(id, _) => self.refresh_shell(*id, world_after),
             Event::AccessSession(_, event) => match event {
-                access_session::Event::Started(started) => {
-                    let JumpItemRef::JumpClient(id) = started.item;
-                    self.refresh_state(id, world_after);
-                }
+                access_session::Event::Started(started) => match started.item {
+                    JumpItemRef::JumpClient(id) => self.refresh_state(id, world_after),
+                    JumpItemRef::ShellJump(id) => self.refresh_shell(id, world_after),
+                },
                 access_session::Event::Established(_)
                 | access_session::Event::Failed(_)
                 | access_session::Event::Ended(_) => {}
@@ -138,7 +145,7 @@ impl ConsoleView {
             group: stored.group,
             group_name,
             group_folded,
-            online: offline_since.is_none(),
+            online: offline_since.is_none() && stored.connection != Connection::Jumpoint,
             offline_since,
             last_accessed: stored.last_accessed,
             passive: stored.connection == Connection::Passive,
@@ -166,12 +173,9 @@ impl ConsoleView {
             .unwrap_or_default()
     }
 
-    /// The newest figures of a client, as the hub encoded them.
-    pub fn figures(&self, client: JumpClientId) -> Option<Arc<[u8]>> {
-        self.rows
-            .get(&JumpItemRef::JumpClient(client))?
-            .figures
-            .clone()
+    /// The newest figures of an item, as the hub encoded them; only clients have any.
+    pub fn figures(&self, item: JumpItemRef) -> Option<Arc<[u8]>> {
+        self.rows.get(&item)?.figures.clone()
     }
 
     /// Puts the newest figures of a client; those of a client that is gone are dropped.
@@ -217,8 +221,17 @@ impl ConsoleView {
     /// Takes everything of a client anew; one that is not in the `World` any more is removed.
     fn refresh_all(&self, id: JumpClientId, world: &World) {
         match world.jump_clients.get(&id) {
-            Some(client) => self.put(id, client),
+            Some(client) => self.put(JumpItemRef::JumpClient(id), Stored::of(client)),
             None => self.remove(JumpItemRef::JumpClient(id)),
+        }
+    }
+
+    /// Takes everything of a Shell Jump item anew; one that is not in the `World` any more is removed.
+    fn refresh_shell(&self, id: ShellJumpId, world: &World) {
+        let item = JumpItemRef::ShellJump(id);
+        match world.shell_jumps.get(&id) {
+            Some(shell) => self.put(item, Stored::of_shell(shell)),
+            None => self.remove(item),
         }
     }
 
@@ -237,7 +250,7 @@ impl ConsoleView {
             }
             row => {
                 drop(row);
-                return self.put(id, client);
+                return self.put(item, Stored::of(client));
             }
         };
         if let Some((group, texts, before, after)) = moved {
@@ -246,9 +259,7 @@ impl ConsoleView {
         }
     }
 
-    fn put(&self, id: JumpClientId, client: &JumpClient) {
-        let item = JumpItemRef::JumpClient(id);
-        let mut stored = Stored::of(client);
+    fn put(&self, item: JumpItemRef, mut stored: Stored) {
         let texts = stored.texts.clone();
         let after = (stored.group, stored.place());
         let before = match self.rows.get_mut(&item) {
@@ -362,6 +373,7 @@ impl ConsoleView {
 
     fn offline_since(&self, row: &Stored) -> Option<Timestamp> {
         match row.presence {
+            _ if row.connection == Connection::Jumpoint => None,
             Presence::Connected(link) => self.stopped_at(link.node),
             Presence::Disconnected => Some(row.since),
         }
@@ -385,6 +397,20 @@ impl Stored {
         stored
     }
 
+    fn of_shell(item: &ShellJumpItem) -> Self {
+        Self {
+            texts: Arc::new(Texts::of_shell(item)),
+            group: item.properties.group(),
+            presence: Presence::Disconnected,
+            since: Timestamp::default(),
+            last_accessed: item.last_access_at,
+            connection: Connection::Jumpoint,
+            disabled: false,
+            quarantined: false,
+            figures: None,
+        }
+    }
+
     fn copy_state(&mut self, client: &JumpClient) {
         self.presence = client.presence;
         self.since = match client.presence {
@@ -403,6 +429,7 @@ impl Stored {
 
     fn place(&self) -> Place {
         match (self.connection, self.presence) {
+            (Connection::Jumpoint, _) => Place::Shortcut,
             (Connection::Passive, _) => Place::Passive,
             (_, Presence::Connected(link)) => Place::On(link.node),
             (_, Presence::Disconnected) => Place::Offline,
@@ -421,6 +448,9 @@ mod tests {
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
+        "ShellJumpCreated",
+        "ShellJumpChanged",
+        "ShellJumpDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::fleet::jump_client::JumpClient;
 use domain::ids::{JumpGroupRef, JumpItemRef};
+use domain::items::shell::ShellJumpItem;
 use domain::site::settings::SiteSettings;
 use domain::{Timestamp, time};
 
@@ -55,7 +56,7 @@ pub enum SearchField {
     Group,
     /// The machine's host name.
     HostnameIp,
-    /// How one jumps there: "Jump Client".
+    /// How one jumps there, such as "Jump Client".
     JumpMethod,
     /// When a session last started, as RFC 3339, or "Never".
     LastAccessed,
@@ -156,14 +157,17 @@ impl ConsoleRow {
     /// The words of the column "Jump Method".
     #[must_use]
     pub const fn jump_method(&self) -> &'static str {
-        let JumpItemRef::JumpClient(_) = self.item;
-        "Jump Client"
+        match self.item {
+            JumpItemRef::JumpClient(_) => "Jump Client",
+            JumpItemRef::ShellJump(_) => "Shell Jump",
+        }
     }
 
     /// The status at `now`, in the order in which a start would be refused.
     #[must_use]
     pub fn status(&self, now: Timestamp, settings: &SiteSettings) -> Status {
-        if self.quarantined {
+        // A shortcut's Jumpoint has no node that could be online yet.
+        if self.quarantined || matches!(self.item, JumpItemRef::ShellJump(_)) {
             return Status::Unavailable;
         }
         if self.uninstalled {
@@ -282,6 +286,25 @@ impl Texts {
             &client.facts.private_ip,
             &client.facts.console_user,
         ];
+        Self::packed(shown)
+    }
+
+    pub(crate) fn of_shell(item: &ShellJumpItem) -> Self {
+        let shell = &item.properties;
+        Self::packed([
+            shell.name.as_str(),
+            &shell.tag,
+            &shell.comments,
+            &shell.hostname,
+            "",
+            "",
+            "",
+            "",
+            "",
+        ])
+    }
+
+    fn packed(shown: [&str; TEXTS]) -> Self {
         let folded = shown.map(fold);
         Self {
             shown: Packed::of(shown),

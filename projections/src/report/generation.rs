@@ -327,6 +327,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::JumpPolicy(..)
         | Event::JumpClientInstaller(..)
         | Event::JumpClient(..)
+        | Event::ShellJump(..)
         | Event::Node(..)
         | Event::Audit(..) => None,
     }
@@ -408,6 +409,9 @@ mod tests {
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
+        "ShellJumpCreated",
+        "ShellJumpChanged",
+        "ShellJumpDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",

@@ -61,6 +61,7 @@ impl Teller<'_> {
     fn take(&mut self, event: &Event) {
         match event {
             Event::JumpClient(id, _) => self.item(JumpItemRef::JumpClient(*id)),
+            Event::ShellJump(id, _) => self.item(JumpItemRef::ShellJump(*id)),
             Event::AccessSession(lsid, event) => self.session(*lsid, event),
             // Clients are connected on nodes, so a node that stops takes many offline at once.
             Event::Node(..) => self.items_changed = true,
@@ -78,6 +79,9 @@ impl Teller<'_> {
             }
             Event::Site(_)
             | Event::SiteSettings(..)
+            | Event::MailSettings(..)
+            | Event::MailTemplate(..)
+            | Event::MailDelivery(..)
             | Event::TicketSystem(..)
             | Event::User(..)
             | Event::ApiAccount(..)

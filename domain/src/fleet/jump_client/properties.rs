@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::permission;
-use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
+use crate::items::rights;
 use crate::record::{Change, Field, Kind, Record, Reference, Write};
 use crate::{Refusal, Timestamp, World};
 
@@ -228,19 +227,6 @@ impl Record for Properties {
     }
 }
 
-/// The permission that a change of `field` needs (ROLE-18, ROLE-21 to ROLE-25).
-fn permission_for(field: &str) -> JumpItemPermission {
-    match field {
-        "jump_group_id" | "jump_group_type" => JumpItemPermission::MoveAndCopy,
-        "name" => JumpItemPermission::EditConnectivity,
-        "tag" => JumpItemPermission::EditTag,
-        "comments" => JumpItemPermission::EditComments,
-        "jump_policy_id" => JumpItemPermission::EditJumpPolicy,
-        "session_policy_id" => JumpItemPermission::EditSessionPolicy,
-        _ => JumpItemPermission::EditBehavior,
-    }
-}
-
 /// Asks for what `changes` need: in the group the client is in and, for a move, in the one it goes to (ROLE-18).
 ///
 /// # Errors
@@ -252,23 +238,8 @@ pub(super) fn may_change(
     changes: &BTreeMap<String, Change>,
 ) -> Result<(), Refusal> {
     let item = JumpItemRef::JumpClient(id);
-    for field in changes.keys() {
-        permission::need(world, user, item, permission_for(field))?;
-    }
-    let Some(current) = Properties::find(world, id) else {
-        return Ok(());
-    };
+    let current = Properties::find(world, id).ok_or(Refusal::JumpClientGone)?;
     let target = current.with(changes).group();
-    if target == current.group() {
-        return Ok(());
-    }
-    let access = permission::access_to_group(world, user, target)
-        .ok_or_else(|| Refusal::field("jump_group_id", "The selected jump_group_id is invalid."))?;
-    if access.role.allows(JumpItemPermission::MoveAndCopy) {
-        Ok(())
-    } else {
-        Err(Refusal::RoleLacks {
-            permission: JumpItemPermission::MoveAndCopy,
-        })
-    }
+    let fields = changes.keys().map(String::as_str);
+    rights::may_change(world, user, item, fields, target)
 }

@@ -35,10 +35,10 @@ pub(super) fn decide_time_out(world: &World, lsid: Lsid, context: &Context) -> D
         Some(session)
             if !session.established && context.now >= session.started_at.plus(SPAWN_TIMEOUT) =>
         {
-            let JumpItemRef::JumpClient(client) = session.item;
-            let online = world
-                .jump_clients
-                .get(&client)
+            let online = session
+                .item
+                .jump_client()
+                .and_then(|client| world.jump_clients.get(&client))
                 .is_some_and(|client| world.is_online(client));
             let failure = if online {
                 Failure::TimedOut
@@ -114,9 +114,15 @@ pub(super) fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> De
     let Some(session) = world.sessions.get(&lsid) else {
         return nothing();
     };
-    let JumpItemRef::JumpClient(client) = session.item;
-    let Some(client) = world.jump_clients.get(&client) else {
+    if !world.has_item(session.item) {
         return ended(lsid, EndReason::ItemDeleted, "");
+    }
+    let Some(client) = session
+        .item
+        .jump_client()
+        .and_then(|client| world.jump_clients.get(&client))
+    else {
+        return nothing();
     };
     let wait = i64::from(world.settings.lost_agent_seconds) * time::SECOND;
     match world.offline_since(client) {

@@ -8,6 +8,7 @@ use crate::access::permission::{self, Access};
 use crate::access::role::JumpItemPermission;
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{JumpClientId, JumpItemRef, JumpPolicyId, Lsid, UserId};
+use crate::items::shell;
 use crate::policy::jump_policy;
 use crate::site::user::User;
 use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
@@ -78,14 +79,18 @@ fn pass(world: &World, user: UserId, item: JumpItemRef) -> Result<Passed<'_>, Re
     if !account.may_access_endpoints() {
         return Err(Refusal::EndpointAccessNotAllowed);
     }
-    if !account.perm_jump_client {
-        return Err(Refusal::JumpMethodNotAllowed {
-            method: "Jump Clients",
-        });
+    let (allowed, method) = match item {
+        JumpItemRef::JumpClient(_) => (account.perm_jump_client, "Jump Clients"),
+        JumpItemRef::ShellJump(_) => (account.perm_shell_jump, "Shell Jump"),
+    };
+    if !allowed {
+        return Err(Refusal::JumpMethodNotAllowed { method });
     }
     let access = permission::need(world, user, item, JumpItemPermission::Start)?;
-    let JumpItemRef::JumpClient(client) = item;
-    let client = jump_client::startable(world, client)?;
+    let client = match item {
+        JumpItemRef::JumpClient(client) => jump_client::startable(world, client)?,
+        JumpItemRef::ShellJump(item) => return Err(shell::not_startable(world, item)),
+    };
     Ok(Passed {
         user: account,
         access,

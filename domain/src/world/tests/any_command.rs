@@ -10,9 +10,11 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Facts, Properties};
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
-    JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash, LinkId, Lsid,
-    NodeEpoch, SecretRef, SiteSettingsId, TeamId, TicketSystemId, UserId,
+    JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash,
+    LinkId, Lsid, NodeEpoch, SecretRef, ShellJumpId, SiteSettingsId, TeamId, TicketSystemId,
+    UserId,
 };
+use crate::items::shell::{self, ShellJump};
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
@@ -25,8 +27,8 @@ use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
     USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
-    group, group_policy, installer, member, person, policy, policy_member, policy_row, register,
-    start, team, team_member,
+    group, group_policy, installer, member, object, person, policy, policy_member, policy_row,
+    register, start, team, team_member,
 };
 use crate::{Actor, Cause, Command, Event};
 
@@ -75,12 +77,12 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
 
 /// The draw that gives a session on `client` its id: at most one at a time runs there, so the ids of those that run differ, and
 /// what is asked of sessions finds them.
-pub(super) fn session_draw(client: JumpClientId) -> u64 {
-    1_000 + u64::from(client.0)
+pub(super) fn session_draw(item: JumpItemRef) -> u64 {
+    1_000 + u64::from(item.number())
 }
 
 /// How many commands there are to choose from.
-const CHOICES: u32 = 56;
+const CHOICES: u32 = 59;
 
 fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
     match choice {
@@ -88,7 +90,25 @@ fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         15..=22 => of_people(choice, a, b, c, flag),
         23..=32 => of_clients(choice, a, b, c, flag),
         44..=55 => of_teams_and_group_policies(choice, a, b, c, flag),
+        56..=58 => of_shortcuts(choice, a, b, c, flag),
         _ => of_sessions(choice, a, b, c, flag),
+    }
+}
+
+fn of_shortcuts(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
+    let item = ShellJumpId(a);
+    match choice {
+        56 => create::<ShellJump>(json!({
+            "name": format!("router {a}"), "jumpoint_id": 1, "hostname": "r", "protocol": "ssh",
+            "jump_group_id": b, "jump_policy_id": flag.then_some(c),
+        })),
+        57 if flag => change::<ShellJump>(item, json!({"tag": format!("{b}"), "jump_group_id": c})),
+        57 => shell::Command::Copy(
+            item,
+            object(json!({"jump_group_id": b, "jump_group_type": "shared", "name": "copy"})),
+        )
+        .into(),
+        _ => delete::<ShellJump>(item),
     }
 }
 
@@ -243,7 +263,10 @@ fn of_clients(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
 }
 
 fn of_sessions(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
-    let lsid = Lsid(drawn(session_draw(JumpClientId(b)), 0));
+    let lsid = Lsid(drawn(
+        session_draw(JumpItemRef::JumpClient(JumpClientId(b))),
+        0,
+    ));
     let client = JumpClientId(b);
     match choice {
         33..=35 => start(UserId(a), client),

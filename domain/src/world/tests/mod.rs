@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use rkyv::rancor::Error;
 
 use super::{World, decide};
-use crate::ids::JumpItemRef;
 use crate::session::access_session;
 use crate::snapshot::{ArchivedWorldSnapshot, WorldSnapshot};
 use crate::testing::{NODE, fresh, given, one_of_each};
@@ -46,8 +45,7 @@ fn play(world: &World, from: Timestamp, asked: &[(Cause, Command)]) -> (World, V
 fn draw(index: usize, command: &Command) -> u64 {
     match command {
         Command::AccessSession(access_session::Command::Start(start)) => {
-            let JumpItemRef::JumpClient(client) = start.item;
-            any_command::session_draw(client)
+            any_command::session_draw(start.item)
         }
         _ => index as u64 + 1,
     }
@@ -111,7 +109,7 @@ fn the_commands_that_are_tried_reach_most_events() {
     let mut runner = TestRunner::deterministic();
     let base = given(any_command::base());
     let mut names = std::collections::BTreeSet::new();
-    for _ in 0..100 {
+    for _ in 0..200 {
         let commands = prop::collection::vec(any_command::any_command(), 100..120);
         let asked = commands.new_tree(&mut runner).expect("commands").current();
         let (_, log) = play(base.world(), base.now(), &asked);

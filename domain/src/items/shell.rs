@@ -1,0 +1,332 @@
+//! Shell Jump items: shortcuts to an SSH or Telnet server through a Jumpoint (ITEM-33 to ITEM-39).
+//!
+//! States: absent → there → changed, moved → gone. A copy is an item of its own from its first event on.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::access::permission;
+use crate::access::role::JumpItemPermission;
+use crate::ids::{
+    JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, JumpointId, ShellJumpId, UserId,
+};
+use crate::items::rights;
+use crate::record::{self, Field, Kind, Object, Purpose, Record, Reference};
+use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
+
+#[cfg(test)]
+mod tests;
+
+/// What may be asked of Shell Jump items.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make, change or remove one.
+    Record(record::Command<ShellJump>),
+    /// Make a second one with the same properties, with the name and in the group of the body.
+    Copy(ShellJumpId, Object),
+}
+
+/// What happens to a Shell Jump item. Expected rate: a few a day, thousands in an import.
+pub type Event = record::Event<ShellJump>;
+
+/// A Shell Jump item's properties. Member names are those of the published schema (config-api.md 2.7).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "the members are the published schema's, described in FIELDS"
+)]
+pub struct ShellJump {
+    pub name: String,
+    pub jumpoint_id: JumpointId,
+    pub hostname: String,
+    pub protocol: String,
+    pub port: u32,
+    pub jump_group_id: u32,
+    pub jump_group_type: String,
+    pub terminal: String,
+    pub keep_alive: u32,
+    pub tag: String,
+    pub comments: String,
+    pub jump_policy_id: Option<JumpPolicyId>,
+    pub username: String,
+    pub session_policy_id: Option<u32>,
+}
+
+impl Default for ShellJump {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            jumpoint_id: JumpointId(0),
+            hostname: String::new(),
+            protocol: String::new(),
+            port: 0,
+            jump_group_id: 0,
+            jump_group_type: "shared".to_owned(),
+            terminal: "xterm".to_owned(),
+            keep_alive: 0,
+            tag: String::new(),
+            comments: String::new(),
+            jump_policy_id: None,
+            username: String::new(),
+            session_policy_id: None,
+        }
+    }
+}
+
+impl ShellJump {
+    /// The group it is in.
+    #[must_use]
+    pub fn group(&self) -> JumpGroupRef {
+        if self.jump_group_type == "personal" {
+            JumpGroupRef::Personal(UserId(self.jump_group_id))
+        } else {
+            JumpGroupRef::Shared(JumpGroupId(self.jump_group_id))
+        }
+    }
+}
+
+/// A Shell Jump item.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct ShellJumpItem {
+    /// What may be changed from outside.
+    pub properties: ShellJump,
+    /// When a session last started (SESS-24).
+    pub last_access_at: Option<Timestamp>,
+}
+
+impl Record for ShellJump {
+    type Id = ShellJumpId;
+    const CATEGORY: &'static str = "shell_jump";
+    const TITLE: &'static str = "Shell Jump Item";
+    const STORED_NAMES: [&'static str; 3] =
+        ["ShellJumpCreated", "ShellJumpChanged", "ShellJumpDeleted"];
+    const FIELDS: &'static [Field] = &[
+        Field::new(
+            "name",
+            Kind::Text { min: 1, max: 128 },
+            "What the console calls it.",
+        )
+        .required()
+        .filter(),
+        Field::new("jumpoint_id", Kind::Id, "The Jumpoint it goes through.")
+            .required()
+            .filter(),
+        Field::new(
+            "hostname",
+            Kind::Text { min: 1, max: 128 },
+            "The server's host name or address.",
+        )
+        .required()
+        .filter(),
+        Field::new(
+            "protocol",
+            Kind::Word(&["ssh", "telnet"]),
+            "What the server speaks.",
+        )
+        .required(),
+        Field::new(
+            "port",
+            Kind::Integer {
+                min: 1,
+                max: 65_535,
+            },
+            "The server's port; 22 for ssh and 23 for telnet where absent.",
+        ),
+        Field::new("jump_group_id", Kind::Id, "The group it is in.")
+            .required()
+            .filter()
+            .names(Reference::JumpGroup),
+        Field::new(
+            "jump_group_type",
+            Kind::Word(&["shared", "personal"]),
+            "Which kind of group.",
+        )
+        .filter(),
+        Field::new(
+            "terminal",
+            Kind::Word(&["xterm", "VT100"]),
+            "The kind of terminal.",
+        ),
+        Field::new(
+            "keep_alive",
+            Kind::Integer { min: 0, max: 300 },
+            "Seconds between packets that keep the session alive; 0 sends none.",
+        ),
+        Field::new(
+            "tag",
+            Kind::Text { min: 0, max: 64 },
+            "Its tag in the group.",
+        )
+        .filter(),
+        Field::new("comments", Kind::Text { min: 0, max: 1024 }, "Free text."),
+        Field::new("jump_policy_id", Kind::Id, "Its Jump Policy.")
+            .nullable()
+            .names(Reference::JumpPolicy),
+        Field::new(
+            "username",
+            Kind::Text { min: 0, max: 128 },
+            "The user name at the server, where no credential gives one.",
+        ),
+        Field::new(
+            "session_policy_id",
+            Kind::Integer {
+                min: 2,
+                max: 2_147_483_647,
+            },
+            "Its session policy.",
+        )
+        .nullable(),
+    ];
+
+    fn find(world: &World, id: ShellJumpId) -> Option<&Self> {
+        world.shell_jumps.get(&id).map(|item| &item.properties)
+    }
+
+    fn put(world: &mut World, id: ShellJumpId, record: Self, _at: Timestamp) {
+        world.put_shell_jump(id, record);
+    }
+
+    fn remove(world: &mut World, id: ShellJumpId) {
+        world.forget_shell_jump(id);
+    }
+
+    fn complete(&mut self, _world: &World, _id: Option<ShellJumpId>, _context: &Context) {
+        if self.port == 0 {
+            self.port = if self.protocol == "telnet" { 23 } else { 22 };
+        }
+    }
+
+    fn check(&self, _world: &World, _id: Option<ShellJumpId>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// The body of every copy (config-api.md, `JumpItem`). Without a name the copy is called as its original is.
+pub const COPY_FIELDS: &[Field] = &[
+    Field::new("jump_group_id", Kind::Id, "The group of the copy.").required(),
+    Field::new(
+        "jump_group_type",
+        Kind::Word(&["shared", "personal"]),
+        "Which kind of group.",
+    )
+    .required(),
+    Field::new(
+        "name",
+        Kind::Text { min: 1, max: 128 },
+        "What the copy is called; as its original where absent.",
+    ),
+];
+
+/// Decides what becomes of `command`, given all that is known.
+///
+/// # Errors
+/// Why not.
+pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
+    match command {
+        Command::Record(record::Command::Create(body)) => decide_create(world, body, context),
+        Command::Record(record::Command::Delete(id)) => decide_delete(world, *id, context),
+        Command::Record(
+            record::Command::Change(id, body) | record::Command::ChangePermissions(id, body),
+        ) => decide_change(world, *id, body, context),
+        Command::Copy(id, body) => decide_copy(world, *id, body, context),
+    }
+}
+
+fn decide_create(world: &World, body: &Object, context: &Context) -> Decision {
+    let command = record::Command::Create(terminal_as_stored(body));
+    let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
+        return nothing();
+    };
+    if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
+        rights::may_create(world, *user, made.group())?;
+    }
+    happened(crate::Event::ShellJump(id, event))
+}
+
+fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Context) -> Decision {
+    let item = JumpItemRef::ShellJump(id);
+    rights::seen(world, item, context)?;
+    let command = record::Command::Change(id, terminal_as_stored(body));
+    let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
+        return nothing();
+    };
+    if let (Actor::User(user), record::Event::Changed(changes)) = (context.actor(), &event) {
+        let mut after = world.clone();
+        record::apply(&mut after, id, &event, context.now);
+        let target = after
+            .group_of(item)
+            .ok_or_else(|| Refusal::item_gone(item))?;
+        rights::may_change(
+            world,
+            *user,
+            item,
+            changes.keys().map(String::as_str),
+            target,
+        )?;
+    }
+    happened(crate::Event::ShellJump(id, event))
+}
+
+fn decide_delete(world: &World, id: ShellJumpId, context: &Context) -> Decision {
+    let item = JumpItemRef::ShellJump(id);
+    rights::seen(world, item, context)?;
+    if let Actor::User(user) = context.actor() {
+        permission::need(world, *user, item, JumpItemPermission::Remove)?;
+    }
+    let Some((id, event)) =
+        record::decide::<ShellJump>(world, &record::Command::Delete(id), context)?
+    else {
+        return nothing();
+    };
+    happened(crate::Event::ShellJump(id, event))
+}
+
+fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context) -> Decision {
+    let item = JumpItemRef::ShellJump(id);
+    rights::seen(world, item, context)?;
+    let original = ShellJump::find(world, id).ok_or_else(|| Refusal::item_gone(item))?;
+    let asked = record::read_body(COPY_FIELDS, &[], body, Purpose::Create)?;
+    let mut properties = record::to_object(original);
+    properties.extend(asked);
+    let command = record::Command::Create(properties);
+    let Some((copy, event)) = record::decide::<ShellJump>(world, &command, context)? else {
+        return nothing();
+    };
+    if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
+        rights::may_copy(world, *user, item, made.group())?;
+    }
+    happened(crate::Event::ShellJump(copy, event))
+}
+
+/// `vt100` in any case is stored as `VT100` (ITEM-37).
+fn terminal_as_stored(body: &Object) -> Object {
+    let mut body = body.clone();
+    if let Some(Value::String(terminal)) = body.get_mut("terminal")
+        && terminal.eq_ignore_ascii_case("VT100")
+    {
+        "VT100".clone_into(terminal);
+    }
+    body
+}
+
+/// Why no session starts on the item now. There is always a reason: a Jumpoint has no nodes that could be online yet
+/// (ERR-03, ITEM-49, JPT-06).
+#[must_use]
+pub fn not_startable(world: &World, id: ShellJumpId) -> Refusal {
+    if world.shell_jumps.contains(&id) {
+        Refusal::JumpointOffline
+    } else {
+        Refusal::item_gone(JumpItemRef::ShellJump(id))
+    }
+}
