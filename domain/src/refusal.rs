@@ -281,16 +281,18 @@ fn next_opening(next: &Option<Timestamp>, zone: &str) -> String {
     let Some(next) = next else {
         return "Its schedule has no time at which sessions are permitted.".to_owned();
     };
-    let utc = next.to_utc();
+    format!("Next available: {}.", moment_in(*next, zone))
+}
+
+/// A moment for people, in a zone that is named beside it; in UTC where there is no such zone.
+pub(crate) fn moment_in(moment: Timestamp, zone: &str) -> String {
+    let utc = moment.to_utc();
     match zone.parse::<chrono_tz::Tz>() {
         Ok(zone) => format!(
-            "Next available: {} ({zone}).",
+            "{} ({zone})",
             utc.with_timezone(&zone).format("%A, %Y-%m-%d %H:%M")
         ),
-        Err(_) => format!(
-            "Next available: {} (UTC).",
-            utc.format("%A, %Y-%m-%d %H:%M")
-        ),
+        Err(_) => format!("{} (UTC)", utc.format("%A, %Y-%m-%d %H:%M")),
     }
 }
 

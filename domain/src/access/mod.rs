@@ -2,7 +2,9 @@
 //! function.
 
 pub mod admission;
+pub mod explain;
 pub mod group_policy;
 pub mod jump_group;
+pub mod members;
 pub mod permission;
 pub mod role;

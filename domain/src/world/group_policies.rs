@@ -2,7 +2,7 @@
 
 use crate::World;
 use crate::access::group_policy::{GroupPolicy, Of, Row};
-use crate::ids::{GroupPolicyId, GroupPolicyMemberId, JumpointId, UserId};
+use crate::ids::{GroupPolicyId, GroupPolicyMemberId, JumpGroupId, JumpointId, TeamId, UserId};
 
 impl World {
     pub(crate) fn put_group_policy(&mut self, id: GroupPolicyId, policy: GroupPolicy) {
@@ -139,6 +139,38 @@ impl World {
             .into_iter()
             .flatten()
             .map(|(about, row)| (*about, *row))
+    }
+
+    /// The Jump Groups that `policy` has a row about.
+    pub(crate) fn group_rows_of_policy(
+        &self,
+        policy: GroupPolicyId,
+    ) -> impl Iterator<Item = JumpGroupId> {
+        let all = Of::JumpGroup(JumpGroupId(0))..=Of::JumpGroup(JumpGroupId(u32::MAX));
+        self.group_policy_rows
+            .get(&policy)
+            .into_iter()
+            .flat_map(move |rows| rows.range(all.clone()))
+            .filter_map(|(about, _)| match about {
+                Of::JumpGroup(group) => Some(*group),
+                _ => None,
+            })
+    }
+
+    /// The rows of `policy` about teams.
+    pub(crate) fn team_rows_of_policy(
+        &self,
+        policy: GroupPolicyId,
+    ) -> impl Iterator<Item = (TeamId, Row)> {
+        let all = Of::Team(TeamId(0))..=Of::Team(TeamId(u32::MAX));
+        self.group_policy_rows
+            .get(&policy)
+            .into_iter()
+            .flat_map(move |rows| rows.range(all.clone()))
+            .filter_map(|(about, row)| match about {
+                Of::Team(team) => Some((*team, *row)),
+                _ => None,
+            })
     }
 
     /// The rows of all policies, by id.

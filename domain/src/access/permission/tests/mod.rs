@@ -9,6 +9,8 @@ use crate::testing::{
 };
 use crate::{Event, Refusal};
 
+mod grants;
+
 const HERS: JumpGroupRef = JumpGroupRef::Personal(ANNA);
 const HIS: JumpGroupRef = JumpGroupRef::Personal(BERT);
 
