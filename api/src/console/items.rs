@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::Method;
 use axum::http::request::Parts;
-use domain::access::permission::{self, Access as Grant};
+use domain::access::permission::{self, Access as Grant, JumpMethod};
 use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, ShellJumpId, UserId};
 use domain::{Refusal, Timestamp, World};
 use projections::{ConsoleRow, Counts};
@@ -200,13 +200,8 @@ fn details(
         serde_json::from_slice(&figures).unwrap_or(Value::Null)
     });
     let role = grant.role;
-    let may_jump = world.users.get(&user).is_some_and(|user| {
-        let method = match row.item {
-            JumpItemRef::JumpClient(_) => user.perm_jump_client,
-            JumpItemRef::ShellJump(_) => user.perm_shell_jump,
-        };
-        user.may_access_endpoints() && method
-    });
+    let may_jump = permission::effective(world, user)
+        .is_some_and(|settings| settings.need_method(JumpMethod::of(row.item)).is_ok());
     body["role"] = json!({"id": grant.role_id, "name": role.name, "from": grant.grant});
     body["may"] = json!({
         "start": may_jump && role.perm_start,

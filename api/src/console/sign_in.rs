@@ -8,9 +8,10 @@ use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::access::permission::{self, Effective};
 use domain::ids::UserId;
 use domain::record::Object;
-use domain::site::user::{self, User};
+use domain::site::user;
 use domain::{Actor, Cause, Command, FieldErrors, Refusal, Surface, Timestamp};
 use engine::{ExecuteError, Lane, Submission};
 use secrets::SecretText;
@@ -202,13 +203,9 @@ async fn prove(
         Err(error) => return Err(error.into()),
     };
     let published = site.engine.published();
-    let user = published
-        .world
-        .users
-        .get(&user_id)
-        .ok_or_else(badge::not_signed_in)?;
+    let user = permission::effective(&published.world, user_id).ok_or_else(badge::not_signed_in)?;
     let expires_at = done.recorded_at.plus(lifetime);
-    let mut body = shown(user_id, user, expires_at, &badge, site);
+    let mut body = shown(user_id, &user, expires_at, &badge, site);
     if credentials.bearer {
         body.insert("token".to_owned(), Value::from(badge.expose()));
     }
@@ -250,16 +247,19 @@ async fn me(
     known: Known,
     Extension(badge): Extension<Badge>,
 ) -> Result<Answer<Object>, JsonError> {
-    let user = known
-        .world()
-        .users
-        .get(&badge.user)
-        .ok_or_else(badge::not_signed_in)?;
-    let body = shown(badge.user, user, badge.expires_at, &badge.text, &site);
+    let user = permission::effective(known.world(), badge.user).ok_or_else(badge::not_signed_in)?;
+    let body = shown(badge.user, &user, badge.expires_at, &badge.text, &site);
     Ok(Answer::known(&known.0, body))
 }
 
-fn shown(id: UserId, user: &User, expires_at: Timestamp, badge: &BadgeText, site: &Site) -> Object {
+fn shown(
+    id: UserId,
+    settings: &Effective<'_>,
+    expires_at: Timestamp,
+    badge: &BadgeText,
+    site: &Site,
+) -> Object {
+    let user = settings.account;
     let body = json!({
         "id": id,
         "username": user.username,
@@ -267,7 +267,7 @@ fn shown(id: UserId, user: &User, expires_at: Timestamp, badge: &BadgeText, site
         "private_display_name": user.private_display_name,
         "email_address": user.email_address,
         "administrator": user.perm_admin,
-        "may_access_endpoints": user.may_access_endpoints(),
+        "may_access_endpoints": settings.may_access_endpoints(),
         "expires_at": expires_at.to_rfc3339(),
         "csrf": badge.csrf(&site.sealer),
     });

@@ -9,6 +9,7 @@ use crate::access::permission::{self, Access, Effective, Grant, JumpMethod, Slot
 use crate::access::role::JumpItemPermission;
 use crate::fleet::jump_client;
 use crate::ids::{JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, UserId};
+use crate::items::shell;
 use crate::policy::gates::{self, Need, Supplied};
 use crate::{Refusal, Timestamp, World};
 
@@ -129,7 +130,7 @@ pub struct Explanation {
 /// Explains whether `user` may do `action` with `item` at `at`.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for a user, [`Refusal::JumpClientGone`] for an item that is not there.
+/// [`Refusal::NotFound`] for a user, what says that the item is gone where it is not there.
 pub fn explain(
     world: &World,
     user: UserId,
@@ -138,18 +139,13 @@ pub fn explain(
     at: Timestamp,
 ) -> Result<Explanation, Refusal> {
     let settings = Effective::of(world, user).ok_or(Refusal::not_found("User"))?;
-    let group = world.group_of(item).ok_or(Refusal::JumpClientGone)?;
+    let group = world.group_of(item).ok_or(Refusal::item_gone(item))?;
     let granted = permission::grant(world, user, &settings, group);
     let access = permission::access_to_group(world, user, group);
     let mut found = Found::default();
     found.ask_account(&settings, item, action);
-    found.ask_role(
-        world,
-        group,
-        granted.map(|(_, grant, _)| grant),
-        access,
-        action,
-    );
+    let grant = granted.map(|(_, grant, _)| grant);
+    found.ask_role(world, (item, group), grant, access, action);
     let policy = access.and_then(|access| gates::effective_policy(world, &access, item));
     if action == Action::Start && access.is_some() {
         found.ask_item(world, item);
@@ -231,7 +227,7 @@ impl Found {
     fn ask_role(
         &mut self,
         world: &World,
-        group: JumpGroupRef,
+        (item, group): (JumpItemRef, JumpGroupRef),
         grant: Option<Grant>,
         access: Option<Access<'_>>,
         action: Action,
@@ -252,7 +248,7 @@ impl Found {
             None => {
                 let rule = if grant.is_none() { "GRP-16" } else { "ROLE-15" };
                 self.against(
-                    &Refusal::JumpClientGone,
+                    &Refusal::item_gone(item),
                     rule,
                     format!("A Jump Item Role with \"{label}\" {place}."),
                 );
@@ -267,13 +263,17 @@ impl Found {
     }
 
     fn ask_item(&mut self, world: &World, item: JumpItemRef) {
-        let JumpItemRef::JumpClient(client) = item;
-        if let Err(refusal) = jump_client::startable(world, client) {
+        let state = match item {
+            JumpItemRef::JumpClient(client) => jump_client::startable(world, client).map(|_| ()),
+            JumpItemRef::ShellJump(id) => Err(shell::not_startable(world, id)),
+        };
+        if let Err(refusal) = state {
             let would_help = match refusal {
                 Refusal::JumpClientOffline | Refusal::JumpClientNotConnected => {
                     "The Jump Client coming online."
                 }
                 Refusal::JumpClientDisabled => "Enabling the Jump Client at the endpoint.",
+                Refusal::JumpointOffline => "The Jumpoint coming online.",
                 _ => "Installing the Jump Client anew.",
             };
             self.against(&refusal, "SESS-17", would_help.to_owned());

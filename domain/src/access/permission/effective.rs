@@ -1,9 +1,9 @@
 //! What a user is allowed after group policies: the settings that count in every decision (ROLE-32, GPOL-02, GPOL-03).
 
-use crate::World;
 use crate::access::group_policy::{BlockStatus, GroupPolicy};
 use crate::ids::{GroupPolicyId, JumpItemRef, JumpItemRoleId, UserId};
 use crate::site::user::User;
+use crate::{Refusal, World};
 
 /// One of the eight ways to jump, each allowed by itself (GPOL-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +59,7 @@ impl JumpMethod {
     pub const fn of(item: JumpItemRef) -> Self {
         match item {
             JumpItemRef::JumpClient(_) => Self::JumpClients,
+            JumpItemRef::ShellJump(_) => Self::ShellJump,
         }
     }
 }
@@ -162,6 +163,22 @@ impl<'w> Effective<'w> {
             JumpMethod::RemoteVnc => setting!(self, perm_remote_vnc),
             JumpMethod::WebJump => setting!(self, perm_web_jump),
         }
+    }
+
+    /// Asks for endpoints at all, then for a method.
+    ///
+    /// # Errors
+    /// [`Refusal::EndpointAccessNotAllowed`] (GPOL-04), [`Refusal::JumpMethodNotAllowed`] (GPOL-05).
+    pub fn need_method(&self, method: JumpMethod) -> Result<(), Refusal> {
+        if !self.may_access_endpoints() {
+            return Err(Refusal::EndpointAccessNotAllowed);
+        }
+        if !self.may_jump_by(method) {
+            return Err(Refusal::JumpMethodNotAllowed {
+                method: method.label(),
+            });
+        }
+        Ok(())
     }
 
     /// The role in a slot (ROLE-09).

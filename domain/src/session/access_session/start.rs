@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ending::{failed, session_of};
 use super::{Customer, Established, Event, Failure, Representative, Started};
-use crate::access::permission::{self, Access};
+use crate::access::permission::{self, Access, JumpMethod};
 use crate::access::role::JumpItemPermission;
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{JumpClientId, JumpItemRef, JumpPolicyId, Lsid, UserId};
@@ -76,16 +76,8 @@ fn pass(world: &World, user: UserId, item: JumpItemRef) -> Result<Passed<'_>, Re
         .get(&user)
         .filter(|user| user.enabled)
         .ok_or(Refusal::UserDisabled)?;
-    if !account.may_access_endpoints() {
-        return Err(Refusal::EndpointAccessNotAllowed);
-    }
-    let (allowed, method) = match item {
-        JumpItemRef::JumpClient(_) => (account.perm_jump_client, "Jump Clients"),
-        JumpItemRef::ShellJump(_) => (account.perm_shell_jump, "Shell Jump"),
-    };
-    if !allowed {
-        return Err(Refusal::JumpMethodNotAllowed { method });
-    }
+    let settings = permission::effective(world, user).ok_or(Refusal::UserDisabled)?;
+    settings.need_method(JumpMethod::of(item))?;
     let access = permission::need(world, user, item, JumpItemPermission::Start)?;
     let client = match item {
         JumpItemRef::JumpClient(client) => jump_client::startable(world, client)?,
