@@ -9,6 +9,7 @@ use crate::testing::{
 };
 use crate::{Event, Refusal};
 
+mod against_a_reference;
 mod grants;
 
 const HERS: JumpGroupRef = JumpGroupRef::Personal(ANNA);
