@@ -5,7 +5,7 @@ use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::items::shell;
-use crate::policy::jump_policy;
+use crate::policy::{access_request, jump_policy};
 use crate::session::access_session;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
@@ -42,6 +42,8 @@ pub enum Command {
     GroupPolicy(group_policy::Command),
     /// Jump Policies and their schedules.
     JumpPolicy(jump_policy::Command),
+    /// Requests for approved access.
+    AccessRequest(access_request::Command),
     /// Jump Client installers.
     JumpClientInstaller(record::Command<JumpClientInstaller>),
     /// Jump Clients.
@@ -163,6 +165,13 @@ impl Command {
                 ),
                 jump_policy::Command::SetSchedule(..) => "jump_policy.set_schedule",
             },
+            Self::AccessRequest(command) => match command {
+                access_request::Command::Submit(_) => "access_request.submit",
+                access_request::Command::Approve { .. } => "access_request.approve",
+                access_request::Command::Deny { .. } => "access_request.deny",
+                access_request::Command::Cancel { .. } => "access_request.cancel",
+                access_request::Command::Expire { .. } => "access_request.expire",
+            },
             Self::JumpClientInstaller(command) => record_name(
                 command,
                 "jump_client_installer.create",
@@ -254,6 +263,13 @@ impl Command {
             Self::JumpPolicy(jump_policy::Command::SetSchedule(policy, _)) => {
                 of("jump_policy", policy)
             }
+            Self::AccessRequest(command) => match command {
+                access_request::Command::Submit(submit) => Some(submit.item.to_string()),
+                access_request::Command::Approve { request, .. }
+                | access_request::Command::Deny { request, .. }
+                | access_request::Command::Cancel { request }
+                | access_request::Command::Expire { request } => of("access_request", request),
+            },
             Self::JumpClientInstaller(command) => record_subject(command),
             Self::JumpClient(command) => match command {
                 jump_client::Command::Register(register) => {
@@ -301,13 +317,18 @@ impl Command {
         }
     }
 
-    /// Whether every refusal of this command is an event of its own: Jump actions and sign-ins (architecture.md, "Refusals").
+    /// Whether every refusal of this command is an event of its own: Jump actions, approvals and sign-ins (architecture.md, "Refusals").
     #[must_use]
     pub const fn refusals_are_recorded(&self) -> bool {
         matches!(
             self,
             Self::AccessSession(
                 access_session::Command::Start(_) | access_session::Command::End { .. }
+            ) | Self::AccessRequest(
+                access_request::Command::Submit(_)
+                    | access_request::Command::Approve { .. }
+                    | access_request::Command::Deny { .. }
+                    | access_request::Command::Cancel { .. }
             ) | Self::User(user::Command::SignIn { .. })
         )
     }

@@ -9,12 +9,12 @@ use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::{
-    ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRoleId,
-    JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch, ShellJumpId,
-    SiteSettingsId, TeamId, TicketSystemId, UserId,
+    AccessRequestId, ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId,
+    JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch,
+    ShellJumpId, SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
 use crate::items::shell::{self, ShellJump};
-use crate::policy::jump_policy;
+use crate::policy::{access_request, jump_policy};
 use crate::record::{self, Record};
 use crate::session::access_session;
 use crate::site::mail_settings::MailSettings;
@@ -61,6 +61,8 @@ pub enum Event {
     GroupPolicyOrder(group_policy::Ordered),
     /// A Jump Policy or its schedule.
     JumpPolicy(JumpPolicyId, jump_policy::Event),
+    /// A request for approved access.
+    AccessRequest(AccessRequestId, access_request::Event),
     /// A Jump Client installer.
     JumpClientInstaller(JumpClientInstallerId, record::Event<JumpClientInstaller>),
     /// A Jump Client.
@@ -129,6 +131,7 @@ impl Event {
             Self::GroupPolicy(id, _) => format!("group_policy-{id}"),
             Self::GroupPolicyOrder(_) => group_policy::ORDER_STREAM.to_owned(),
             Self::JumpPolicy(id, _) => format!("jump_policy-{id}"),
+            Self::AccessRequest(id, _) => format!("access_request-{id}"),
             Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
             Self::ShellJump(id, _) => format!("shell_jump-{id}"),
@@ -156,6 +159,7 @@ impl Event {
             Self::GroupPolicy(_, event) => event.stored_name(),
             Self::GroupPolicyOrder(_) => group_policy::Ordered::STORED_NAME,
             Self::JumpPolicy(_, event) => event.stored_name(),
+            Self::AccessRequest(_, event) => event.stored_name(),
             Self::JumpClientInstaller(_, event) => event.stored_name(),
             Self::JumpClient(_, event) => event.stored_name(),
             Self::ShellJump(_, event) => event.stored_name(),
@@ -185,6 +189,7 @@ impl Event {
             Self::GroupPolicy(_, event) => serde_json::to_vec(event),
             Self::GroupPolicyOrder(event) => serde_json::to_vec(event),
             Self::JumpPolicy(_, event) => serde_json::to_vec(event),
+            Self::AccessRequest(_, event) => serde_json::to_vec(event),
             Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
             Self::JumpClient(_, event) => serde_json::to_vec(event),
             Self::ShellJump(_, event) => serde_json::to_vec(event),
@@ -266,6 +271,11 @@ impl Event {
                 jump_policy::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::JumpPolicy(id, event)))
             }
+            "access_request" => {
+                let id = parse(stream, id)?;
+                access_request::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::AccessRequest(id, event)))
+            }
             JumpClientInstaller::CATEGORY => {
                 let id = parse(stream, id)?;
                 record::Event::from_stored(name, text)
@@ -334,6 +344,7 @@ impl Event {
         names.extend(group_policy::Event::STORED_NAMES);
         names.push(group_policy::Ordered::STORED_NAME);
         names.extend(jump_policy::Event::STORED_NAMES);
+        names.extend(access_request::Event::STORED_NAMES);
         names.extend(JumpClientInstaller::STORED_NAMES);
         names.extend(jump_client::Event::STORED_NAMES);
         names.extend(ShellJump::STORED_NAMES);

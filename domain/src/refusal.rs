@@ -173,9 +173,62 @@ pub enum Refusal {
         policy: String,
     },
 
+    /// The policy asks for approval, and nobody is left who could give it. Fails closed.
+    #[error(
+        "The Jump Policy \"{policy}\" requires approval, and nobody can approve. Please contact your administrator."
+    )]
+    NoApprover {
+        /// The policy's display name.
+        policy: String,
+    },
+
+    /// Approval was asked for where none is needed.
+    #[error("This Jump Item can be accessed without approval.")]
+    ApprovalNotNeeded,
+
+    /// Another request that is good for anyone has a time in common with this one (APPR-26).
+    #[error("The requested time overlaps another request for this Jump Item.")]
+    RequestOverlaps,
+
+    /// Too many requests of the user for the item wait for an answer: each is a mail to every approver.
+    #[error("Too many of your requests for this Jump Item are pending already.")]
+    TooManyPending,
+
+    /// The window of the request is over (APPR-33, APPR-37).
+    #[error("The time of this request is over.")]
+    RequestOver,
+
+    /// A denial stands (APPR-13).
+    #[error("This request has been denied.")]
+    RequestDenied,
+
+    /// It was taken back or given up.
+    #[error("This request has been cancelled.")]
+    RequestCancelled,
+
+    /// A user has joined the approved session (APPR-14).
+    #[error("The approved access is in use and can no longer be denied.")]
+    RequestInUse,
+
+    /// The requester can't approve, unless the policy lets anyone (APPR-32).
+    #[error("You cannot answer your own request.")]
+    SelfApproval,
+
+    /// Not an approver of the request, or not any more (APPR-37).
+    #[error("You are not an approver of this request.")]
+    NotAnApprover,
+
+    /// Somebody else's to cancel (APPR-28, APPR-38).
+    #[error("Only the user who made this request can cancel it.")]
+    CancelNotAllowed,
+
     /// The policy asks for a ticket and no ticket system is set (ERR-27; no full stop at the end).
     #[error("No ticket system URL is configured. Please contact your administrator")]
     NoTicketSystem,
+
+    /// The policy asks for a ticket and nothing is set to ask the user with (ERR-28).
+    #[error("User Prompt Not Configured.")]
+    NoTicketPrompt,
 
     /// The start is possible, and the user has to supply more for it (APPR-01, POL-25, POL-32).
     #[error("Before the session can start, it needs: {}.", titles(.needs))]
@@ -332,6 +385,13 @@ impl Refusal {
             Self::InUse { .. }
             | Self::SiteExists
             | Self::StartNeeds { .. }
+            | Self::ApprovalNotNeeded
+            | Self::RequestOverlaps
+            | Self::TooManyPending
+            | Self::RequestOver
+            | Self::RequestDenied
+            | Self::RequestCancelled
+            | Self::RequestInUse
             | Self::JumpClientOffline
             | Self::JumpClientNotConnected
             | Self::JumpClientUninstalled
@@ -355,7 +415,12 @@ impl Refusal {
             | Self::OutsideSchedule { .. }
             | Self::SecondFactorUnavailable { .. }
             | Self::ApprovalUnavailable { .. }
+            | Self::NoApprover { .. }
+            | Self::SelfApproval
+            | Self::NotAnApprover
+            | Self::CancelNotAllowed
             | Self::NoTicketSystem
+            | Self::NoTicketPrompt
             | Self::JoinDenied
             | Self::InstallerInvalid => RefusalClass::Forbidden,
             Self::TooManyStarting | Self::SpawnTimedOut => RefusalClass::Unavailable,
@@ -383,7 +448,19 @@ impl Refusal {
             Self::OutsideSchedule { .. } => "outside_schedule",
             Self::SecondFactorUnavailable { .. } => "second_factor_unavailable",
             Self::ApprovalUnavailable { .. } => "approval_unavailable",
+            Self::NoApprover { .. } => "no_approver",
+            Self::ApprovalNotNeeded => "approval_not_needed",
+            Self::RequestOverlaps => "request_overlaps",
+            Self::TooManyPending => "too_many_pending",
+            Self::RequestOver => "request_over",
+            Self::RequestDenied => "request_denied",
+            Self::RequestCancelled => "request_cancelled",
+            Self::RequestInUse => "request_in_use",
+            Self::SelfApproval => "self_approval",
+            Self::NotAnApprover => "not_an_approver",
+            Self::CancelNotAllowed => "cancel_not_allowed",
             Self::NoTicketSystem => "no_ticket_system",
+            Self::NoTicketPrompt => "no_ticket_prompt",
             Self::StartNeeds { .. } => "start_needs",
             Self::TooManyStarting => "too_many_starting",
             Self::JumpClientGone => "jump_client_gone",

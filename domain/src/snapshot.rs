@@ -6,12 +6,13 @@ use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::{
-    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
-    JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch,
-    ShellJumpId, TeamId, UserId,
+    AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
+    JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId,
+    MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
 };
 use crate::items::shell::ShellJumpItem;
 use crate::node::Node;
+use crate::policy::access_request::AccessRequest;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
 use crate::session::access_session::AccessSession;
@@ -49,6 +50,7 @@ pub struct WorldSnapshot {
     pub group_policies: Vec<(GroupPolicyId, GroupPolicy)>,
     pub jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
     pub schedules: Vec<(JumpPolicyId, Schedule)>,
+    pub access_requests: Vec<(AccessRequestId, AccessRequest)>,
     pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
     pub jump_clients: Vec<(JumpClientId, JumpClient)>,
     pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
@@ -89,6 +91,7 @@ impl From<&World> for WorldSnapshot {
             group_policies: rows(&world.group_policies),
             jump_policies: rows(&world.jump_policies),
             schedules: rows(&world.schedules),
+            access_requests: rows(&world.access_requests),
             installers: rows(&world.installers),
             jump_clients: rows(&world.jump_clients),
             shell_jumps: rows(&world.shell_jumps),
@@ -135,6 +138,7 @@ impl From<WorldSnapshot> for World {
             group_policies: snapshot.group_policies.into_iter().collect(),
             jump_policies: snapshot.jump_policies.into_iter().collect(),
             schedules: snapshot.schedules.into_iter().collect(),
+            access_requests: snapshot.access_requests.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
             jump_clients: snapshot.jump_clients.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),

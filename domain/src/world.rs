@@ -14,12 +14,13 @@ use crate::access::role::JumpItemRole;
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{
-    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
-    JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, Lsid,
-    MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
+    AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
+    JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId,
+    KeyedHash, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
 };
 use crate::items::shell::{self, ShellJumpItem};
 use crate::node::{self, Node};
+use crate::policy::access_request::{self, AccessRequest};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
 use crate::record;
@@ -43,6 +44,7 @@ mod items;
 mod mail;
 pub(crate) mod names;
 mod people;
+mod requests;
 mod sessions;
 mod teams;
 #[cfg(test)]
@@ -82,6 +84,8 @@ pub struct World {
     pub jump_policies: Table<JumpPolicyId, JumpPolicy>,
     /// Their schedules.
     pub schedules: Table<JumpPolicyId, Schedule>,
+    /// Requests for approved access whose window is not over.
+    pub access_requests: Table<AccessRequestId, AccessRequest>,
     /// Installers by id, expired ones too until they are deleted.
     pub installers: Table<JumpClientInstallerId, JumpClientInstaller>,
     /// Jump Clients by id.
@@ -108,6 +112,9 @@ pub struct World {
     pub(crate) groups_of_member: OrdSet<(UserId, JumpGroupId)>,
     pub(crate) teams_of_member: OrdSet<(UserId, TeamId)>,
     pub(crate) policies_of_users: Table<UserId, Vec<GroupPolicyId>>,
+    pub(crate) requests_by_item: OrdSet<(JumpItemRef, AccessRequestId)>,
+    pub(crate) requests_by_requester: OrdSet<(UserId, AccessRequestId)>,
+    pub(crate) requests_by_approver: OrdSet<(UserId, AccessRequestId)>,
     pub(crate) users_by_name: OrdMap<String, UserId>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
@@ -157,6 +164,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::JumpGroup(command) => jump_group::decide(world, command, context),
         Command::GroupPolicy(command) => group_policy::decide(world, command, context),
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
+        Command::AccessRequest(command) => access_request::decide(world, command, context),
         Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::ShellJump(command) => shell::decide(world, command, context),
@@ -188,6 +196,7 @@ impl World {
             Event::GroupPolicy(id, event) => group_policy::apply(self, *id, event, at),
             Event::GroupPolicyOrder(ordered) => group_policy::apply_order(self, ordered),
             Event::JumpPolicy(id, event) => jump_policy::apply(self, *id, event, at),
+            Event::AccessRequest(id, event) => access_request::apply(self, *id, event, at),
             Event::JumpClientInstaller(id, event) => record::apply(self, *id, event, at),
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
             Event::ShellJump(id, event) => record::apply(self, *id, event, at),
@@ -275,6 +284,9 @@ impl World {
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {
             self.index_mail(*id, delivery);
+        }
+        for (id, request) in self.access_requests.clone().iter() {
+            self.index_request(*id, request);
         }
         let sessions = self.sessions.clone();
         for (lsid, session) in sessions.iter() {

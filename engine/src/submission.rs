@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
 use domain::items::shell;
+use domain::policy::access_request;
 use domain::session::access_session;
 use domain::site::{api_account, mail_delivery, team, user};
 use domain::{Cause, Command, Event, Refusal, Timestamp, record};
@@ -240,6 +241,10 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
                 | group_policy::Command::Provision(_)
         ),
         Command::JumpPolicy(_) => true,
+        Command::AccessRequest(command) => matches!(
+            command,
+            access_request::Command::Deny { .. } | access_request::Command::Cancel { .. }
+        ),
         Command::JumpClient(command) => matches!(
             command,
             jump_client::Command::Quarantine { .. }

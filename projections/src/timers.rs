@@ -1,7 +1,8 @@
-//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule closes.
+//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule closes;
+//! access requests whose window is over.
 //!
 //! Knows no clock: it is asked what is due until an instant. What waits for a time that an administrator may set is ordered
-//! by the instant it counts from, so a changed setting moves no entries. Only sessions have entries: clients that are
+//! by the instant it counts from, so a changed setting moves no entries. Only sessions and requests have entries: clients that are
 //! offline without one cost nothing.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +19,9 @@ use domain::site::user;
 use domain::{Command, Event, Timestamp, World, node, record, time};
 
 use crate::recorded::Recorded;
+use crate::timers::requests::Requests;
+
+mod requests;
 
 /// Something is due.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +52,7 @@ struct Entries {
     orphaned: Queue,
     /// Under a schedule that ends sessions, by the instant it closes.
     closing: Queue,
+    requests: Requests,
 }
 
 /// What an event says to look at again.
@@ -99,7 +104,10 @@ impl Timers {
     /// The timers of a `World`.
     #[must_use]
     pub fn of(world: &World) -> Self {
-        let mut entries = Entries::default();
+        let mut entries = Entries {
+            requests: Requests::of(world),
+            ..Entries::default()
+        };
         for (lsid, _) in world.sessions.iter() {
             entries.refresh(*lsid, world);
         }
@@ -108,6 +116,10 @@ impl Timers {
 
     /// Folds one event in; see [`crate::Views::apply`].
     pub fn apply(&self, recorded: &Recorded, world_after: &World) {
+        if let Some(change) = requests::change(&recorded.event) {
+            self.write().requests.apply(&change);
+            return;
+        }
         let touched = touched(&recorded.event);
         if matches!(touched, Touched::Nothing) || self.is_untouched(touched) {
             return;
@@ -151,13 +163,15 @@ impl Timers {
             );
         }
         due.sort_by_key(|(at, lsid, _)| (*at, *lsid));
+        let of_sessions = due.into_iter().map(|(at, _, command)| Due {
+            at,
+            command: Command::AccessSession(command),
+        });
+        let of_requests = entries.requests.due(until).take(limit);
+        let mut due: Vec<Due> = of_sessions.chain(of_requests).collect();
+        due.sort_by_key(|due| due.at);
         due.truncate(limit);
-        due.into_iter()
-            .map(|(at, _, command)| Due {
-                at,
-                command: Command::AccessSession(command),
-            })
-            .collect()
+        due
     }
 
     /// When the next thing is due, if anything is. It may be that [`Self::due`] finds nothing then: a schedule that closed while
@@ -170,6 +184,7 @@ impl Timers {
             first(&entries.starting, SPAWN_TIMEOUT),
             first(&entries.waiting, wait_of(settings)),
             first(&entries.closing, 0),
+            entries.requests.next(),
         ]
         .into_iter()
         .flatten()
@@ -245,7 +260,9 @@ fn touched(event: &Event) -> Touched {
             node::Event::Stopped(_) => Touched::Node(*epoch),
             node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => Touched::Nothing,
         },
-        Event::Site(_)
+        // Their entries are told apart before.
+        Event::AccessRequest(..)
+        | Event::Site(_)
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
         | Event::Team(..)
@@ -439,10 +456,17 @@ mod tests {
         "JumpPolicyChanged",
         "JumpPolicyDeleted",
         "JumpPolicyScheduleSet",
+        "AccessRequestSubmitted",
+        "AccessRequestExpired",
+        "AccessRequestClosed",
     ];
 
     /// The names whose events change none: no session begins, ends, or loses its client by them.
     const PASSED_OVER: &[&str] = &[
+        "AccessRequestApproved",
+        "AccessRequestDenied",
+        "AccessRequestCancelled",
+        "AccessRequestUsed",
         "SiteCreated",
         "SiteSettingsCreated",
         "SiteSettingsChanged",

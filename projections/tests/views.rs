@@ -290,6 +290,7 @@ fn take(log: &mut Log, views: &Views, step: &Step) {
             let schedule = Schedule {
                 timezone: "Europe/Berlin".to_owned(),
                 entries,
+                override_allowed: false,
             };
             log.ask(
                 ADMIN,

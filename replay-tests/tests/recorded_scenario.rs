@@ -252,6 +252,7 @@ fn scenario() -> Vec<(Actor, Step)> {
                         end_day: 3,
                         end_minute: 1_020,
                     }],
+                    override_allowed: false,
                 },
             )),
         ),

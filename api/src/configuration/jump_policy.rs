@@ -124,7 +124,11 @@ pub fn read_schedule(body: &Object) -> Result<Schedule, Refusal> {
             Vec::new()
         }
     };
-    errors.into_result(Schedule { timezone, entries })
+    errors.into_result(Schedule {
+        timezone,
+        entries,
+        override_allowed: false,
+    })
 }
 
 fn read_entry(index: usize, entry: &Value, errors: &mut FieldErrors) -> ScheduleEntry {

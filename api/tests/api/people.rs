@@ -382,6 +382,7 @@ async fn a_policy_is_made_scheduled_and_its_schedule_read() {
             end_day: 3,
             end_minute: 1020,
         }],
+        override_allowed: false,
     };
     let command = jump_policy::Command::SetSchedule(domain::ids::JumpPolicyId(1), schedule);
     served

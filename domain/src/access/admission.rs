@@ -3,6 +3,7 @@
 //! Asked against the World of the decision, so a permission that was withdrawn, or an account that was switched off, counts
 //! from the next command on, whatever the caller's connection or token still says (AUTH-29).
 
+use crate::policy::access_request;
 use crate::site::{api_account, mail_delivery, user};
 use crate::{Actor, Command, Context, Refusal, World};
 
@@ -19,6 +20,8 @@ enum For {
     GroupEditors,
     /// The same as administrators, and users as far as their Jump Item Role goes; the aggregate asks for it.
     RoleHolders,
+    /// The same, and approvers who came by their links.
+    Approvers,
     /// Anyone; the aggregate itself knows whom it lets.
     Anyone,
 }
@@ -44,7 +47,8 @@ pub fn check(world: &World, command: &Command, context: &Context) -> Result<(), 
                 permission: "Configuration API: Allow Access",
             })
         }
-        (For::RoleHolders, Actor::User(_)) => Ok(()),
+        (For::RoleHolders | For::Approvers, Actor::User(_))
+        | (For::Approvers, Actor::Approver { .. }) => Ok(()),
         (For::GroupEditors, Actor::User(user))
             if world
                 .users
@@ -105,6 +109,13 @@ const fn is_for(command: &Command) -> For {
         | Command::JumpPolicy(_) => For::Administrators,
         Command::JumpGroup(_) => For::GroupEditors,
         Command::JumpClientInstaller(_) | Command::ShellJump(_) => For::RoleHolders,
+        Command::AccessRequest(
+            access_request::Command::Submit(_) | access_request::Command::Cancel { .. },
+        ) => For::RoleHolders,
+        Command::AccessRequest(
+            access_request::Command::Approve { .. } | access_request::Command::Deny { .. },
+        ) => For::Approvers,
+        Command::AccessRequest(access_request::Command::Expire { .. }) => For::Operator,
         Command::JumpClient(
             crate::fleet::jump_client::Command::Change(..)
             | crate::fleet::jump_client::Command::Delete(_),

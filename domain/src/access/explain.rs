@@ -303,6 +303,9 @@ impl Found {
 
 fn would_meet(need: &Need) -> String {
     match need {
+        Need::ScheduleOverride { .. } => {
+            "Going on expressly although the schedule does not permit it.".to_owned()
+        }
         Need::Approval(approval) => format!("One approval of {}.", approval.approvers),
         Need::Ticket { .. } => "A ticket ID that the ticket system allows.".to_owned(),
         Need::NotificationConsent { display_name, .. } => {
@@ -332,6 +335,14 @@ fn would_open(refusal: &Refusal) -> (&'static str, String) {
         Refusal::NoTicketSystem => (
             "ERR-27",
             "The URL of a ticket system in the site's settings.".to_owned(),
+        ),
+        Refusal::NoTicketPrompt => (
+            "ERR-28",
+            "A User Prompt in the settings of the ticket system.".to_owned(),
+        ),
+        Refusal::NoApprover { policy } => (
+            "APPR-01",
+            format!("An approver whom the policy \"{policy}\" names and who is there."),
         ),
         other => ("SESS-17", format!("A change of what says: {other}")),
     }

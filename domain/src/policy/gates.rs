@@ -6,13 +6,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::permission::Access;
+use crate::access::permission::{self, Access, JumpMethod};
+use crate::access::role::JumpItemPermission;
 use crate::ids::{AccessRequestId, JumpItemRef, JumpPolicyId, UserId};
-use crate::policy::jump_policy::{self, JumpPolicy};
+use crate::policy::access_request::{self, Scope, approvers, standing};
+use crate::policy::jump_policy::JumpPolicy;
+use crate::policy::schedule::Schedule;
 use crate::{Refusal, Timestamp, World};
 
 #[cfg(test)]
 mod tests;
+
+/// How the title of the request form begins, whole (APPR-02).
+pub const REQUEST_FORM_TITLE: &str = "Privileged Remote Access - Jump Authorization Request";
+/// What the request form says (APPR-02).
+pub const REQUEST_FORM_TEXT: &str = "You must first request approval to access this Jump Item. Please confirm the details below and describe the reason for the access request.";
 
 /// What the user has supplied so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +39,10 @@ pub struct Supplied {
 /// What the approval of a start would take (APPR-02).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApprovalNeed {
+    /// The title of the form.
+    pub title: &'static str,
+    /// What the form says.
+    pub text: &'static str,
     /// The policy's display name.
     pub policy: String,
     /// The policy's description.
@@ -49,6 +61,11 @@ pub struct ApprovalNeed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "need", rename_all = "snake_case")]
 pub enum Need {
+    /// Going on although the schedule does not permit a session now, where the policy lets users do so (POL-16).
+    ScheduleOverride {
+        /// What stands against it, and when the item is available (POL-14).
+        message: String,
+    },
     /// An approved request whose window is open (APPR-01).
     Approval(ApprovalNeed),
     /// A ticket ID (POL-32).
@@ -76,6 +93,7 @@ impl Need {
     #[must_use]
     pub const fn title(&self) -> &'static str {
         match self {
+            Self::ScheduleOverride { .. } => "schedule override",
             Self::Approval(_) => "approval",
             Self::Ticket { .. } => "ticket ID",
             Self::NotificationConsent { .. } => "consent to notification",
@@ -115,7 +133,7 @@ pub struct Opening {
     pub notifications: Option<SessionNotifications>,
     /// Nothing of the session is recorded (POL-42).
     pub recordings_disabled: bool,
-    /// When the schedule stops permitting sessions; none without a schedule, or outside it by override.
+    /// When the schedule stops permitting sessions; none without a schedule, and outside it.
     pub closes_at: Option<Timestamp>,
     /// Whether the session ends then (POL-17).
     pub force_end: bool,
@@ -145,13 +163,25 @@ pub fn effective_policy(
     access: &Access<'_>,
     item: JumpItemRef,
 ) -> Option<JumpPolicyId> {
-    access.jump_policy_id.or_else(|| item_policy(world, item))
+    access
+        .jump_policy_id
+        .or_else(|| world.item_jump_policy(item))
 }
 
-/// The Jump Policy that is set on the item itself (POL-05).
-#[must_use]
-pub fn item_policy(world: &World, item: JumpItemRef) -> Option<JumpPolicyId> {
-    world.item_jump_policy(item)
+/// The first gates of SESS-17, those that look at the user alone: an account that is on, access to endpoints, the item's Jump
+/// method, a role that may start sessions.
+///
+/// # Errors
+/// The first that is closed.
+pub fn may_start(world: &World, user: UserId, item: JumpItemRef) -> Result<Access<'_>, Refusal> {
+    world
+        .users
+        .get(&user)
+        .filter(|user| user.enabled)
+        .ok_or(Refusal::UserDisabled)?;
+    let settings = permission::effective(world, user).ok_or(Refusal::UserDisabled)?;
+    settings.need_method(JumpMethod::of(item))?;
+    permission::need(world, user, item, JumpItemPermission::Start)
 }
 
 /// Asks every gate of `policy` whether `user` may start a session on `item` now.
@@ -167,36 +197,125 @@ pub fn open(
     supplied: &Supplied,
     now: Timestamp,
 ) -> Result<Opening, Refusal> {
+    let Some((id, rules)) = policy.and_then(|id| Some((id, world.jump_policies.get(&id)?))) else {
+        return Ok(Opening::default());
+    };
     let mut opening = Opening {
         policy,
+        recordings_disabled: rules.recordings_disabled,
+        notifications: notifications(rules),
         ..Opening::default()
     };
-    let Some((id, rules)) = policy.and_then(|id| Some((id, world.jump_policies.get(&id)?))) else {
-        return Ok(opening);
-    };
-    let _ = (user, item);
-    jump_policy::gate(world, id, now)?;
-    opening.closes_at = rules
-        .schedule_enabled
-        .then(|| world.schedules.get(&id)?.closes_after(now))
-        .flatten();
-    opening.force_end = rules.schedule_enabled && rules.schedule_strict;
-    opening.recordings_disabled = rules.recordings_disabled;
-    opening.notifications = notifications(rules);
-    if let Some(consent) = consent(rules).filter(|_| !supplied.notification_consent) {
-        opening.needs.push(consent);
+    pass_schedule(world, id, rules, supplied, now, &mut opening)?;
+    pass_approval(world, user, item, (id, rules), now, &mut opening)?;
+    if rules.ticket_id_required {
+        let need = ticket(world)?;
+        opening.needs.extend((!supplied.ticket).then_some(need));
     }
+    if rules.two_factor_challenge_required {
+        return Err(Refusal::SecondFactorUnavailable {
+            policy: rules.display_name.clone(),
+        });
+    }
+    let consent = consent(rules).filter(|_| !supplied.notification_consent);
+    opening.needs.extend(consent);
     Ok(opening)
 }
 
+fn pass_schedule(
+    world: &World,
+    id: JumpPolicyId,
+    policy: &JumpPolicy,
+    supplied: &Supplied,
+    now: Timestamp,
+    opening: &mut Opening,
+) -> Result<(), Refusal> {
+    if !policy.schedule_enabled {
+        return Ok(());
+    }
+    let closed = Schedule::default();
+    let schedule = world.schedules.get(&id).unwrap_or(&closed);
+    opening.force_end = policy.schedule_strict;
+    opening.closes_at = schedule.closes_after(now);
+    if schedule.is_open(now) {
+        return Ok(());
+    }
+    let refusal = Refusal::OutsideSchedule {
+        policy: policy.display_name.clone(),
+        next_open: schedule.next_open(now),
+        zone: schedule.timezone.clone(),
+    };
+    if !schedule.override_allowed || policy.schedule_strict {
+        return Err(refusal);
+    }
+    if supplied.schedule_override {
+        opening.schedule_overridden = true;
+    } else {
+        opening.needs.push(Need::ScheduleOverride {
+            message: refusal.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn pass_approval(
+    world: &World,
+    user: UserId,
+    item: JumpItemRef,
+    (id, policy): (JumpPolicyId, &JumpPolicy),
+    now: Timestamp,
+    opening: &mut Opening,
+) -> Result<(), Refusal> {
+    if !policy.approval_required {
+        return Ok(());
+    }
+    if let Some(request) = access_request::usable(world, user, item, id, now) {
+        opening.access_request = Some(request);
+        opening.approver_comments = world
+            .access_requests
+            .get(&request)
+            .and_then(|request| request.state.answer())
+            .map(|answer| answer.comment.clone())
+            .filter(|comment| !comment.is_empty());
+        return Ok(());
+    }
+    if !approvers::is_anybody_left(world, policy, user) {
+        return Err(Refusal::NoApprover {
+            policy: policy.display_name.clone(),
+        });
+    }
+    opening.needs.push(Need::Approval(ApprovalNeed {
+        title: REQUEST_FORM_TITLE,
+        text: REQUEST_FORM_TEXT,
+        policy: policy.display_name.clone(),
+        policy_description: policy.description.clone(),
+        approvers: policy.approval_display_name.clone(),
+        applies_to: Scope::of(policy).label(),
+        duration_max_minutes: policy.approval_max_duration,
+        pending: standing::waiting(world, user, item, id, now),
+    }));
+    Ok(())
+}
+
+/// What asking for a ticket takes (TICK-42: without a system to check it, nobody starts).
+fn ticket(world: &World) -> Result<Need, Refusal> {
+    let system = &world.ticket_system;
+    if !system.is_configured() {
+        return Err(Refusal::NoTicketSystem);
+    }
+    if system.user_prompt.is_empty() {
+        return Err(Refusal::NoTicketPrompt);
+    }
+    Ok(Need::Ticket {
+        prompt: system.user_prompt.clone(),
+        sensitive: system.sensitive,
+    })
+}
+
 fn notifications(policy: &JumpPolicy) -> Option<SessionNotifications> {
-    let (at_start, at_end) = (
-        policy.session_start_notification,
-        policy.session_end_notification,
-    );
-    (at_start || at_end).then(|| SessionNotifications {
-        at_start,
-        at_end,
+    is_notified(policy).then(|| SessionNotifications {
+        at_start: policy.session_start_notification,
+        at_end: policy.session_end_notification,
         addresses: policy.notification_email_addresses.clone(),
         display_name: policy.notification_display_name.clone(),
         language: policy.notification_email_language.clone(),
@@ -204,13 +323,44 @@ fn notifications(policy: &JumpPolicy) -> Option<SessionNotifications> {
 }
 
 fn consent(policy: &JumpPolicy) -> Option<Need> {
-    let (at_start, at_end) = (
-        policy.session_start_notification,
-        policy.session_end_notification,
-    );
-    (at_start || at_end).then(|| Need::NotificationConsent {
+    is_notified(policy).then(|| Need::NotificationConsent {
         display_name: policy.notification_display_name.clone(),
-        at_start,
-        at_end,
+        at_start: policy.session_start_notification,
+        at_end: policy.session_end_notification,
     })
+}
+
+const fn is_notified(policy: &JumpPolicy) -> bool {
+    policy.session_start_notification || policy.session_end_notification
+}
+
+/// Someone whom the policy set on an item does not bind, because a membership names another one (POL-07).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unbound {
+    /// Who.
+    pub user_id: UserId,
+    /// The name to sign in with.
+    pub username: String,
+    /// The policy that binds them instead.
+    pub jump_policy_id: JumpPolicyId,
+}
+
+/// Whom the policy set on `item` does not bind: for administrators who set one (POL-07).
+#[must_use]
+pub fn not_bound_by_item_policy(world: &World, item: JumpItemRef) -> Vec<Unbound> {
+    let on_item = world.item_jump_policy(item);
+    let unbound = |user_id: UserId, username: &str| {
+        let access = permission::access_to_item(world, user_id, item)?;
+        let jump_policy_id = access.jump_policy_id.filter(|id| Some(*id) != on_item)?;
+        Some(Unbound {
+            user_id,
+            username: username.to_owned(),
+            jump_policy_id,
+        })
+    };
+    world
+        .users
+        .iter()
+        .filter_map(|(id, user)| unbound(*id, &user.username))
+        .collect()
 }

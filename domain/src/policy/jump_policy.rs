@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::JumpPolicyId;
+use crate::ids::{JumpPolicyId, TeamId, UserId};
 use crate::policy::schedule::Schedule;
 use crate::record::{self, Field, Kind, Record};
 use crate::site::user::plausible_address;
@@ -96,8 +96,11 @@ impl Default for JumpPolicy {
     }
 }
 
+/// Most recipients, and most approvers of each kind. Source: the published schema.
+const ADDRESSES_MAX: usize = 100;
+
 const ADDRESSES: Kind = Kind::Texts {
-    members_max: 100,
+    members_max: ADDRESSES_MAX,
     text_max: 255,
 };
 
@@ -266,6 +269,7 @@ impl Record for JumpPolicy {
     }
 
     fn complete(&mut self, world: &World, id: Option<JumpPolicyId>, _context: &Context) {
+        self.notification_email_addresses = split_at_blanks(&self.notification_email_addresses);
         if self.code_name.is_empty() {
             self.code_name =
                 record::generate_code_name(&self.display_name, "jump_policy", |name| {
@@ -300,7 +304,10 @@ impl Record for JumpPolicy {
                 "An enabled schedule needs at least one entry: create the policy with schedule_enabled false, set its schedule, then enable it.",
             );
         }
-        if self.schedule_enabled && self.approval_required {
+        if self.schedule_enabled
+            && self.approval_required
+            && !world.settings.schedule_with_approval_allowed
+        {
             errors.push(
                 "approval_required",
                 "The schedule and approval cannot both be enabled on one Jump Policy.",
@@ -318,47 +325,157 @@ impl Record for JumpPolicy {
                 "The simultaneous_jump_behavior_applies_to_copies field needs simultaneous_jumps to be join.",
             );
         }
-        if self.session_start_notification || self.session_end_notification {
-            if self.notification_email_addresses.is_empty() {
-                errors.push("notification_email_addresses", "The notification_email_addresses field is required when a notification is enabled.");
-            }
-            if !self
-                .notification_email_addresses
-                .iter()
-                .all(|address| plausible_address(address))
-            {
-                errors.push(
-                    "notification_email_addresses",
-                    "The notification_email_addresses must be valid e-mail addresses.",
-                );
-            }
-            if self.notification_display_name.is_empty() {
-                errors.push("notification_display_name", "The notification_display_name field is required when a notification is enabled.");
-            }
+        if self.schedule_strict && id.is_some_and(|id| overrides_schedule(world, id)) {
+            errors.push(
+                "schedule_strict",
+                "The schedule_strict field cannot be combined with a schedule that users may override.",
+            );
         }
-        if self.approval_required {
-            if self.approval_email_addresses.is_empty()
-                && self.approval_user_ids.is_empty()
-                && self.approval_team_ids.is_empty()
-            {
-                errors.push(
-                    "approval_email_addresses",
-                    "An approver is required when approval is enabled.",
-                );
-            }
-            if self.approval_display_name.is_empty() {
-                errors.push(
-                    "approval_display_name",
-                    "The approval_display_name field is required when approval is enabled.",
-                );
-            }
-        }
+        self.check_notification(&mut errors);
+        self.check_approval(&mut errors);
+        self.check_approvers(world, id, &mut errors);
         errors.into_result(())
     }
 
     fn may_be_deleted(world: &World, id: JumpPolicyId) -> Result<(), Refusal> {
         world.not_used(Self::TITLE, world.users_of_policy(id))
     }
+}
+
+impl JumpPolicy {
+    /// POL-27, POL-28, POL-29, POL-38, POL-41
+    fn check_notification(&self, errors: &mut FieldErrors) {
+        let is_on = self.session_start_notification || self.session_end_notification;
+        let addresses = &self.notification_email_addresses;
+        if is_on && addresses.is_empty() {
+            errors.push("notification_email_addresses", "The notification_email_addresses field is required when a notification is enabled.");
+        }
+        if addresses.len() > ADDRESSES_MAX {
+            errors.push(
+                "notification_email_addresses",
+                format!("The notification_email_addresses field must not have more than {ADDRESSES_MAX} members."),
+            );
+        }
+        if !addresses.iter().all(|address| plausible_address(address)) {
+            errors.push(
+                "notification_email_addresses",
+                "The notification_email_addresses must be valid e-mail addresses.",
+            );
+        }
+        if is_on && self.notification_display_name.trim().is_empty() {
+            errors.push(
+                "notification_display_name",
+                "The notification_display_name field is required when a notification is enabled.",
+            );
+        }
+        check_language(
+            "notification_email_language",
+            &self.notification_email_language,
+            errors,
+        );
+    }
+
+    /// POL-29, POL-40, POL-41
+    fn check_approval(&self, errors: &mut FieldErrors) {
+        let is_by_nobody = self.approval_email_addresses.is_empty()
+            && self.approval_user_ids.is_empty()
+            && self.approval_team_ids.is_empty();
+        if self.approval_required && is_by_nobody {
+            errors.push(
+                "approval_email_addresses",
+                "An approver is required when approval is enabled.",
+            );
+        }
+        if self.approval_required && self.approval_display_name.trim().is_empty() {
+            errors.push(
+                "approval_display_name",
+                "The approval_display_name field is required when approval is enabled.",
+            );
+        }
+        check_language(
+            "approval_email_language",
+            &self.approval_email_language,
+            errors,
+        );
+    }
+
+    /// Approvers are addresses, user names, users and teams that are there (POL-39). One who was named before and has gone since
+    /// does not stand in the way of another change.
+    fn check_approvers(&self, world: &World, id: Option<JumpPolicyId>, errors: &mut FieldErrors) {
+        let before = id.and_then(|id| world.jump_policies.get(&id));
+        let lists: [(&str, &[String], ApproverKnown); 3] = [
+            (
+                "approval_email_addresses",
+                &self.approval_email_addresses,
+                |world, name| plausible_address(name) || world.user_named(name).is_some(),
+            ),
+            ("approval_user_ids", &self.approval_user_ids, |world, id| {
+                id.parse().is_ok_and(|id| world.users.contains(&UserId(id)))
+            }),
+            ("approval_team_ids", &self.approval_team_ids, |world, id| {
+                id.parse().is_ok_and(|id| world.teams.contains(&TeamId(id)))
+            }),
+        ];
+        for (field, named, is_known) in lists {
+            let was_named = |name: &String| {
+                before.is_some_and(|before| before.approvers_in(field).contains(name))
+            };
+            for name in named.iter().filter(|name| !was_named(name)) {
+                if !is_known(world, name) {
+                    errors.push(field, format!("The selected {field} is invalid: {name}"));
+                }
+            }
+        }
+    }
+
+    fn approvers_in(&self, field: &str) -> &[String] {
+        match field {
+            "approval_email_addresses" => &self.approval_email_addresses,
+            "approval_user_ids" => &self.approval_user_ids,
+            _ => &self.approval_team_ids,
+        }
+    }
+}
+
+/// Whether an approver of this name is there.
+type ApproverKnown = fn(&World, &str) -> bool;
+
+/// Recipients may be written one a member, or several in one separated by a space (POL-27); each counts once.
+fn split_at_blanks(addresses: &[String]) -> Vec<String> {
+    let mut split: Vec<String> = Vec::new();
+    for address in addresses.iter().flat_map(|text| text.split_whitespace()) {
+        if !split
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(address))
+        {
+            split.push(address.to_owned());
+        }
+    }
+    split
+}
+
+/// A language is a tag such as `en-us` or `de`; which have texts of their own is the site's matter.
+fn check_language(field: &str, language: &str, errors: &mut FieldErrors) {
+    let mut parts = language.split('-');
+    let is_alphabetic = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let first = parts.next().unwrap_or_default();
+    let starts_well = (2..=3).contains(&first.len()) && is_alphabetic(first);
+    let goes_on_well = parts.all(|part| {
+        (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    if !starts_well || !goes_on_well {
+        errors.push(
+            field,
+            format!("The {field} must be a language such as en-us or de."),
+        );
+    }
+}
+
+fn overrides_schedule(world: &World, id: JumpPolicyId) -> bool {
+    world
+        .schedules
+        .get(&id)
+        .is_some_and(|schedule| schedule.override_allowed)
 }
 
 /// What may be asked of a Jump Policy.
@@ -451,6 +568,12 @@ fn decide_set_schedule(world: &World, id: JumpPolicyId, schedule: &Schedule) -> 
         .get(&id)
         .ok_or(Refusal::not_found(JumpPolicy::TITLE))?;
     schedule.check(policy.schedule_enabled)?;
+    if schedule.override_allowed && policy.schedule_strict {
+        return Err(Refusal::field(
+            "override_allowed",
+            "Users cannot override a schedule that ends sessions.",
+        ));
+    }
     if world.schedules.get(&id) == Some(schedule) {
         return nothing();
     }

@@ -1,5 +1,6 @@
-//! When and how a Jump Item may be reached: Jump Policies, their schedules, and the gates they are.
+//! When and how a Jump Item may be reached: Jump Policies, their schedules, requests for approval, and the gates they are.
 
+pub mod access_request;
 pub mod gates;
 pub mod jump_policy;
 pub mod schedule;

@@ -65,6 +65,9 @@ pub struct Schedule {
     pub timezone: String,
     /// The stretches; their union counts.
     pub entries: Vec<ScheduleEntry>,
+    /// Whether users may go on outside it, knowing that it says no (POL-16); an addition of ours, off by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_allowed: bool,
 }
 
 impl Default for Schedule {
@@ -73,6 +76,7 @@ impl Default for Schedule {
         Self {
             timezone: "UTC".to_owned(),
             entries: Vec::new(),
+            override_allowed: false,
         }
     }
 }

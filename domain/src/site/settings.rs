@@ -42,6 +42,7 @@ pub struct SiteSettings {
     pub sign_in_hours: u32,
     pub lost_agent_seconds: u32,
     pub outbound_networks: Vec<String>,
+    pub schedule_with_approval_allowed: bool,
 }
 
 impl Default for SiteSettings {
@@ -61,6 +62,7 @@ impl Default for SiteSettings {
             sign_in_hours: 12,
             lost_agent_seconds: 120,
             outbound_networks: Vec::new(),
+            schedule_with_approval_allowed: false,
         }
     }
 }
@@ -159,6 +161,11 @@ impl Record for SiteSettings {
                 text_max: 64,
             },
             "Private networks that the site may send requests to, each an address or address/prefix; without, only the public internet.",
+        ),
+        Field::new(
+            "schedule_with_approval_allowed",
+            Kind::Boolean,
+            "Whether a Jump Policy may have both a schedule and approval; the guide forbids it.",
         ),
     ];
 

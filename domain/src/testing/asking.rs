@@ -12,6 +12,7 @@ use crate::ids::{
     LinkId, Lsid, SecretRef, UserId,
 };
 use crate::items::shell::{self, ShellJump};
+use crate::policy::access_request;
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::record::{self, Object, Record};
 use crate::session::access_session;
@@ -208,6 +209,12 @@ impl From<jump_group::Command> for Command {
 impl From<jump_policy::Command> for Command {
     fn from(command: jump_policy::Command) -> Self {
         Self::JumpPolicy(command)
+    }
+}
+
+impl From<access_request::Command> for Command {
+    fn from(command: access_request::Command) -> Self {
+        Self::AccessRequest(command)
     }
 }
 

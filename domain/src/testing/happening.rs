@@ -165,6 +165,7 @@ pub fn schedule(policy: JumpPolicyId, timezone: &str, entries: &[ScheduleEntry])
     let schedule = Schedule {
         timezone: timezone.to_owned(),
         entries: entries.to_vec(),
+        override_allowed: false,
     };
     Event::JumpPolicy(
         policy,

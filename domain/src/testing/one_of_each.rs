@@ -11,12 +11,15 @@ use crate::fleet::jump_client::{
     self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
 };
 use crate::ids::{
-    AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRoleId,
-    JumpointId, KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef,
-    ShellJumpId, SiteSettingsId,
+    AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRef,
+    JumpItemRoleId, JumpointId, KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId,
+    MailTemplateId, SecretRef, ShellJumpId, SiteSettingsId,
 };
 use crate::items::shell::ShellJump;
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
+use crate::policy::access_request::{
+    self, Answered, Approver, Cancelled, Over, Scope, Submitted, Used,
+};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
 use crate::record::{self, Change, Deleted};
@@ -51,6 +54,7 @@ pub fn one_of_each() -> Vec<Event> {
     events.extend(of_access());
     events.extend(of_group_policies());
     events.extend(of_policies());
+    events.extend(of_requests());
     events.extend(of_the_fleet());
     events.extend(of_items());
     events.extend(of_sessions_and_nodes());
@@ -360,6 +364,58 @@ fn of_policies() -> Vec<Event> {
         of_policy(deleted("Thursdays")),
         schedule(THURSDAYS, "Europe/Berlin", &[thursday]),
     ]
+}
+
+fn of_requests() -> Vec<Event> {
+    let approver = Approver {
+        index: 1,
+        address: "boss@example.com".to_owned(),
+        user_id: Some(BERT),
+        name: "Bert".to_owned(),
+    };
+    let submitted = Submitted {
+        requester: ANNA,
+        requester_name: "Anna".to_owned(),
+        item: JumpItemRef::JumpClient(PC1),
+        item_name: "web01".to_owned(),
+        group: JumpGroupRef::Shared(WEB_SERVERS),
+        group_name: "Web Servers".to_owned(),
+        jump_policy_id: THURSDAYS,
+        jump_policy_name: "Thursdays".to_owned(),
+        approvers_name: "Manager".to_owned(),
+        language: "de".to_owned(),
+        scope: Scope::Anyone,
+        reason: "patch".to_owned(),
+        start_at: MONDAY,
+        ends_at: MONDAY.plus(2 * time::HOUR),
+        approvers: vec![
+            Approver {
+                address: "deputy@example.com".to_owned(),
+                ..Approver::default()
+            },
+            approver.clone(),
+        ],
+    };
+    let answered = |comment: &str| Answered {
+        by: approver.clone(),
+        comment: comment.to_owned(),
+    };
+    let used = Used {
+        lsid: Lsid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+        user: ANNA,
+    };
+    [
+        access_request::Event::Submitted(submitted),
+        access_request::Event::Approved(answered("be quick")),
+        access_request::Event::Denied(answered("not today")),
+        access_request::Event::Cancelled(Cancelled { user: ANNA }),
+        access_request::Event::Used(used),
+        access_request::Event::Expired(Over {}),
+        access_request::Event::Closed(Over {}),
+    ]
+    .into_iter()
+    .map(|event| Event::AccessRequest(AccessRequestId(7), event))
+    .collect()
 }
 
 fn of_the_fleet() -> Vec<Event> {

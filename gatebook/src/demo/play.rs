@@ -735,6 +735,7 @@ fn thursdays() -> Schedule {
     Schedule {
         timezone: ZONE.name().to_owned(),
         entries: vec![entry(3, 8 * 60, 17 * 60)],
+        override_allowed: false,
     }
 }
 
@@ -743,6 +744,7 @@ fn office_hours() -> Schedule {
     Schedule {
         timezone: ZONE.name().to_owned(),
         entries,
+        override_allowed: false,
     }
 }
 

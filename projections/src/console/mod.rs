@@ -129,6 +129,7 @@ impl ConsoleView {
             | Event::GroupPolicy(..)
             | Event::GroupPolicyOrder(_)
             | Event::JumpPolicy(..)
+            | Event::AccessRequest(..)
             | Event::JumpClientInstaller(..)
             | Event::Audit(..) => {}
         }
@@ -472,6 +473,13 @@ mod tests {
         "JumpPolicyChanged",
         "JumpPolicyDeleted",
         "JumpPolicyScheduleSet",
+        "AccessRequestSubmitted",
+        "AccessRequestApproved",
+        "AccessRequestDenied",
+        "AccessRequestCancelled",
+        "AccessRequestUsed",
+        "AccessRequestExpired",
+        "AccessRequestClosed",
         "SiteCreated",
         "SiteSettingsCreated",
         "SiteSettingsChanged",

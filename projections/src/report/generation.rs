@@ -325,6 +325,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::GroupPolicy(..)
         | Event::GroupPolicyOrder(_)
         | Event::JumpPolicy(..)
+        | Event::AccessRequest(..)
         | Event::JumpClientInstaller(..)
         | Event::JumpClient(..)
         | Event::ShellJump(..)
@@ -419,6 +420,13 @@ mod tests {
         "JumpPolicyChanged",
         "JumpPolicyDeleted",
         "JumpPolicyScheduleSet",
+        "AccessRequestSubmitted",
+        "AccessRequestApproved",
+        "AccessRequestDenied",
+        "AccessRequestCancelled",
+        "AccessRequestUsed",
+        "AccessRequestExpired",
+        "AccessRequestClosed",
         "SiteCreated",
         "SiteSettingsCreated",
         "SiteSettingsChanged",

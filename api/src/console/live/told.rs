@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::access::permission;
-use domain::ids::{JumpItemRef, Lsid, UserId};
+use domain::ids::{AccessRequestId, JumpItemRef, Lsid, UserId};
+use domain::policy::access_request::{self, standing};
 use domain::session::access_session;
 use domain::site::user;
 use domain::{Event, World};
@@ -77,6 +78,7 @@ impl Teller<'_> {
             | Event::JumpPolicy(..) => {
                 self.rights_changed = true;
             }
+            Event::AccessRequest(id, event) => self.access_request(*id, event),
             Event::Site(_)
             | Event::SiteSettings(..)
             | Event::MailSettings(..)
@@ -122,6 +124,38 @@ impl Teller<'_> {
                 "item": session.item.to_string(),
                 "event": event.stored_name(),
                 "mine": session.owner == self.user,
+            }),
+        );
+    }
+
+    /// The requester is told what became of it (APPR-17), approvers that there is something to answer; whoever may know of it
+    /// reads the item anew. Nobody is told who answered (APPR-16).
+    fn access_request(&mut self, id: AccessRequestId, event: &access_request::Event) {
+        let (now, before) = (self.now, self.before);
+        let found = now.access_requests.get(&id);
+        let Some(request) = found.or_else(|| before.access_requests.get(&id)) else {
+            return;
+        };
+        if permission::access_to_item(now, self.user, request.item).is_some() {
+            self.items.insert(request.item);
+        }
+        let is_approver = request
+            .approvers
+            .iter()
+            .any(|approver| approver.user_id == Some(self.user));
+        let mine = request.requester == self.user;
+        if !standing::is_known_to(now, request, self.user) {
+            return;
+        }
+        self.push(
+            "access_request",
+            json!({
+                "id": id,
+                "item": request.item.to_string(),
+                "event": event.stored_name(),
+                "state": request.state.word(),
+                "mine": mine,
+                "to_answer": is_approver,
             }),
         );
     }

@@ -109,8 +109,68 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Forbidden,
         ),
         (
+            Refusal::NoApprover { policy: policy() },
+            "The Jump Policy \"Thursdays\" requires approval, and nobody can approve. Please contact your administrator.",
+            Forbidden,
+        ),
+        (
+            Refusal::ApprovalNotNeeded,
+            "This Jump Item can be accessed without approval.",
+            Conflict,
+        ),
+        (
+            Refusal::RequestOverlaps,
+            "The requested time overlaps another request for this Jump Item.",
+            Conflict,
+        ),
+        (
+            Refusal::TooManyPending,
+            "Too many of your requests for this Jump Item are pending already.",
+            Conflict,
+        ),
+        (
+            Refusal::RequestOver,
+            "The time of this request is over.",
+            Conflict,
+        ),
+        (
+            Refusal::RequestDenied,
+            "This request has been denied.",
+            Conflict,
+        ),
+        (
+            Refusal::RequestCancelled,
+            "This request has been cancelled.",
+            Conflict,
+        ),
+        (
+            Refusal::RequestInUse,
+            "The approved access is in use and can no longer be denied.",
+            Conflict,
+        ),
+        (
+            Refusal::SelfApproval,
+            "You cannot answer your own request.",
+            Forbidden,
+        ),
+        (
+            Refusal::NotAnApprover,
+            "You are not an approver of this request.",
+            Forbidden,
+        ),
+        (
+            Refusal::CancelNotAllowed,
+            "Only the user who made this request can cancel it.",
+            Forbidden,
+        ),
+        (
             Refusal::NoTicketSystem,
             "No ticket system URL is configured. Please contact your administrator",
+            Forbidden,
+        ),
+        (
+            Refusal::NoTicketPrompt,
+            "User Prompt Not Configured.",
             Forbidden,
         ),
         (

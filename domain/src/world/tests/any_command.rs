@@ -27,8 +27,8 @@ use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
     USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
-    group, group_policy, installer, member, object, person, policy, policy_member, policy_row,
-    register, start, team, team_member,
+    group, group_policy, installer, member, member_under, object, person, policy, policy_member,
+    policy_row, register, start, team, team_member,
 };
 use crate::{Actor, Cause, Command, Event};
 
@@ -40,7 +40,7 @@ pub(super) fn base() -> Vec<Event> {
         group(WEB_SERVERS, "Web Servers"),
         group(USER_SYSTEMS, "User Systems"),
         policy(THURSDAYS, |_| {}),
-        policy(ALWAYS, |_| {}),
+        policy(ALWAYS, super::any_request::asks_for_approval),
         team(OPERATIONS),
         group_policy(ADMINS, |_| {}),
         group_policy(USERS, |_| {}),
@@ -49,6 +49,7 @@ pub(super) fn base() -> Vec<Event> {
         policy_row(ADMINS, Of::JumpGroup(WEB_SERVERS), Row::Removal),
         member(WEB_SERVERS, ANNA, JumpItemRoleId(3)),
         member(WEB_SERVERS, ADMIN, JumpItemRoleId(3)),
+        member_under(WEB_SERVERS, BERT, JumpItemRoleId(3), ALWAYS),
         installer(INSTALLER, SHARED, |installer| {
             installer.allow_override_tag = true;
         }),
@@ -66,12 +67,16 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         4 => Just(Actor::System),
         4 => Just(Actor::User(ADMIN)),
         2 => Just(Actor::User(ANNA)),
-        1 => Just(Actor::User(BERT)),
+        2 => Just(Actor::User(BERT)),
         2 => Just(Actor::ApiAccount(ApiAccountId(1))),
         1 => Just(Actor::Operator),
         1 => Just(Actor::Stranger),
     ];
-    let command = prop_oneof![6 => command, 1 => super::any_mail::any_mail_command()];
+    let command = prop_oneof![
+        8 => command,
+        2 => super::any_mail::any_mail_command(),
+        3 => super::any_request::any_request_command(),
+    ];
     (actor, command).prop_map(|(actor, command)| (actor.cause(), command))
 }
 
@@ -155,6 +160,7 @@ fn of_records(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             let schedule = Schedule {
                 timezone: "Europe/Berlin".to_owned(),
                 entries: vec![entry],
+                override_allowed: false,
             };
             jump_policy::Command::SetSchedule(policy, schedule).into()
         }

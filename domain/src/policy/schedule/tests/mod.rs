@@ -27,6 +27,7 @@ fn schedule(timezone: &str, entries: &[ScheduleEntry]) -> Schedule {
     Schedule {
         timezone: timezone.to_owned(),
         entries: entries.to_vec(),
+        override_allowed: false,
     }
 }
 
