@@ -13,10 +13,12 @@
 //! - `check_ins`: check-ins that changed nothing, gathered for the log.
 //! - `figures`: the newest figures of each client, written once a second.
 //! - [`approver_link`]: the link by which an approver reaches a request.
+//! - [`mail`]: the outbox: mails that are due, handed to the mail server.
 //! - [`outbound`]: HTTP that the site sends, only where it may.
 
 pub mod approver_link;
 pub mod hub;
+pub mod mail;
 pub mod outbound;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -98,7 +98,7 @@ pub(crate) fn nextest(workspace: &Workspace, interrupt: &Interrupt) -> Result<Co
     Ok(command)
 }
 
-/// A Python with the package `xmlschema`: what tests ask to validate XML against a schema.
+/// A Python with the packages `xmlschema`, which tests ask to validate XML, and `aiosmtpd`, the mail server of tests.
 ///
 /// The versions and their hashes stand in `xtask/python/requirements.txt`.
 pub(crate) fn python_with_xmlschema(
@@ -109,10 +109,10 @@ pub(crate) fn python_with_xmlschema(
     let home = workspace.target("test-tools/python");
     let python = home.join("bin/python");
     let stamp = Stamp::of_file(&home.join("installed.stamp"), &requirements)?;
-    if stamp.holds() && succeeds(Command::new(&python).args(["-c", "import xmlschema"])) {
+    if stamp.holds() && succeeds(Command::new(&python).args(["-c", "import xmlschema, aiosmtpd"])) {
         return Ok(python);
     }
-    eprintln!("fetching xmlschema into target/test-tools/python");
+    eprintln!("fetching xmlschema and aiosmtpd into target/test-tools/python");
     remove(&home)?;
     must(
         workspace.command("python3").args(["-m", "venv"]).arg(&home),

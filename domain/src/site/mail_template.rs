@@ -223,6 +223,23 @@ fn decide_set(world: &World, id: &MailTemplateId, template: &MailTemplate) -> De
     if world.mail_templates.get(id) == Some(template) {
         return nothing();
     }
+    let mut errors = check(id, template);
+    if !world.mail_templates.contains(id) && world.mail_templates.len() >= TEMPLATES_MAX {
+        errors.push(
+            "language",
+            format!("No more than {TEMPLATES_MAX} templates can be set."),
+        );
+    }
+    errors.into_result(())?;
+    happened(crate::Event::MailTemplate(
+        id.clone(),
+        Event::Set(template.clone()),
+    ))
+}
+
+/// What is wrong with a template: its language's code, its lengths, its macros.
+#[must_use]
+pub fn check(id: &MailTemplateId, template: &MailTemplate) -> FieldErrors {
     let mut errors = FieldErrors::default();
     if !is_language(&id.language) {
         errors.push(
@@ -230,19 +247,9 @@ fn decide_set(world: &World, id: &MailTemplateId, template: &MailTemplate) -> De
             "The language field must be a locale code such as en-us.",
         );
     }
-    if !world.mail_templates.contains(id) && world.mail_templates.len() >= TEMPLATES_MAX {
-        errors.push(
-            "language",
-            format!("No more than {TEMPLATES_MAX} templates can be set."),
-        );
-    }
     check_subject(id.kind, &template.subject, &mut errors);
     check_body(id.kind, &template.body, &mut errors);
-    errors.into_result(())?;
-    happened(crate::Event::MailTemplate(
-        id.clone(),
-        Event::Set(template.clone()),
-    ))
+    errors
 }
 
 fn check_subject(kind: MailKind, subject: &str, errors: &mut FieldErrors) {

@@ -1,0 +1,157 @@
+//! Who is told of what: from an event of the log to the mails that follow from it.
+//!
+//! Approvers are told of a request, each by a mail of their own (APPR-06); its requester of every decision (APPR-18).
+
+use domain::ids::AccessRequestId;
+use domain::policy::access_request::{self, Answered, Submitted};
+use domain::site::mail_delivery::{ApproverAsked, Mail, Message, RequestTold, RequesterTold};
+use domain::{Event, Timestamp, World, time};
+use eventstore::{Direction, EventStore, Selection};
+use projections::Recorded;
+
+use super::outbox::Broken;
+
+/// Stored names of the events that someone may be told of.
+const CONCERNS: &[&str] = &[
+    "AccessRequestSubmitted",
+    "AccessRequestApproved",
+    "AccessRequestDenied",
+];
+
+/// News older than this is not told any more. A repeat within it is recognised by the engine, so nothing is told twice even
+/// where the cursor was lost. Unit: microseconds.
+const NEWS_MAX: i64 = 23 * time::HOUR;
+
+/// Whether an event of this stored name can have mails.
+pub(super) fn concerns(stored_name: &str) -> bool {
+    CONCERNS.contains(&stored_name)
+}
+
+/// Whether an event is too old to be told.
+pub(super) fn is_old_news(recorded: &Recorded, now: Timestamp) -> bool {
+    now.since(recorded.recorded_at) > NEWS_MAX
+}
+
+/// The mails that follow from an event, given the world after it. The same again for the same event, in the same order.
+pub(super) async fn mails_of(
+    store: &EventStore,
+    world: &World,
+    recorded: &Recorded,
+) -> Result<Vec<Mail>, Broken> {
+    match &recorded.event {
+        Event::AccessRequest(id, access_request::Event::Submitted(submitted)) => {
+            Ok(to_approvers(*id, submitted))
+        }
+        Event::AccessRequest(id, access_request::Event::Approved(answered)) => {
+            let told = to_requester(store, world, *id, answered).await?;
+            Ok(told
+                .map(|(to, told)| mail(to, Message::RequestApproved(told)))
+                .into_iter()
+                .collect())
+        }
+        Event::AccessRequest(id, access_request::Event::Denied(answered)) => {
+            let told = to_requester(store, world, *id, answered).await?;
+            Ok(told
+                .map(|(to, told)| mail(to, Message::RequestDenied(told)))
+                .into_iter()
+                .collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Where a mail goes, in which language.
+struct To {
+    recipient: String,
+    language: String,
+}
+
+fn mail(to: To, message: Message) -> Mail {
+    Mail {
+        recipient: to.recipient,
+        language: to.language,
+        message,
+    }
+}
+
+// --- requests ---
+
+fn to_approvers(id: AccessRequestId, submitted: &Submitted) -> Vec<Mail> {
+    submitted
+        .approvers
+        .iter()
+        // A user without an address answers on the console.
+        .filter(|approver| !approver.address.is_empty())
+        .map(|approver| {
+            let asked = ApproverAsked {
+                approver: approver.index,
+                request: request(id, submitted),
+            };
+            let to = To {
+                recipient: approver.address.clone(),
+                language: submitted.language.clone(),
+            };
+            mail(to, Message::ApprovalRequested(asked))
+        })
+        .collect()
+}
+
+/// None where the requester has no address, or is gone (APPR-18). Who answered is not part of it (APPR-16).
+async fn to_requester(
+    store: &EventStore,
+    world: &World,
+    id: AccessRequestId,
+    answered: &Answered,
+) -> Result<Option<(To, RequesterTold)>, Broken> {
+    let first = first_of(store, format!("access_request-{id}")).await?;
+    let Some(Event::AccessRequest(_, access_request::Event::Submitted(submitted))) = first else {
+        return Ok(None);
+    };
+    let requester = world.users.get(&submitted.requester);
+    let Some(requester) = requester.filter(|user| !user.email_address.is_empty()) else {
+        return Ok(None);
+    };
+    let to = To {
+        recipient: requester.email_address.clone(),
+        language: submitted.language.clone(),
+    };
+    let told = RequesterTold {
+        comment: answered.comment.clone(),
+        request: request(id, &submitted),
+    };
+    Ok(Some((to, told)))
+}
+
+fn request(id: AccessRequestId, submitted: &Submitted) -> RequestTold {
+    let minutes = submitted.ends_at.since(submitted.start_at) / time::MINUTE;
+    RequestTold {
+        id,
+        creator_display_name: submitted.requester_name.clone(),
+        item_name: submitted.item_name.clone(),
+        start_at: submitted.start_at,
+        duration_minutes: u32::try_from(minutes).unwrap_or(0),
+        reason: submitted.reason.clone(),
+    }
+}
+
+// --- the log ---
+
+async fn first_of(store: &EventStore, stream: String) -> Result<Option<Event>, Broken> {
+    let stream = Selection::Stream(stream);
+    let stored = store.read(&stream, 0, Direction::Forward, 1).await?;
+    let first = stored.first().map(Recorded::from_stored).transpose()?;
+    Ok(first.map(|recorded| recorded.event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name that no event has would never be told of.
+    #[test]
+    fn every_name_is_one_of_the_logs() {
+        for name in CONCERNS {
+            assert!(Event::stored_names().contains(name), "{name}");
+        }
+    }
+}

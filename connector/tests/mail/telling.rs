@@ -1,0 +1,223 @@
+//! From what happens to the mails that follow from it: who is told, and who is not.
+
+use std::time::Duration;
+
+use connector::approver_link;
+use connector::mail::testing::MailServer;
+use domain::fleet::jump_client::Properties;
+use domain::ids::{
+    AccessRequestId, JumpClientId, JumpGroupId, JumpItemRef, JumpItemRoleId, UserId,
+};
+use domain::policy::access_request::{self, Submit};
+use domain::policy::jump_policy::JumpPolicy;
+use domain::record;
+use domain::site::user::{self, User};
+use domain::testing::{INSTALLER, NODE, add_member, change, create, register};
+use domain::{Actor, Command, node};
+use serde_json::{Value, json};
+
+use crate::site::Site;
+
+const ANNA: UserId = UserId(2);
+const CLIENT: JumpClientId = JumpClientId(1);
+
+/// A site with anna, who may jump to one machine under a policy of these members.
+async fn with_a_machine(server: &MailServer, anna: Value, policy: Value) -> Site {
+    use domain::access::jump_group::JumpGroup;
+    use domain::fleet::installer::JumpClientInstaller;
+
+    let site = Site::mailing(server).await;
+    let group = JumpGroupId(1);
+    let permissions = json!({"perm_access_allowed": "full_support", "perm_jump_client": true});
+    let permissions = permissions.as_object().expect("an object").clone();
+    for command in [
+        Command::Node(node::Command::Start {
+            epoch: NODE,
+            name: "node-1".to_owned(),
+            url: None,
+        }),
+        create::<User>(anna),
+        Command::User(user::Command::Record(record::Command::ChangePermissions(
+            ANNA,
+            permissions,
+        ))),
+        create::<JumpGroup>(json!({"name": "Web Servers"})),
+        add_member(group, ANNA, Some(JumpItemRoleId(2))),
+        create::<JumpClientInstaller>(json!({"jump_group_id": 1, "secret_hash": "0".repeat(64)})),
+        register(INSTALLER, 1).into(),
+        create::<JumpPolicy>(policy),
+        change::<Properties>(CLIENT, json!({"name": "web01", "jump_policy_id": 1})),
+    ] {
+        site.run(command).await;
+    }
+    site
+}
+
+fn anna() -> Value {
+    json!({"username": "anna", "public_display_name": "Anna", "email_address": "anna@example.com"})
+}
+
+fn needs_approval() -> Value {
+    json!({
+        "display_name": "Ask", "schedule_enabled": false, "approval_required": true,
+        "approval_email_addresses": ["boss@example.com", "deputy@example.com"],
+        "approval_display_name": "Manager", "approval_email_language": "de",
+    })
+}
+
+async fn submit(site: &Site) -> AccessRequestId {
+    let submit = access_request::Command::Submit(Submit {
+        user: ANNA,
+        item: JumpItemRef::JumpClient(CLIENT),
+        reason: "Platte <voll>".to_owned(),
+        start_at: site.engine.clock().now(),
+        duration_seconds: 7_200,
+    });
+    let events = site
+        .run_as(Actor::User(ANNA), Command::AccessRequest(submit))
+        .await;
+    match events.as_slice() {
+        [domain::Event::AccessRequest(id, _)] => *id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// APPR-06, APPR-07, APPR-35, POL-29
+#[tokio::test(flavor = "multi_thread")]
+async fn every_approver_is_asked_in_the_policys_language_by_a_link_of_their_own() {
+    let mut server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), needs_approval()).await;
+    let request = submit(&site).await;
+    let mut mails = [server.mail().await, server.mail().await];
+    mails.sort_by_key(|mail| mail["to"].to_string());
+    for ((index, address), mail) in (0..)
+        .zip(["boss@example.com", "deputy@example.com"])
+        .zip(&mails)
+    {
+        assert_eq!(mail["to"], json!([address]));
+        assert_eq!(
+            mail["subject"],
+            format!("Sitzungsfreigabe, Anfrage {request} - web01 - Offen")
+        );
+        let url = "https://access.example.com";
+        let link = approver_link::link(&site.sealer, url, request, index, address);
+        let body = mail["body"].as_str().expect("text");
+        assert!(body.contains(&link), "{body}");
+        for part in ["Anna", "web01", "Dauer 2 Stunde(n)", "Platte &lt;voll&gt;"] {
+            assert!(body.contains(part), "{part} {body}");
+        }
+    }
+    assert_ne!(mails[0]["message_id"], mails[1]["message_id"]);
+    assert!(server.is_silent_for(Duration::from_millis(300)).await);
+}
+
+fn approve(request: AccessRequestId) -> Command {
+    Command::AccessRequest(access_request::Command::Approve {
+        request,
+        comment: "only today".to_owned(),
+        speaking_for: None,
+    })
+}
+
+/// APPR-16, APPR-18
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requester_is_told_of_each_decision_and_never_by_whom() {
+    let mut server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), needs_approval()).await;
+    let request = submit(&site).await;
+    server.mail().await;
+    server.mail().await;
+    let boss = Actor::Approver { request, index: 0 };
+    site.run_as(boss, approve(request)).await;
+    let mail = server.mail().await;
+    assert_eq!(mail["to"], json!(["anna@example.com"]));
+    assert!(
+        mail["subject"]
+            .as_str()
+            .expect("text")
+            .ends_with("Freigegeben")
+    );
+    assert!(
+        mail["body"]
+            .as_str()
+            .expect("text")
+            .contains("Bemerkungen: only today")
+    );
+    let deny = access_request::Command::Deny {
+        request,
+        comment: String::new(),
+        speaking_for: None,
+    };
+    let deputy = Actor::Approver { request, index: 1 };
+    site.run_as(deputy, Command::AccessRequest(deny)).await;
+    let denied = server.mail().await;
+    assert!(
+        denied["subject"]
+            .as_str()
+            .expect("text")
+            .ends_with("Abgelehnt")
+    );
+    for mail in [mail, denied] {
+        for secret in ["boss", "deputy", "/approve/"] {
+            assert!(!mail.to_string().contains(secret), "{secret} {mail}");
+        }
+    }
+}
+
+/// APPR-18
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requester_without_an_address_gets_no_mail() {
+    let mut server = MailServer::plain().await;
+    let mut anna = anna();
+    anna["email_address"] = "".into();
+    let site = with_a_machine(&server, anna, needs_approval()).await;
+    let request = submit(&site).await;
+    server.mail().await;
+    server.mail().await;
+    let boss = Actor::Approver { request, index: 0 };
+    site.run_as(boss, approve(request)).await;
+    assert!(server.is_silent_for(Duration::from_millis(500)).await);
+}
+
+/// APPR-06, POL-31: a node that ends and begins anew, even with its cursor lost, asks nobody twice; what happened meanwhile is
+/// told once it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_twice_and_nothing_is_missed() {
+    let mut server = MailServer::plain().await;
+    let mut site = with_a_machine(&server, anna(), needs_approval()).await;
+    let request = submit(&site).await;
+    server.mail().await;
+    server.mail().await;
+    site.until("both have left", |world| world.mail_deliveries.is_empty())
+        .await;
+    site.end().await;
+    let boss = Actor::Approver { request, index: 0 };
+    site.run_as(boss, approve(request)).await;
+    site.begin().await;
+    assert_eq!(server.mail().await["to"], json!(["anna@example.com"]));
+    assert!(server.is_silent_for(Duration::from_millis(500)).await);
+}
+
+/// POL-31: without a mail server a request stays pending, and whoever shows it finds out why nobody was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_where_its_mail_can_not_leave() {
+    let server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), needs_approval()).await;
+    site.configure(1, json!({"host": "", "from_address": ""}))
+        .await;
+    let request = submit(&site).await;
+    site.until("both are parked", |world| world.parked_mails().count() == 2)
+        .await;
+    let published = site.engine.published();
+    let about = domain::site::mail_delivery::About::Request(request);
+    for (_, delivery) in published.world.mails_about(about) {
+        assert_eq!(delivery.reason, "No mail server is configured.");
+    }
+    assert_eq!(published.world.mails_about(about).count(), 2);
+    let kept = published
+        .world
+        .access_requests
+        .get(&request)
+        .expect("there");
+    assert_eq!(kept.state.word(), "pending");
+}
