@@ -60,6 +60,12 @@ pub fn seal_password(sealer: &Sealer, reference: &SecretRef, hash: &SecretText) 
     sealer.seal(hash.expose().as_bytes(), &place(reference))
 }
 
+/// What the `secret` row of a secret holds that the site shows to others itself, such as the password of the mail server.
+#[must_use]
+pub fn seal_secret(sealer: &Sealer, reference: &SecretRef, secret: &SecretText) -> Vec<u8> {
+    sealer.seal(secret.expose().as_bytes(), &place(reference))
+}
+
 /// The side write that puts a sealed secret away together with the event that names it.
 #[must_use]
 pub fn put_away(reference: &SecretRef, sealed: Vec<u8>) -> Side {

@@ -16,6 +16,7 @@ use domain::fleet::jump_client::Properties;
 use domain::policy::jump_policy::JumpPolicy;
 use domain::record::{Field, Kind, Record, Write};
 use domain::site::api_account::ApiAccount;
+use domain::site::mail_settings::MailSettings;
 use domain::site::settings::SiteSettings;
 use domain::site::user::User;
 use serde_json::json;
@@ -401,6 +402,10 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         (
             "SiteSettings",
             fields_schema(SiteSettings::FIELDS, SiteSettings::COMPUTED, false),
+        ),
+        (
+            "MailSettings",
+            fields_schema(MailSettings::FIELDS, MailSettings::COMPUTED, false),
         ),
         (
             "Schedule",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector::Hub;
+use connector::mail::Languages;
 use engine::Engine;
 use ipnet::IpNet;
 use link_protocol::AnchorList;
@@ -95,6 +96,8 @@ pub struct SiteSetup {
     pub attempts: Arc<Attempts>,
     /// What goes into the keys of installers.
     pub agent_key: AgentKey,
+    /// What mails say in each language.
+    pub mail_languages: Arc<Languages>,
     /// Gatebook's version.
     pub version: String,
     /// Peers whose `X-Forwarded-For` is believed.
@@ -121,6 +124,8 @@ pub struct Site {
     pub public_url: Option<String>,
     /// See [`SiteSetup::agent_key`].
     pub agent_key: AgentKey,
+    /// What mails say in each language.
+    pub mail_languages: Arc<Languages>,
     /// Gatebook's version.
     pub version: String,
     /// Peers whose `X-Forwarded-For` is believed.
@@ -157,6 +162,7 @@ impl Site {
                 .public_url
                 .map(|url| url.trim_end_matches('/').to_owned()),
             agent_key: setup.agent_key,
+            mail_languages: setup.mail_languages,
             version: setup.version,
             trusted_proxies: setup.trusted_proxies,
             node: setup.node,

@@ -10,7 +10,7 @@
 //! - [`clock`]: the real clock and source of chance; [`virtual_clock`]: one that is moved; [`cron_schedule`]
 //! - [`first_start`], [`administrator`]: the first credentials, and help for who lost them
 //! - [`serve`]: the server, put together from [`listen`], [`tls`], [`trust`], [`node`] with [`pulse`], [`maintenance`],
-//!   [`control`]
+//!   [`control`], [`mail_languages`]
 //! - [`log`], [`projections`], [`demo`]: the other commands; [`logging`]
 
 pub mod command;
@@ -29,6 +29,7 @@ pub mod first_start;
 
 pub mod control;
 pub mod listen;
+pub mod mail_languages;
 pub mod maintenance;
 pub mod node;
 pub mod pulse;

@@ -1,4 +1,4 @@
-//! This run of this node: its row and beat, the others it watches, and the lease of due dates.
+//! This run of this node: its row and beat, the others it watches, and the leases of due dates and of mail.
 //!
 //! The rules of time are in [`crate::pulse`]; here they meet the database and the engine.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use connector::mail::MAIL;
 use domain::node::{self, StopReason};
 use domain::{Actor, Cause, Command, ids};
 use engine::{DUE_DATES, Done, Engine, ExecuteError, Lane, Submission};
@@ -36,7 +37,8 @@ pub struct Node {
     engine: Engine,
     pulse: watch::Receiver<Pulse>,
     over: watch::Receiver<Option<&'static str>>,
-    lease: watch::Receiver<bool>,
+    due_dates: watch::Receiver<bool>,
+    mail: watch::Receiver<Option<Fence>>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -91,19 +93,29 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let (pulse_sender, pulse) = watch::channel(Pulse::Strong);
         let (over_sender, over) = watch::channel(None);
-        let (lease_sender, lease) = watch::channel(false);
+        let (due_dates_sender, due_dates) = watch::channel(false);
+        let (mail_sender, mail) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&run).beat(pulse_sender, over_sender, stopped.clone()));
         if shared {
             tasks.spawn(Arc::clone(&run).watch_others(stopped.clone()));
         }
-        tasks.spawn(run.keep_lease(lease_sender, pulse.clone(), stopped));
+        let tell_due = move |held: Option<Fence>| tell(&due_dates_sender, held.is_some());
+        tasks.spawn(Arc::clone(&run).keep_lease(
+            DUE_DATES,
+            tell_due,
+            pulse.clone(),
+            stopped.clone(),
+        ));
+        let tell_mail = move |held: Option<Fence>| tell(&mail_sender, held);
+        tasks.spawn(run.keep_lease(MAIL, tell_mail, pulse.clone(), stopped));
         Ok(Self {
             epoch,
             engine: engine.clone(),
             pulse,
             over,
-            lease,
+            due_dates,
+            mail,
             stop,
             tasks,
         })
@@ -124,7 +136,13 @@ impl Node {
     /// True as long as this node holds the lease of due dates.
     #[must_use]
     pub fn due_dates(&self) -> watch::Receiver<bool> {
-        self.lease.clone()
+        self.due_dates.clone()
+    }
+
+    /// The fence under which this node holds the lease of mail, as long as it does.
+    #[must_use]
+    pub fn mail(&self) -> watch::Receiver<Option<Fence>> {
+        self.mail.clone()
     }
 
     /// Ends when this run was declared stopped by others, with the reason: the program must end then, and may start anew.
@@ -279,7 +297,8 @@ impl Run {
 
     async fn keep_lease(
         self: Arc<Self>,
-        lease: watch::Sender<bool>,
+        name: &'static str,
+        tell: impl Fn(Option<Fence>) + Send + 'static,
         pulse: watch::Receiver<Pulse>,
         mut stopped: watch::Receiver<bool>,
     ) {
@@ -294,29 +313,31 @@ impl Run {
             if *pulse.borrow() == Pulse::Faint {
                 held = None;
             } else {
-                match timeout(FAINT_AFTER, self.look_after_lease(held)).await {
+                match timeout(FAINT_AFTER, self.look_after_lease(name, held)).await {
                     Ok(Ok(now)) => held = now,
                     Ok(Err(error)) => {
-                        tracing::warn!(%error, "the lease of due dates could not be looked at")
+                        tracing::warn!(%error, lease = name, "a lease could not be looked at")
                     }
                     Err(_) => held = None,
                 }
             }
-            lease.send_if_modified(|lease| {
-                std::mem::replace(lease, held.is_some()) != held.is_some()
-            });
+            tell(held);
         }
-        lease.send_replace(false);
+        tell(None);
         if let Some(fence) = held
-            && let Err(error) = self.store.release_lease(DUE_DATES, fence).await
+            && let Err(error) = self.store.release_lease(name, fence).await
         {
-            tracing::warn!(%error, "the lease of due dates could not be given back");
+            tracing::warn!(%error, lease = name, "a lease could not be given back");
         }
     }
 
     /// The fence under which this node holds the lease now.
-    async fn look_after_lease(&self, held: Option<Fence>) -> Result<Option<Fence>, StoreError> {
-        let row = self.store.consumer(DUE_DATES).await?;
+    async fn look_after_lease(
+        &self,
+        name: &str,
+        held: Option<Fence>,
+    ) -> Result<Option<Fence>, StoreError> {
+        let row = self.store.consumer(name).await?;
         let (holder, fence) = row.map_or((None, Fence(0)), |row| (row.holder, row.fence));
         if holder == Some(self.epoch) && held == Some(fence) {
             return Ok(held);
@@ -334,8 +355,17 @@ impl Run {
         if !is_free {
             return Ok(None);
         }
-        self.store.take_lease(DUE_DATES, self.epoch, fence).await
+        self.store.take_lease(name, self.epoch, fence).await
     }
+}
+
+/// Says something new, and nothing where nothing changed.
+fn tell<T: PartialEq>(sender: &watch::Sender<T>, new: T) {
+    sender.send_if_modified(|told| {
+        let changed = *told != new;
+        *told = new;
+        changed
+    });
 }
 
 /// Refuses to start beside a living node of the same name. Rows of dead ones stay where they are: `NodeStarted` ends them.

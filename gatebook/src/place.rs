@@ -77,6 +77,12 @@ impl Place {
         self.directory.join("control")
     }
 
+    /// Where an operator puts further languages of mails.
+    #[must_use]
+    pub fn mail_languages(&self) -> PathBuf {
+        self.directory.join("mail-languages")
+    }
+
     /// Where snapshots lie.
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {

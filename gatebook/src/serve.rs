@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use api::attempts::Attempts;
 use api::{AgentKey, Site, SiteSetup};
+use connector::mail::{Outbox, OutboxSetup, Patience};
 use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
 use engine::{Clock, Engine};
 use futures_util::future::BoxFuture;
@@ -25,6 +26,7 @@ use crate::control::{Carrier, Control, Order};
 use crate::first_start::{self, FirstStart};
 use crate::listen::{self, Bound, ConnectionCap, Listening};
 use crate::logging;
+use crate::mail_languages;
 use crate::maintenance::Maintenance;
 use crate::node::{Node, Pulse};
 use crate::opening::OpenSite;
@@ -134,6 +136,7 @@ async fn serve_node(
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
+    let mail_languages = Arc::new(mail_languages::load(&place.mail_languages())?);
     let report_index = ReportIndex::open(&open.store)
         .await
         .context("opening the report index")?;
@@ -161,6 +164,7 @@ async fn serve_node(
             urls: vec![url.clone()],
             anchors,
         },
+        mail_languages: Arc::clone(&mail_languages),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         trusted_proxies: configuration.trusted_proxies.clone(),
         node: node.epoch().to_string(),
@@ -169,6 +173,14 @@ async fn serve_node(
     tasks.spawn(Arc::clone(&site).run_attempt_recording(stopped.clone()));
     tasks.spawn(Arc::clone(&site).run_rate_sharing(stopped.clone()));
     engine.serve_due_dates(node.due_dates());
+    let outbox = Outbox::new(OutboxSetup {
+        engine: engine.clone(),
+        sealer: Arc::clone(&open.sealer),
+        languages: mail_languages,
+        url: url.clone(),
+        patience: Patience::default(),
+    });
+    tasks.spawn(outbox.run(node.mail(), stopped.clone()));
 
     let tls = certificate.server_config()?;
     let cap = ConnectionCap::new(configuration.connections_max);

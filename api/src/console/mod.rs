@@ -3,7 +3,7 @@
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
 //! - [`items`] with [`item_list`]: the items in sight; [`sessions`]: jumping to them
 //! - [`live`]: what changes, as it changes
-//! - [`administration`], [`api_accounts`]: for administrators, in the form of the Configuration API
+//! - [`administration`], [`api_accounts`], [`mail`]: for administrators, in the form of the Configuration API
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub mod sessions;
 
 pub mod administration;
 pub mod api_accounts;
+pub mod mail;
 
 pub mod schemas;
 
@@ -37,6 +38,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(live::routes(site))
         .merge(administration::routes(site))
         .merge(api_accounts::routes(site))
+        .merge(mail::routes(site))
         .guarded(Some(BASE), gate::users_only);
     Routes::new(site)
         .merge(sign_in::open_routes(site))

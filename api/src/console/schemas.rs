@@ -31,6 +31,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("UserPermissions", permissions()),
         ("ApiAccountWithSecret", with_secret()),
     ];
+    schemas.extend(mail());
     schemas.extend(items());
     schemas.extend(sessions());
     schemas
@@ -47,6 +48,61 @@ fn me() -> Vec<(&'static str, RefOr<Schema>)> {
         ("may_access_endpoints", flag()),
         ("expires_at", text()),
         ("csrf", text()),
+    ]
+}
+
+fn mail() -> Vec<(&'static str, Schema)> {
+    let template = vec![
+        ("kind", text()),
+        ("language", text()),
+        ("subject", text()),
+        ("body", text()),
+        ("as_shipped", flag()),
+        ("macros", texts()),
+    ];
+    let delivery = vec![
+        ("id", text()),
+        ("type", text()),
+        ("recipient", text()),
+        ("language", text()),
+        ("access_request_id", perhaps(Type::Integer)),
+        ("lsid", perhaps(Type::String)),
+        ("state", text()),
+        ("attempts", whole()),
+        ("reason", text()),
+        ("queued_at", text()),
+        ("next_attempt_at", perhaps(Type::String)),
+        ("parked_at", perhaps(Type::String)),
+    ];
+    vec![
+        (
+            "MailTest",
+            required(
+                object(&[("recipient", text()), ("language", text())]),
+                &["recipient"],
+            ),
+        ),
+        (
+            "MailTested",
+            object(&[("id", text()), ("state", text()), ("reason", text())]),
+        ),
+        ("MailTemplate", object(&template)),
+        (
+            "MailTemplates",
+            object(&[("templates", list_of("MailTemplate"))]),
+        ),
+        (
+            "MailTemplateText",
+            required(
+                object(&[("subject", text()), ("body", text())]),
+                &["subject", "body"],
+            ),
+        ),
+        ("MailDelivery", object(&delivery)),
+        (
+            "MailReplayed",
+            object(&[("replayed", whole()), ("left", whole())]),
+        ),
     ]
 }
 
@@ -201,6 +257,10 @@ fn perhaps(kind: Type) -> RefOr<Schema> {
 
 fn anything() -> RefOr<Schema> {
     of_type(Type::Object)
+}
+
+fn texts() -> RefOr<Schema> {
+    RefOr::T(Schema::Array(ArrayBuilder::new().items(text()).build()))
 }
 
 fn list_of(name: &str) -> RefOr<Schema> {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use domain::Command;
+use domain::ids::{Lsid, MailDeliveryId};
+use domain::site::mail_delivery::{self, Mail, Message as Said, Outcome, SessionTold};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -198,4 +201,67 @@ async fn a_session_that_ends_is_told_to_who_saw_it() {
     );
     let told = stream.until("session").await;
     assert_eq!(told.body["event"], "AccessSessionEnded");
+}
+
+/// Queues a mail about a session, and has it refused.
+async fn park_a_mail(served: &Served, id: MailDeliveryId, lsid: Lsid) {
+    let mail = Mail {
+        recipient: "boss@example.com".to_owned(),
+        language: "en-us".to_owned(),
+        message: Said::SessionStarted(SessionTold {
+            lsid,
+            item_name: "web01".to_owned(),
+            item_fqdn: String::new(),
+            group_name: String::new(),
+            user_display_name: String::new(),
+            at: domain::Timestamp(0),
+        }),
+    };
+    let settle = mail_delivery::Command::Settle {
+        delivery: id,
+        attempt: 1,
+        outcome: Outcome::Refused {
+            reason: "550 boss@example.com is unknown".to_owned(),
+        },
+    };
+    for command in [mail_delivery::Command::Queue(id, mail), settle] {
+        let done = served.submit(Command::MailDelivery(command), None).await;
+        done.expect("it is done");
+    }
+}
+
+/// POL-31: trouble with a mail is told at once: to administrators, and to whoever is in the session; to nobody else, and never
+/// the address it was for.
+#[tokio::test]
+async fn mail_that_does_not_leave_is_told_at_once() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let anna = served.jumper("anna").await;
+    let vera = served.user("vera", json!({})).await;
+    let admin = served.administrator().await;
+    let lsid = anna.jump(machine).await;
+    let mut to_admin = Stream::open(&admin, None).await;
+    let mut to_anna = Stream::open(&anna, None).await;
+    let mut to_vera = Stream::open(&vera, None).await;
+    to_admin.until("hello").await;
+    to_anna.until("hello").await;
+    to_vera.until("hello").await;
+
+    let id = MailDeliveryId(7);
+    park_a_mail(&served, id, lsid).await;
+    assert_eq!(
+        to_anna.until("mail").await.body,
+        json!({
+            "id": null, "type": "session_started", "access_request_id": null, "lsid": lsid,
+            "state": "parked",
+        })
+    );
+    let told = to_admin.until("mail").await.body;
+    assert_eq!(told["id"], json!(id.to_string()));
+    assert!(!told.to_string().contains("boss@example.com"), "{told}");
+    served.permit(vera.id, json!({"perm_web_jump": true})).await;
+    let first = to_vera.next().await.expect("a message");
+    assert_eq!(first.kind, "rights", "{first:?}");
 }

@@ -19,6 +19,7 @@ mod console_nodes;
 mod fleet;
 mod link;
 mod live;
+mod mail;
 mod matrix;
 mod nodes;
 mod people;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::attempts::Attempts;
 use api::{AgentKey, Limits, Site, SiteSetup, Transport, credential};
 use axum::Extension;
+use connector::mail::Languages;
 use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
 use domain::ids::{ApiAccountId, NodeEpoch, SecretRef};
 use domain::record::{self, Object};
@@ -143,6 +144,7 @@ impl Served {
                 urls: vec!["https://access.example.com".to_owned()],
                 anchors: anchors(),
             },
+            mail_languages: Arc::new(Languages::shipped()),
             version: "0.1.0".to_owned(),
             trusted_proxies: Vec::new(),
             node: number.to_string(),

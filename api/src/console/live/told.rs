@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use domain::access::permission;
-use domain::ids::{AccessRequestId, JumpItemRef, Lsid, UserId};
+use domain::ids::{AccessRequestId, JumpItemRef, Lsid, MailDeliveryId, UserId};
 use domain::policy::access_request::{self, standing};
 use domain::session::access_session;
+use domain::site::mail_delivery::{self, About};
 use domain::site::user;
 use domain::{Event, World};
 use projections::Recorded;
@@ -79,11 +80,11 @@ impl Teller<'_> {
                 self.rights_changed = true;
             }
             Event::AccessRequest(id, event) => self.access_request(*id, event),
+            Event::MailDelivery(id, event) => self.mail(*id, event),
             Event::Site(_)
             | Event::SiteSettings(..)
             | Event::MailSettings(..)
             | Event::MailTemplate(..)
-            | Event::MailDelivery(..)
             | Event::TicketSystem(..)
             | Event::User(..)
             | Event::ApiAccount(..)
@@ -158,6 +159,42 @@ impl Teller<'_> {
                 "to_answer": is_approver,
             }),
         );
+    }
+
+    /// A mail that did not leave is told at once (POL-31): to administrators, and to whoever it concerns. Why is for
+    /// administrators to look up: it may name an approver's address.
+    fn mail(&mut self, id: MailDeliveryId, event: &mail_delivery::Event) {
+        let state = match event {
+            mail_delivery::Event::Failed(_) => "waiting",
+            mail_delivery::Event::Parked(_) => "parked",
+            _ => return,
+        };
+        let Some(delivery) = self.now.mail_deliveries.get(&id) else {
+            return;
+        };
+        let (request, lsid) = match delivery.mail.message.about() {
+            Some(About::Request(request)) => (Some(request), None),
+            Some(About::Session(lsid)) => (None, Some(lsid)),
+            None => (None, None),
+        };
+        let of_request = request.and_then(|request| self.now.access_requests.get(&request));
+        let of_session = lsid.and_then(|lsid| self.now.sessions.get(&lsid));
+        let is_mine = of_request.is_some_and(|request| request.requester == self.user)
+            || of_session.is_some_and(|session| session.owner == self.user);
+        let is_administrator = self.now.is_administrator(self.user);
+        if is_mine || is_administrator {
+            let id = is_administrator.then(|| id.to_string());
+            self.push(
+                "mail",
+                json!({
+                    "id": id,
+                    "type": delivery.mail.message.type_name(),
+                    "access_request_id": request,
+                    "lsid": lsid,
+                    "state": state,
+                }),
+            );
+        }
     }
 
     fn push(&mut self, kind: &'static str, body: Value) {
