@@ -478,6 +478,16 @@ fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
             end(inner, lsid, &failed.failure.refusal().to_string());
         }
         access_session::Event::Ended(ended) => end(inner, lsid, end_words(ended.reason)),
+        // Who else is in it, and what it is given, is no matter of the endpoint's.
+        access_session::Event::Joined(_)
+        | access_session::Event::Departed(_)
+        | access_session::Event::OwnerChanged(_)
+        | access_session::Event::Invited(_)
+        | access_session::Event::InvitationClosed(_)
+        | access_session::Event::AttributesChanged(_)
+        | access_session::Event::EndAnnounced(_)
+        | access_session::Event::MemberActive(_)
+        | access_session::Event::DetailRecorded(_) => {}
     }
 }
 
@@ -502,6 +512,7 @@ const fn end_words(reason: EndReason) -> &'static str {
         EndReason::AgentLost => "The connection was lost for too long.",
         EndReason::ItemDeleted => "The Jump Client was removed.",
         EndReason::ScheduleClosed => "The schedule no longer permits the session.",
+        EndReason::Inactive => "Nobody in the session did anything for too long.",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::items::shell;
 use crate::policy::{access_request, jump_policy};
-use crate::session::access_session;
+use crate::session::{access_session, startup_group};
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
@@ -52,6 +52,8 @@ pub enum Command {
     ShellJump(shell::Command),
     /// Access sessions.
     AccessSession(access_session::Command),
+    /// Jump on Startup groups.
+    StartupGroup(startup_group::Command),
     /// Nodes.
     Node(node::Command),
     /// Refusals to write down.
@@ -207,6 +209,27 @@ impl Command {
                 access_session::Command::EndByEndpoint { .. } => "access_session.end_by_endpoint",
                 access_session::Command::EndBySchedule { .. } => "access_session.end_by_schedule",
                 access_session::Command::Abandon { .. } => "access_session.abandon",
+                access_session::Command::AnnounceEnd { .. } => "access_session.announce_end",
+                access_session::Command::Join(_) => "access_session.join",
+                access_session::Command::Invite { .. } => "access_session.invite",
+                access_session::Command::AcceptInvitation { .. } => {
+                    "access_session.accept_invitation"
+                }
+                access_session::Command::CloseInvitation { .. } => {
+                    "access_session.close_invitation"
+                }
+                access_session::Command::Leave { .. } => "access_session.leave",
+                access_session::Command::TransferOwnership { .. } => {
+                    "access_session.transfer_ownership"
+                }
+                access_session::Command::NoteActivity { .. } => "access_session.note_activity",
+                access_session::Command::RemoveInactive { .. } => "access_session.remove_inactive",
+                access_session::Command::SetAttributes(_) => "access_session.set_attributes",
+                access_session::Command::RecordDetail(_) => "access_session.record_detail",
+            },
+            Self::StartupGroup(command) => match command {
+                startup_group::Command::Add { .. } => "startup_group.add",
+                startup_group::Command::Remove { .. } => "startup_group.remove",
             },
             Self::Node(command) => match command {
                 node::Command::Start { .. } => "node.start",
@@ -292,7 +315,21 @@ impl Command {
                 | access_session::Command::End { lsid }
                 | access_session::Command::EndByEndpoint { lsid, .. }
                 | access_session::Command::EndBySchedule { lsid }
-                | access_session::Command::Abandon { lsid } => of("access_session", lsid),
+                | access_session::Command::AnnounceEnd { lsid }
+                | access_session::Command::Abandon { lsid }
+                | access_session::Command::Join(access_session::Join { lsid, .. })
+                | access_session::Command::Invite { lsid, .. }
+                | access_session::Command::AcceptInvitation { lsid, .. }
+                | access_session::Command::CloseInvitation { lsid, .. }
+                | access_session::Command::Leave { lsid }
+                | access_session::Command::TransferOwnership { lsid, .. }
+                | access_session::Command::NoteActivity { lsid }
+                | access_session::Command::RemoveInactive { lsid }
+                | access_session::Command::SetAttributes(access_session::SetAttributes {
+                    lsid,
+                    ..
+                }) => of("access_session", lsid),
+                access_session::Command::RecordDetail(record) => of("access_session", &record.lsid),
             },
             Self::MailTemplate(
                 mail_template::Command::Set(template, _) | mail_template::Command::Reset(template),
@@ -309,6 +346,10 @@ impl Command {
             ) => None,
             Self::ShellJump(shell::Command::Record(command)) => record_subject(command),
             Self::ShellJump(shell::Command::Copy(item, _)) => of("shell_jump", item),
+            Self::StartupGroup(
+                startup_group::Command::Add { item, .. }
+                | startup_group::Command::Remove { item, .. },
+            ) => Some(item.to_string()),
             Self::FirstStart(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)
@@ -323,7 +364,10 @@ impl Command {
         matches!(
             self,
             Self::AccessSession(
-                access_session::Command::Start(_) | access_session::Command::End { .. }
+                access_session::Command::Start(_)
+                    | access_session::Command::Join(_)
+                    | access_session::Command::AcceptInvitation { .. }
+                    | access_session::Command::End { .. }
             ) | Self::AccessRequest(
                 access_request::Command::Submit(_)
                     | access_request::Command::Approve { .. }

@@ -16,7 +16,7 @@ use crate::ids::{
 use crate::items::shell::{self, ShellJump};
 use crate::policy::{access_request, jump_policy};
 use crate::record::{self, Record};
-use crate::session::access_session;
+use crate::session::{access_session, startup_group};
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
@@ -71,6 +71,8 @@ pub enum Event {
     ShellJump(ShellJumpId, shell::Event),
     /// An access session.
     AccessSession(Lsid, access_session::Event),
+    /// The Jump on Startup group of a user.
+    StartupGroup(UserId, startup_group::Event),
     /// A run of a node.
     Node(NodeEpoch, node::Event),
     /// A refusal, on the day `yyyymmdd`.
@@ -136,6 +138,7 @@ impl Event {
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
             Self::ShellJump(id, _) => format!("shell_jump-{id}"),
             Self::AccessSession(lsid, _) => format!("access_session-{lsid}"),
+            Self::StartupGroup(user, _) => format!("startup_group-{user}"),
             Self::Node(epoch, _) => format!("node-{epoch}"),
             Self::Audit(day, _) => format!("refusal-{day:08}"),
         }
@@ -164,6 +167,7 @@ impl Event {
             Self::JumpClient(_, event) => event.stored_name(),
             Self::ShellJump(_, event) => event.stored_name(),
             Self::AccessSession(_, event) => event.stored_name(),
+            Self::StartupGroup(_, event) => event.stored_name(),
             Self::Node(_, event) => event.stored_name(),
             Self::Audit(_, event) => event.stored_name(),
         }
@@ -194,6 +198,7 @@ impl Event {
             Self::JumpClient(_, event) => serde_json::to_vec(event),
             Self::ShellJump(_, event) => serde_json::to_vec(event),
             Self::AccessSession(_, event) => serde_json::to_vec(event),
+            Self::StartupGroup(_, event) => serde_json::to_vec(event),
             Self::Node(_, event) => serde_json::to_vec(event),
             Self::Audit(_, event) => serde_json::to_vec(event),
         }
@@ -296,6 +301,11 @@ impl Event {
                 access_session::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::AccessSession(id, event)))
             }
+            "startup_group" => {
+                let id = parse(stream, id)?;
+                startup_group::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::StartupGroup(id, event)))
+            }
             "node" => {
                 let id = NodeEpoch(parse(stream, id)?);
                 node::Event::from_stored(name, text)
@@ -349,6 +359,7 @@ impl Event {
         names.extend(jump_client::Event::STORED_NAMES);
         names.extend(ShellJump::STORED_NAMES);
         names.extend(access_session::Event::STORED_NAMES);
+        names.extend(startup_group::Event::STORED_NAMES);
         names.extend(node::Event::STORED_NAMES);
         names.extend(audit::Event::STORED_NAMES);
         names

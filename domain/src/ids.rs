@@ -176,6 +176,11 @@ impl JumpItemRef {
     }
 }
 
+impl JumpItemRef {
+    /// Before every other in order.
+    pub(crate) const FIRST: Self = Self::JumpClient(JumpClientId(0));
+}
+
 impl fmt::Display for JumpItemRef {
     /// `<type>-<id>`, the form used in console URLs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

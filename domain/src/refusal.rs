@@ -274,6 +274,10 @@ pub enum Refusal {
     #[error("Permission denied joining existing access session.")]
     JoinDenied,
 
+    /// The session has as many members or invitations as it can have.
+    #[error("The access session has as many members as it can have.")]
+    SessionFull,
+
     /// The agent could not bring the session up (ERR-10).
     #[error("An internal error occurred while spawning the access session.")]
     SpawnFailed,
@@ -296,6 +300,35 @@ pub enum Refusal {
     /// No such session is active.
     #[error("The access session does not exist or has ended.")]
     SessionNotActive,
+
+    /// Only the owner may invite and hand the session on (SESS-34).
+    #[error("Only the owner of the access session may do this.")]
+    NotTheOwner,
+
+    /// The owner's own permissions do not let them share sessions with users of other teams (GPOL-17).
+    #[error("You are not allowed to share sessions with teams that you do not belong to.")]
+    SharingNotAllowed,
+
+    /// Someone who is not in the session can't own it.
+    #[error("The user is not a member of the access session.")]
+    NotAMember,
+
+    /// The user's own permissions do not let them set the external key.
+    #[error("You are not allowed to edit the external key.")]
+    ExternalKeyNotAllowed,
+
+    /// More happened in the session than is written down of one.
+    #[error("The access session has as many details as are recorded of one.")]
+    TooManyDetails,
+
+    // --- the startup group ---
+    /// The eleventh item (SESS-29).
+    #[error("The Jump on Startup group may not have more than 10 Jump Items.")]
+    StartupGroupFull,
+
+    /// Startup items are there at once or not at all (SESS-31).
+    #[error("Only an active Jump Client may be in the Jump on Startup group.")]
+    StartupNeedsActive,
 
     // --- the installer ---
     /// Unknown, deleted, or its secret is wrong (INST-13).
@@ -399,6 +432,11 @@ impl Refusal {
             | Self::JumpClientIdentityFailed
             | Self::JumpointOffline
             | Self::SpawnFailed
+            | Self::SessionFull
+            | Self::NotAMember
+            | Self::TooManyDetails
+            | Self::StartupGroupFull
+            | Self::StartupNeedsActive
             | Self::InstallerExpired
             | Self::OverrideNotAllowed { .. }
             | Self::NoMailServer
@@ -422,6 +460,9 @@ impl Refusal {
             | Self::NoTicketSystem
             | Self::NoTicketPrompt
             | Self::JoinDenied
+            | Self::NotTheOwner
+            | Self::SharingNotAllowed
+            | Self::ExternalKeyNotAllowed
             | Self::InstallerInvalid => RefusalClass::Forbidden,
             Self::TooManyStarting | Self::SpawnTimedOut => RefusalClass::Unavailable,
         }
@@ -475,6 +516,14 @@ impl Refusal {
             Self::SpawnTimedOut => "spawn_timed_out",
             Self::NoMailServer => "no_mail_server",
             Self::SessionNotActive => "session_not_active",
+            Self::SessionFull => "session_full",
+            Self::NotTheOwner => "not_the_owner",
+            Self::SharingNotAllowed => "sharing_not_allowed",
+            Self::NotAMember => "not_a_member",
+            Self::ExternalKeyNotAllowed => "external_key_not_allowed",
+            Self::TooManyDetails => "too_many_details",
+            Self::StartupGroupFull => "startup_group_full",
+            Self::StartupNeedsActive => "startup_needs_active",
             Self::InstallerInvalid => "installer_invalid",
             Self::InstallerExpired => "installer_expired",
             Self::OverrideNotAllowed { .. } => "override_not_allowed",

@@ -7,8 +7,8 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::{
     AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
-    JumpClientInstallerId, JumpGroupId, JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId,
-    MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
+    JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, JumpPolicyId, Lsid,
+    MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
 };
 use crate::items::shell::ShellJumpItem;
 use crate::node::Node;
@@ -55,6 +55,7 @@ pub struct WorldSnapshot {
     pub jump_clients: Vec<(JumpClientId, JumpClient)>,
     pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
     pub sessions: Vec<(Lsid, AccessSession)>,
+    pub startup_items: Vec<(UserId, JumpItemRef)>,
     pub nodes: Vec<(NodeEpoch, Node)>,
     pub members: Vec<((JumpGroupId, UserId), Membership)>,
     pub team_members: Vec<((TeamId, UserId), TeamRole)>,
@@ -96,6 +97,7 @@ impl From<&World> for WorldSnapshot {
             jump_clients: rows(&world.jump_clients),
             shell_jumps: rows(&world.shell_jumps),
             sessions: rows(&world.sessions),
+            startup_items: world.startup_items.iter().copied().collect(),
             nodes: rows(&world.nodes),
             members: rows(&world.members),
             team_members: rows(&world.team_members),
@@ -143,6 +145,7 @@ impl From<WorldSnapshot> for World {
             jump_clients: snapshot.jump_clients.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),
+            startup_items: snapshot.startup_items.into_iter().collect(),
             nodes: snapshot.nodes.into_iter().collect(),
             members: snapshot.members.into_iter().collect(),
             team_members: snapshot.team_members.into_iter().collect(),

@@ -185,6 +185,13 @@ impl Given {
         self
     }
 
+    /// The same story in another world.
+    #[must_use]
+    pub fn in_world(mut self, world: World) -> Self {
+        self.world = world;
+        self
+    }
+
     /// From now on it is `now`.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {

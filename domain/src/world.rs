@@ -25,6 +25,7 @@ use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
 use crate::record;
 use crate::session::access_session::{self, AccessSession};
+use crate::session::startup_group;
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
 use crate::site::first_start::{self, Site};
 use crate::site::mail_delivery::{self, About, Delivery};
@@ -105,6 +106,8 @@ pub struct World {
         Table<GroupPolicyId, BTreeMap<group_policy::Of, group_policy::Row>>,
     pub(crate) stopped_nodes: OrdMap<NodeEpoch, Timestamp>,
     pub(crate) seen_from: Table<ApiAccountId, SeenFrom>,
+    /// Items that are jumped to when their user signs in.
+    pub(crate) startup_items: OrdSet<(UserId, JumpItemRef)>,
     pub(crate) counters: OrdMap<String, u32>,
 
     // Indexes: made from the above, never asked of the log.
@@ -120,6 +123,7 @@ pub struct World {
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
     pub(crate) clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
     pub(crate) items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
+    pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
     pub(crate) gsnumbers: OrdSet<u32>,
@@ -169,6 +173,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::ShellJump(command) => shell::decide(world, command, context),
         Command::AccessSession(command) => access_session::decide(world, command, context),
+        Command::StartupGroup(command) => startup_group::decide(world, command, context),
         Command::Node(command) => node::decide(world, command, context),
         Command::Audit(command) => audit::decide(command, context),
     }
@@ -201,6 +206,7 @@ impl World {
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
             Event::ShellJump(id, event) => record::apply(self, *id, event, at),
             Event::AccessSession(lsid, event) => access_session::apply(self, *lsid, event, at),
+            Event::StartupGroup(user, event) => startup_group::apply(self, *user, event),
             Event::Node(epoch, event) => node::apply(self, *epoch, event, at),
             Event::Audit(..) => {}
         }
@@ -288,6 +294,11 @@ impl World {
         for (id, request) in self.access_requests.clone().iter() {
             self.index_request(*id, request);
         }
+        self.startup_by_item = self
+            .startup_items
+            .iter()
+            .map(|(user, item)| (*item, *user))
+            .collect();
         let sessions = self.sessions.clone();
         for (lsid, session) in sessions.iter() {
             self.index_session(*lsid, session);

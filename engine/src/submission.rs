@@ -207,7 +207,19 @@ pub enum Halt {
 /// Whether a command ends or revokes something. Such a command is never turned away because its lane is full.
 pub(crate) const fn always_fits(command: &Command) -> bool {
     match command {
-        Command::AccessSession(command) => !matches!(command, access_session::Command::Start(_)),
+        Command::AccessSession(command) => !matches!(
+            command,
+            access_session::Command::Start(_)
+                | access_session::Command::Join(_)
+                | access_session::Command::Invite { .. }
+                | access_session::Command::AcceptInvitation { .. }
+                | access_session::Command::TransferOwnership { .. }
+                | access_session::Command::NoteActivity { .. }
+                | access_session::Command::AnnounceEnd { .. }
+                | access_session::Command::SetAttributes(_)
+                | access_session::Command::RecordDetail(_)
+        ),
+        Command::StartupGroup(_) => false,
         Command::User(command) => match command {
             user::Command::Record(command) => takes_away(command),
             user::Command::SignOut { .. } | user::Command::ResetAdministrator { .. } => true,

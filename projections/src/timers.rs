@@ -1,5 +1,6 @@
-//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule closes;
-//! access requests whose window is over.
+//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule
+//! is about to close or closes, whose members are inactive; access requests whose
+//! window is over.
 //!
 //! Knows no clock: it is asked what is due until an instant. What waits for a time that an administrator may set is ordered
 //! by the instant it counts from, so a changed setting moves no entries. Only sessions and requests have entries: clients that are
@@ -53,6 +54,12 @@ struct Entries {
     /// Under a schedule that ends sessions, by the instant it closes.
     closing: Queue,
     requests: Requests,
+    /// The same, by the instant the end is announced next.
+    announcing: Queue,
+    /// By the instant the first of their members has been inactive for too long.
+    idling: Queue,
+    /// Sessions by their members.
+    by_member: BTreeSet<(UserId, Lsid)>,
 }
 
 /// What an event says to look at again.
@@ -64,6 +71,9 @@ enum Touched {
     Group(JumpGroupRef),
     Node(NodeEpoch),
     Policy(JumpPolicyId),
+    User(UserId),
+    /// What holds for everybody.
+    All,
 }
 
 /// All that the entries of one session follow from.
@@ -75,6 +85,11 @@ struct Entry {
     client: Client,
     policy: Option<JumpPolicyId>,
     closing: Option<Closing>,
+    /// Since when no end was announced.
+    unannounced_since: Timestamp,
+    /// When the first of its members has been inactive for too long.
+    idle_at: Option<Timestamp>,
+    members: Vec<UserId>,
 }
 
 /// When a schedule ends a session (POL-17).
@@ -142,7 +157,7 @@ impl Timers {
         }
         let entries = self.read();
         let mut due: Vec<(Timestamp, Lsid, Asked)> = Vec::new();
-        let queues: [(&Queue, i64, Ask); 4] = [
+        let queues: [(&Queue, i64, Ask); 6] = [
             (&entries.orphaned, 0, |lsid| Asked::Abandon { lsid }),
             (&entries.starting, SPAWN_TIMEOUT, |lsid| Asked::TimeOut {
                 lsid,
@@ -151,6 +166,8 @@ impl Timers {
                 lsid,
             }),
             (&entries.closing, 0, |lsid| Asked::EndBySchedule { lsid }),
+            (&entries.announcing, 0, |lsid| Asked::AnnounceEnd { lsid }),
+            (&entries.idling, 0, |lsid| Asked::RemoveInactive { lsid }),
         ];
         for (queue, wait, command) in queues {
             due.extend(
@@ -185,6 +202,8 @@ impl Timers {
             first(&entries.waiting, wait_of(settings)),
             first(&entries.closing, 0),
             entries.requests.next(),
+            first(&entries.announcing, 0),
+            first(&entries.idling, 0),
         ]
         .into_iter()
         .flatten()
@@ -224,7 +243,16 @@ fn touched(event: &Event) -> Touched {
             access_session::Event::Started(_)
             | access_session::Event::Established(_)
             | access_session::Event::Failed(_)
-            | access_session::Event::Ended(_) => Touched::Session(*lsid),
+            | access_session::Event::Ended(_)
+            | access_session::Event::Joined(_)
+            | access_session::Event::Departed(_)
+            | access_session::Event::EndAnnounced(_)
+            | access_session::Event::MemberActive(_)
+            | access_session::Event::DetailRecorded(_) => Touched::Session(*lsid),
+            access_session::Event::OwnerChanged(_)
+            | access_session::Event::Invited(_)
+            | access_session::Event::InvitationClosed(_)
+            | access_session::Event::AttributesChanged(_) => Touched::Nothing,
         },
         Event::JumpClient(client, event) => match event {
             jump_client::Event::Connected(_)
@@ -246,8 +274,8 @@ fn touched(event: &Event) -> Touched {
         },
         Event::User(user, event) => match event {
             user::Event::Record(record::Event::Deleted(_)) => personal(*user),
-            user::Event::Record(_)
-            | user::Event::SignedIn(_)
+            user::Event::Record(_) => Touched::User(*user),
+            user::Event::SignedIn(_)
             | user::Event::SignedOut(_)
             | user::Event::AdministratorReset(_) => Touched::Nothing,
         },
@@ -260,10 +288,12 @@ fn touched(event: &Event) -> Touched {
             node::Event::Stopped(_) => Touched::Node(*epoch),
             node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => Touched::Nothing,
         },
+        Event::SiteSettings(..) | Event::GroupPolicy(..) | Event::GroupPolicyOrder(_) => {
+            Touched::All
+        }
         // Their entries are told apart before.
         Event::AccessRequest(..)
         | Event::Site(_)
-        | Event::SiteSettings(..)
         | Event::TicketSystem(..)
         | Event::Team(..)
         | Event::MailSettings(..)
@@ -271,9 +301,8 @@ fn touched(event: &Event) -> Touched {
         | Event::MailDelivery(..)
         | Event::ApiAccount(..)
         | Event::JumpItemRole(..)
-        | Event::GroupPolicy(..)
-        | Event::GroupPolicyOrder(_)
         | Event::JumpClientInstaller(..)
+        | Event::StartupGroup(..)
         | Event::Audit(..) => Touched::Nothing,
     }
 }
@@ -298,6 +327,8 @@ impl Entries {
             Touched::Group(group) => sessions_of(&self.by_group, group),
             Touched::Node(epoch) => sessions_of(&self.by_node, epoch),
             Touched::Policy(policy) => sessions_of(&self.by_policy, policy),
+            Touched::User(user) => sessions_of(&self.by_member, user),
+            Touched::All => self.sessions.keys().copied().collect(),
         }
     }
 
@@ -330,6 +361,15 @@ impl Entries {
         if let Some(closing) = &entry.closing {
             change(&mut self.closing, closing.at, lsid, add);
         }
+        if let Some(at) = entry.announced_next() {
+            change(&mut self.announcing, at, lsid, add);
+        }
+        if let Some(at) = entry.idle_at {
+            change(&mut self.idling, at, lsid, add);
+        }
+        for user in &entry.members {
+            change(&mut self.by_member, *user, lsid, add);
+        }
         match entry.client {
             Client::Online(group, node) => {
                 change(&mut self.by_group, group, lsid, add);
@@ -354,17 +394,25 @@ impl Entries {
             .copied()
             .collect();
         for (at, lsid) in closed {
-            let Some(closing) = self
-                .sessions
-                .get_mut(&lsid)
-                .and_then(|entry| entry.closing.as_mut())
-            else {
+            let Some(entry) = self.sessions.get_mut(&lsid) else {
                 continue;
             };
-            if let Some(next) = closing.schedule.closes_after(until) {
+            let announced = entry.announced_next();
+            let Some(closing) = entry.closing.as_mut() else {
+                continue;
+            };
+            let next = closing.schedule.closes_after(until);
+            // Of an end that is due nothing is announced any more.
+            if let Some(at) = announced {
+                self.announcing.remove(&(at, lsid));
+            }
+            if let Some(next) = next {
                 closing.at = next;
                 self.closing.remove(&(at, lsid));
                 self.closing.insert((next, lsid));
+                if let Some(at) = entry.announced_next() {
+                    self.announcing.insert((at, lsid));
+                }
             }
         }
     }
@@ -415,7 +463,23 @@ impl Entry {
             closing: session
                 .jump_policy_id
                 .and_then(|policy| Closing::of(policy, session.started_at, world)),
+            unannounced_since: session.unannounced_since(),
+            idle_at: session
+                .members
+                .iter()
+                .filter_map(|member| {
+                    let wait = access_session::idle_after(world, member.user)?;
+                    Some(member.active_at.plus(wait))
+                })
+                .min(),
+            members: session.members.iter().map(|member| member.user).collect(),
         })
+    }
+
+    /// When the end is announced next, if it is.
+    fn announced_next(&self) -> Option<Timestamp> {
+        let closing = self.closing.as_ref()?;
+        access_session::announced_next(closing.at, self.unannounced_since)
     }
 }
 
@@ -442,6 +506,23 @@ mod tests {
         "AccessSessionEstablished",
         "AccessSessionFailed",
         "AccessSessionEnded",
+        "AccessSessionJoined",
+        "AccessSessionDeparted",
+        "AccessSessionEndAnnounced",
+        "AccessSessionMemberActive",
+        "AccessSessionDetailRecorded",
+        "SiteSettingsCreated",
+        "SiteSettingsChanged",
+        "SiteSettingsDeleted",
+        "UserCreated",
+        "UserChanged",
+        "GroupPolicyCreated",
+        "GroupPolicyChanged",
+        "GroupPolicyDeleted",
+        "GroupPolicyMemberAdded",
+        "GroupPolicyMemberRemoved",
+        "GroupPolicyRowSet",
+        "GroupPolicyRowDropped",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientChanged",
@@ -468,9 +549,12 @@ mod tests {
         "AccessRequestCancelled",
         "AccessRequestUsed",
         "SiteCreated",
-        "SiteSettingsCreated",
-        "SiteSettingsChanged",
-        "SiteSettingsDeleted",
+        "AccessSessionOwnerChanged",
+        "AccessSessionInvited",
+        "AccessSessionInvitationClosed",
+        "AccessSessionAttributesChanged",
+        "StartupItemAdded",
+        "StartupItemRemoved",
         "TicketSystemCreated",
         "TicketSystemChanged",
         "TicketSystemDeleted",
@@ -485,8 +569,6 @@ mod tests {
         "MailParked",
         "MailRequeued",
         "MailDiscarded",
-        "UserCreated",
-        "UserChanged",
         "UserSignedIn",
         "UserSignedOut",
         "AdministratorReset",
@@ -509,13 +591,6 @@ mod tests {
         "TeamMemberAdded",
         "TeamMemberChanged",
         "TeamMemberRemoved",
-        "GroupPolicyCreated",
-        "GroupPolicyChanged",
-        "GroupPolicyDeleted",
-        "GroupPolicyMemberAdded",
-        "GroupPolicyMemberRemoved",
-        "GroupPolicyRowSet",
-        "GroupPolicyRowDropped",
         "GroupPoliciesOrdered",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",

@@ -6,7 +6,7 @@ use domain::fleet::jump_client;
 use domain::ids::{JumpGroupRef, JumpItemRef, LinkId, Lsid};
 use domain::session::access_session::{self, EndReason, Event as Session};
 use domain::testing::{
-    ADMIN, ANNA, FIRST, INSTALLER, NODE, PC1, SHARED, WEB_SERVERS, client, group, installer,
+    ADMIN, ANNA, BERT, FIRST, INSTALLER, NODE, PC1, SHARED, WEB_SERVERS, client, group, installer,
     starting,
 };
 use domain::{Actor, Event, time};
@@ -130,8 +130,8 @@ async fn sessions_are_found_by_id_and_unknown_ids_are_left_out() {
             "by start, each once, on {}",
             database.kind()
         );
-        let first = index.page(&query, None, 2).await.expect("a page");
-        let rest = index
+        let (first, _) = index.page(&query, None, 2).await.expect("a page");
+        let (rest, _) = index
             .page(&query, first.last().map(SessionReport::page_key), 2)
             .await
             .expect("a page");
@@ -240,7 +240,7 @@ async fn a_report_tells_a_session_as_it_was() {
             over.details[index]
                 .data
                 .iter()
-                .map(|(name, _)| *name)
+                .map(|(name, _)| name.as_ref())
                 .collect()
         };
         assert_eq!(
@@ -261,7 +261,145 @@ async fn a_report_tells_a_session_as_it_was() {
         );
         let owner = over.details[2].destination.clone().expect("someone");
         assert_eq!(owner.kind, EntityKind::Representative);
-        assert_eq!(over.details[2].data, [("owner", owner.name.into_owned())]);
+        assert_eq!(
+            over.details[2].data,
+            [("owner".into(), owner.name.into_owned())]
+        );
+        store.close().await;
+    }
+}
+
+/// REP-32, REP-37, REP-40, REP-41, REP-44, REP-48, REP-54, SESS-21: who came and went, and what happened, in its order.
+#[tokio::test]
+async fn what_happens_in_a_session_is_told_in_its_order() {
+    use access_session::{
+        AttributesChanged, Departed, Departure, Joined, OwnerChanged, Representative,
+    };
+    use domain::session::details::{By, Detail, DetailRecorded, File, Kind};
+
+    let bert = Representative {
+        user_id: BERT,
+        gsnumber: 9,
+        username: "bert".to_owned(),
+        private_display_name: "Bert B.".to_owned(),
+        ..Representative::default()
+    };
+    let joined = |invited| {
+        Session::Joined(Joined {
+            representative: bert.clone(),
+            invited,
+            grant: None,
+            jump_policy_id: None,
+            access_request_id: None,
+        })
+    };
+    let departed = |user_id, gsnumber| {
+        Session::Departed(Departed {
+            user_id,
+            gsnumber,
+            reason: Departure::Left,
+        })
+    };
+    let chat = Detail {
+        body: Some("hello".to_owned()),
+        ..Detail::new(Kind::ChatMessage)
+    };
+    let upload = Detail {
+        files: ["a", "b"]
+            .map(|name| File {
+                name: name.to_owned(),
+                size: 3,
+            })
+            .into(),
+        ..Detail::new(Kind::FileUpload)
+    };
+    let recorded = |by, detail: &Detail| {
+        Session::DetailRecorded(DetailRecorded {
+            by,
+            detail: detail.clone(),
+        })
+    };
+    for database in TestDatabase::both().await {
+        let mut log = log_at(JULY);
+        let lsid = Lsid(3);
+        let happens = |log: &mut Log, event| {
+            log.wait(10 * time::SECOND);
+            log.happen([Event::AccessSession(lsid, event)]);
+        };
+        lived(&mut log, lsid, JULY, None);
+        happens(&mut log, joined(true));
+        happens(&mut log, recorded(By::Member { gsnumber: 9 }, &chat));
+        happens(&mut log, recorded(By::Endpoint, &upload));
+        happens(&mut log, departed(BERT, 9));
+        happens(&mut log, joined(true));
+        happens(&mut log, departed(ANNA, 6));
+        happens(
+            &mut log,
+            Session::OwnerChanged(OwnerChanged {
+                user_id: BERT,
+                gsnumber: 9,
+                public_display_name: "Bert".to_owned(),
+                private_display_name: "Bert B.".to_owned(),
+            }),
+        );
+        happens(
+            &mut log,
+            Session::AttributesChanged(AttributesChanged {
+                attributes: [("change".to_owned(), Some("C-1".to_owned()))].into(),
+                external_key: Some("K-1".to_owned()),
+            }),
+        );
+        log.wait(10 * time::SECOND);
+        log.happen([ended(lsid, EndReason::Owner)]);
+        let store = database.open().await;
+        log.append_all(&store).await;
+        let index = index_of(&store).await;
+        let query = SessionQuery::everything();
+        let found = index.sessions(&query).await.expect("sessions");
+        let [session] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        let types: Vec<(&str, u32)> = session.details[4..]
+            .iter()
+            .map(|detail| (detail.event_type, detail.performed_by.gsnumber))
+            .collect();
+        assert_eq!(
+            types,
+            [
+                ("Conference Member Added", 0),
+                ("Chat Message", 9),
+                ("File Upload", 7),
+                ("Conference Member Departed", 9),
+                ("Conference Member Added", 0),
+                ("Conference Member Departed", 6),
+                ("Conference Owner Changed", 0),
+                ("Conference Member Departed", 9),
+                ("Conference Member Departed", 7),
+                ("Session End", 0),
+            ]
+        );
+        let everyone = session.details[5].destination.as_ref().expect("everyone");
+        assert_eq!(everyone.kind, EntityKind::Everyone);
+        assert_eq!(session.details[5].body.as_deref(), Some("hello"));
+        let members: Vec<(u32, bool, bool, i64)> = session
+            .members
+            .iter()
+            .map(|member| {
+                let seconds = member.seconds_involved(log.now);
+                (
+                    member.representative.gsnumber,
+                    member.owner,
+                    member.invited,
+                    seconds,
+                )
+            })
+            .collect();
+        assert_eq!(members, [(6, false, false, 60), (9, true, true, 70)]);
+        assert_eq!(session.files.transferred, 2);
+        assert_eq!(session.attributes["change"], "C-1");
+        assert_eq!(session.external_key, "K-1");
+        let listed = index.listing(&query, None, 9).await.expect("a listing");
+        assert_eq!(listed[0].external_key, "K-1");
         store.close().await;
     }
 }
@@ -341,7 +479,7 @@ async fn pages_give_each_session_once_in_the_order_of_the_whole() {
                 let mut read = Vec::new();
                 let mut listed = Vec::new();
                 loop {
-                    let page = index.page(&query, after, size).await.expect("a page");
+                    let (page, _) = index.page(&query, after, size).await.expect("a page");
                     let list = index.listing(&query, after, size).await.expect("a listing");
                     after = page.last().map(SessionReport::page_key);
                     assert_eq!(list.last().map(|summary| summary.page_key()), after);

@@ -4,16 +4,16 @@ mod support;
 
 use domain::access::jump_group::JumpGroup;
 use domain::fleet::jump_client::Properties;
-use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, Lsid};
+use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, Lsid, SiteSettingsId};
 use domain::policy::schedule::ScheduleEntry;
 use domain::session::access_session::{self, SPAWN_TIMEOUT};
 use domain::site::settings::SiteSettings;
 use domain::site::user::User;
 use domain::testing::{
-    ADMIN, ANNA, FIRST, MONDAY, PC1, PC2, SHARED, THURSDAY, THURSDAYS, WEB_SERVERS, client, delete,
-    policy, schedule, session, starting,
+    ADMIN, ANNA, BERT, FIRST, MONDAY, PC1, PC2, SHARED, THURSDAY, THURSDAYS, WEB_SERVERS, client,
+    delete, policy, schedule, session, starting, user,
 };
-use domain::{Command, Event, Timestamp, time};
+use domain::{Command, Event, Timestamp, record, time};
 use projections::Counts;
 use support::site::{disconnected, fold_batch, happen, stopped, with};
 
@@ -148,6 +148,30 @@ fn a_strict_schedule_ends_its_sessions_when_it_closes() {
     happen(&mut log, &views, events);
     let settings = log.world.settings.clone();
     let ends = access_session::Command::EndBySchedule { lsid: FIRST };
+    // POL-18, POL-19: first its members are told, four times.
+    for minutes in [15, 10, 5, 1] {
+        let at = friday.plus(-i64::from(minutes) * time::MINUTE);
+        assert_eq!(views.timers.next(&settings), Some(at));
+        assert_eq!(views.timers.due(at.plus(-1), &settings, 9), []);
+        let announce = access_session::Command::AnnounceEnd { lsid: FIRST };
+        assert_eq!(
+            asked(&views.timers.due(at, &settings, 9)),
+            [(at, announce.into())]
+        );
+        log.now = at;
+        let announced = access_session::EndAnnounced {
+            ends_at: friday,
+            minutes,
+        };
+        happen(
+            &mut log,
+            &views,
+            [Event::AccessSession(
+                FIRST,
+                access_session::Event::EndAnnounced(announced),
+            )],
+        );
+    }
     assert_eq!(views.timers.next(&settings), Some(friday));
     assert_eq!(views.timers.due(friday.plus(-1), &settings, 9), []);
     assert_eq!(
@@ -160,11 +184,84 @@ fn a_strict_schedule_ends_its_sessions_when_it_closes() {
     assert_eq!(views.timers.due(next_thursday, &settings, 9), []);
     assert_eq!(
         views.timers.next(&settings),
-        Some(friday.plus(7 * time::DAY))
+        Some(friday.plus(7 * time::DAY - 15 * time::MINUTE))
     );
 
     // A schedule that lets sessions go on ends none.
     happen(&mut log, &views, [policy(THURSDAYS, |_| {})]);
+    assert_eq!(views.timers.next(&settings), None);
+}
+
+/// SESS-26: the first member who has been inactive for too long, by whatever setting, and from whenever it is set.
+#[test]
+fn inactive_members_are_removed_when_their_time_is_over() {
+    let limited = |id, seconds| {
+        user(id, |user| {
+            user.perm_session_idle_timeout = seconds;
+        })
+    };
+    let (mut log, views) = with([limited(ANNA, 600), limited(BERT, -1)]);
+    happen(&mut log, &views, client(PC1, SHARED));
+    let began = log.now;
+    happen(&mut log, &views, session(FIRST, ANNA, PC1));
+    let settings = log.world.settings.clone();
+    let remove = || access_session::Command::RemoveInactive { lsid: FIRST };
+    let at = began.plus(600 * time::SECOND);
+    assert_eq!(views.timers.next(&settings), Some(at));
+    assert_eq!(views.timers.due(at.plus(-1), &settings, 9), []);
+    assert_eq!(
+        asked(&views.timers.due(at, &settings, 9)),
+        [(at, remove().into())]
+    );
+    // Another member whom the site's setting binds is due earlier, and a sign of life moves her own time.
+    log.now = began.plus(time::MINUTE);
+    let bert = access_session::Representative {
+        user_id: BERT,
+        gsnumber: 50,
+        ..access_session::Representative::default()
+    };
+    happen(
+        &mut log,
+        &views,
+        [
+            Event::AccessSession(
+                FIRST,
+                access_session::Event::Joined(access_session::Joined {
+                    representative: bert,
+                    invited: true,
+                    grant: None,
+                    jump_policy_id: None,
+                    access_request_id: None,
+                }),
+            ),
+            Event::AccessSession(
+                FIRST,
+                access_session::Event::MemberActive(access_session::MemberActive { gsnumber: 2 }),
+            ),
+        ],
+    );
+    let change = |field: &str, old: u32, new: u32| {
+        let change = record::Change {
+            old: old.into(),
+            new: new.into(),
+        };
+        record::Event::Changed([(field.to_owned(), change)].into())
+    };
+    happen(
+        &mut log,
+        &views,
+        [Event::SiteSettings(
+            SiteSettingsId(1),
+            change("session_idle_seconds", 0, 300),
+        )],
+    );
+    let settings = log.world.settings.clone();
+    assert_eq!(
+        views.timers.next(&settings),
+        Some(began.plus(time::MINUTE + 300 * time::SECOND))
+    );
+    // Where nothing removes anybody, nothing is due.
+    happen(&mut log, &views, [limited(ANNA, 0), limited(BERT, 0)]);
     assert_eq!(views.timers.next(&settings), None);
 }
 

@@ -392,6 +392,8 @@ fn assert_timers_are(views: &Views, world: &World, now: Timestamp) {
             access_session::Command::TimeOut { lsid },
             access_session::Command::Abandon { lsid },
             access_session::Command::EndBySchedule { lsid },
+            access_session::Command::AnnounceEnd { lsid },
+            access_session::Command::RemoveInactive { lsid },
         ];
         for command in asked.map(Command::AccessSession) {
             let context = domain::Context {

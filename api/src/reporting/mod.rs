@@ -255,12 +255,12 @@ impl Telling {
     async fn write_page(&mut self) -> Result<bool, ReportError> {
         match self.form {
             Form::Sessions => {
-                let page = self.index.page(&self.query, self.after, PAGE).await?;
+                let (page, more) = self.index.page(&self.query, self.after, PAGE).await?;
                 for session in &page {
                     session_xml::session(&mut self.document, session, self.now);
                 }
                 self.after = page.last().map(|session| session.page_key());
-                Ok(page.len() == PAGE)
+                Ok(more)
             }
             Form::Listing => {
                 let page = self.index.listing(&self.query, self.after, PAGE).await?;

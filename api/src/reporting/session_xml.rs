@@ -2,6 +2,7 @@
 
 use domain::Timestamp;
 use domain::session::access_session::Customer;
+use domain::session::details::Category;
 use projections::{Detail, Entity, Member, SessionReport, SessionSummary};
 
 use crate::xml::Document;
@@ -11,7 +12,7 @@ const UNKNOWN: &str = "Unknown";
 
 /// Writes one session; what is still going on is counted until `now` (REP-87).
 ///
-/// Custom attributes, chats, recordings and Jumpoints are absent as long as no session can have them.
+/// Chats, recordings and Jumpoints are absent as long as no session can have them.
 pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) {
     document.open("session", &[("lsid", &report.lsid.to_string())]);
     document.leaf("session_type", &[], "support");
@@ -19,14 +20,11 @@ pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) 
     moment(document, "start_time", Some(report.started_at));
     moment(document, "end_time", report.ended_at);
     document.leaf("duration", &[], &duration(report.seconds(now)));
-    document.leaf("external_key", &[], "");
-    for count in [
-        "file_transfer_count",
-        "file_move_count",
-        "file_delete_count",
-    ] {
-        document.number(count, 0);
-    }
+    document.leaf("external_key", &[], &report.external_key);
+    attributes(document, report);
+    document.number("file_transfer_count", report.files.transferred);
+    document.number("file_move_count", report.files.moved);
+    document.number("file_delete_count", report.files.deleted);
     let customer = &report.customer;
     let customer_number = customer.gsnumber.to_string();
     document.leaf(
@@ -62,11 +60,27 @@ pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) 
 /// Writes one line of a listing (REP-55, REP-56).
 pub fn summary(document: &mut Document, summary: &SessionSummary) {
     let lsid = summary.lsid.to_string();
-    document.leaf(
-        "session_summary",
-        &[("lsid", &lsid), ("has_recording", "0")],
-        "",
-    );
+    let mut attributes = vec![("lsid", lsid.as_str()), ("has_recording", "0")];
+    if !summary.external_key.is_empty() {
+        attributes.push(("external_key", &summary.external_key));
+    }
+    document.leaf("session_summary", &attributes, "");
+}
+
+/// REP-32: one per attribute that the session has.
+fn attributes(document: &mut Document, report: &SessionReport) {
+    if report.attributes.is_empty() {
+        return;
+    }
+    document.open("custom_attributes", &[]);
+    for (name, value) in &report.attributes {
+        document.leaf(
+            "custom_attribute",
+            &[("display_name", name), ("code_name", name)],
+            value,
+        );
+    }
+    document.close();
 }
 
 /// REP-27, REP-28: ISO 8601 with the UNIX time beside it; empty where there is none.
@@ -146,6 +160,9 @@ fn representative(document: &mut Document, member: &Member, now: Timestamp) {
     document.leaf("os", &[], known(&representative.os));
     document.leaf("session_owner", &[], if member.owner { "1" } else { "0" });
     document.number("seconds_involved", member.seconds_involved(now));
+    if member.invited {
+        document.leaf("invited", &[], "1");
+    }
     document.close();
 }
 
@@ -162,12 +179,51 @@ fn event(document: &mut Document, detail: &Detail) {
     if let Some(destination) = &detail.destination {
         entity(document, "destination", destination);
     }
+    if let Some(body) = &detail.body {
+        document.leaf_or_encoded("body", "encoded_body", body);
+    }
+    if let Some(file) = detail.files.first() {
+        document.leaf("filename", &[], &file.name);
+        document.number("filesize", file.size);
+        document.open("files", &[]);
+        for file in &detail.files {
+            document.leaf("file", &[], &file.name);
+        }
+        document.close();
+    }
     if !detail.data.is_empty() {
         document.open("data", &[]);
         for (name, value) in &detail.data {
             document.leaf("value", &[("name", name), ("value", value)], "");
         }
         document.close();
+    }
+    if !detail.system_information.is_empty() {
+        document.open("system_information", &[]);
+        for category in &detail.system_information {
+            self::category(document, category);
+        }
+        document.close();
+    }
+    document.close();
+}
+
+/// REP-53.
+fn category(document: &mut Document, category: &Category) {
+    document.open("category", &[("name", &category.name)]);
+    fields(document, "description", &category.fields);
+    document.open("data", &[]);
+    for row in &category.rows {
+        fields(document, "row", row);
+    }
+    document.close();
+    document.close();
+}
+
+fn fields(document: &mut Document, name: &'static str, fields: &[String]) {
+    document.open(name, &[]);
+    for field in fields {
+        document.leaf("field", &[], field);
     }
     document.close();
 }

@@ -124,6 +124,7 @@ const fn is_for(command: &Command) -> For {
         | Command::ApiAccount(_)
         | Command::JumpClient(_)
         | Command::AccessSession(_)
+        | Command::StartupGroup(_)
         | Command::Node(_)
         | Command::Audit(_) => For::Anyone,
     }

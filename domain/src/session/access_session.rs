@@ -1,26 +1,53 @@
-//! Access sessions: one user, one endpoint (SESS-19, SESS-21).
+//! Access sessions: one endpoint, one owner, and whoever joined (SESS-19, SESS-21).
 //!
 //! States: starting → active → ended, or starting → failed. Ended and failed sessions leave the world; reports keep them.
+//! A session always has an owner, and its owner always is a member: when the owner goes, the member who is in longest takes
+//! over, and when the last one goes, it ends.
+//!
+//! - `start`: the gates, joining by Jump, and the check when the endpoint has brought it up
+//! - `members`: invitations, leaving, owners, inactivity
+//! - `attributes`: what is attached to it
+//! - `closing`: the schedule that announces the end and ends it
+//! - `ending`: the other ways it ends
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, UserId};
+use crate::ids::{
+    AccessRequestId, JumpClientId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, TicketRequestId,
+    UserId,
+};
+use crate::session::details;
 use crate::{Context, Decision, Timestamp, World, time};
 
+mod attributes;
+mod closing;
 mod ending;
 mod happening;
+mod members;
 mod start;
 #[cfg(test)]
 mod tests;
 
-pub use happening::{
-    Customer, EndReason, Ended, Established, Failed, Failure, Representative, Started,
+pub use attributes::{
+    ATTRIBUTE_CHARS_MAX, ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CODE_NAME_CHARS_MAX, SetAttributes,
 };
-pub use start::{Start, begin};
+pub use closing::{ANNOUNCED_MINUTES, announced_next};
+pub use happening::{
+    AttributesChanged, Customer, Departed, Departure, EndAnnounced, EndReason, Ended, Established,
+    Failed, Failure, InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
+    Started,
+};
+pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
+pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness};
 
-use ending::{
-    decide_abandon, decide_end, decide_end_by_endpoint, decide_end_by_schedule, decide_fail,
-    decide_time_out,
+use attributes::decide_set_attributes;
+use closing::{decide_announce_end, decide_end_by_schedule};
+use ending::{decide_abandon, decide_end, decide_end_by_endpoint, decide_fail, decide_time_out};
+use members::{
+    decide_accept_invitation, decide_close_invitation, decide_invite, decide_join, decide_leave,
+    decide_note_activity, decide_remove_inactive, decide_transfer_ownership,
 };
 use start::decide_establish;
 
@@ -72,11 +99,68 @@ pub enum Command {
         /// Which session.
         lsid: Lsid,
     },
+    /// The schedule will stop permitting it soon: tell its members (POL-18): a due date.
+    AnnounceEnd {
+        /// Which session.
+        lsid: Lsid,
+    },
     /// Its agent has been gone for longer than the site waits: a due date.
     Abandon {
         /// Which session.
         lsid: Lsid,
     },
+    /// Bring a user into a running session by its id (SESS-35). The caller is that user, or an API account with full command
+    /// access.
+    Join(Join),
+    /// Invite a user (SESS-34). The caller is the owner.
+    Invite {
+        /// To which session.
+        lsid: Lsid,
+        /// Whom.
+        user: UserId,
+    },
+    /// Come in by an invitation. The caller is the invited user.
+    AcceptInvitation {
+        /// To which session.
+        lsid: Lsid,
+        /// The address the user comes from, with port where known; `Unknown` otherwise.
+        address: String,
+        /// The user's program and system, as far as known; `Unknown` otherwise.
+        user_system: String,
+    },
+    /// Decline an invitation, or withdraw it. The caller is the invited user, the owner or an administrator.
+    CloseInvitation {
+        /// To which session.
+        lsid: Lsid,
+        /// Whose.
+        user: UserId,
+    },
+    /// Go out. The caller is a member.
+    Leave {
+        /// Of which session.
+        lsid: Lsid,
+    },
+    /// Make another member the owner. The caller is the owner or an administrator.
+    TransferOwnership {
+        /// Of which session.
+        lsid: Lsid,
+        /// Who is to own it.
+        to: UserId,
+    },
+    /// The caller, a member, is still there.
+    NoteActivity {
+        /// In which session.
+        lsid: Lsid,
+    },
+    /// Members have done nothing for as long as they may (SESS-26): a due date.
+    RemoveInactive {
+        /// Of which session.
+        lsid: Lsid,
+    },
+    /// Attach attributes or the external key (SESS-36). The caller is a member, or an API account with full command access.
+    SetAttributes(SetAttributes),
+    /// Write down something that happened in the session. The caller is its endpoint or a member.
+    RecordDetail(Box<details::Record>),
 }
 
 /// What happens to an access session.
@@ -95,6 +179,24 @@ pub enum Event {
     Failed(Failed),
     /// It ended.
     Ended(Ended),
+    /// A user came in.
+    Joined(Joined),
+    /// A user went out.
+    Departed(Departed),
+    /// It has another owner.
+    OwnerChanged(OwnerChanged),
+    /// A user was invited.
+    Invited(Invited),
+    /// An invitation is no more.
+    InvitationClosed(InvitationClosed),
+    /// Attributes changed.
+    AttributesChanged(AttributesChanged),
+    /// Its end was announced.
+    EndAnnounced(EndAnnounced),
+    /// A member is there.
+    MemberActive(MemberActive),
+    /// Something happened in it.
+    DetailRecorded(details::DetailRecorded),
 }
 
 impl Event {
@@ -104,6 +206,15 @@ impl Event {
         "AccessSessionEstablished",
         "AccessSessionFailed",
         "AccessSessionEnded",
+        "AccessSessionJoined",
+        "AccessSessionDeparted",
+        "AccessSessionOwnerChanged",
+        "AccessSessionInvited",
+        "AccessSessionInvitationClosed",
+        "AccessSessionAttributesChanged",
+        "AccessSessionEndAnnounced",
+        "AccessSessionMemberActive",
+        "AccessSessionDetailRecorded",
     ];
 
     /// The name it is stored under.
@@ -114,6 +225,15 @@ impl Event {
             Self::Established(_) => "AccessSessionEstablished",
             Self::Failed(_) => "AccessSessionFailed",
             Self::Ended(_) => "AccessSessionEnded",
+            Self::Joined(_) => "AccessSessionJoined",
+            Self::Departed(_) => "AccessSessionDeparted",
+            Self::OwnerChanged(_) => "AccessSessionOwnerChanged",
+            Self::Invited(_) => "AccessSessionInvited",
+            Self::InvitationClosed(_) => "AccessSessionInvitationClosed",
+            Self::AttributesChanged(_) => "AccessSessionAttributesChanged",
+            Self::EndAnnounced(_) => "AccessSessionEndAnnounced",
+            Self::MemberActive(_) => "AccessSessionMemberActive",
+            Self::DetailRecorded(_) => "AccessSessionDetailRecorded",
         }
     }
 
@@ -122,19 +242,26 @@ impl Event {
     /// # Errors
     /// When the stored text is not of the event's form.
     pub fn from_stored(name: &str, text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        fn read<'t, T: serde::Deserialize<'t>>(
+            text: &'t [u8],
+            wrap: impl Fn(T) -> Event,
+        ) -> Result<Option<Event>, serde_json::Error> {
+            serde_json::from_slice(text).map(|event| Some(wrap(event)))
+        }
         match name {
-            "AccessSessionStarted" => {
-                serde_json::from_slice(text).map(|event| Some(Self::Started(event)))
-            }
-            "AccessSessionEstablished" => {
-                serde_json::from_slice(text).map(|event| Some(Self::Established(event)))
-            }
-            "AccessSessionFailed" => {
-                serde_json::from_slice(text).map(|event| Some(Self::Failed(event)))
-            }
-            "AccessSessionEnded" => {
-                serde_json::from_slice(text).map(|event| Some(Self::Ended(event)))
-            }
+            "AccessSessionStarted" => read(text, Self::Started),
+            "AccessSessionEstablished" => read(text, Self::Established),
+            "AccessSessionFailed" => read(text, Self::Failed),
+            "AccessSessionEnded" => read(text, Self::Ended),
+            "AccessSessionJoined" => read(text, Self::Joined),
+            "AccessSessionDeparted" => read(text, Self::Departed),
+            "AccessSessionOwnerChanged" => read(text, Self::OwnerChanged),
+            "AccessSessionInvited" => read(text, Self::Invited),
+            "AccessSessionInvitationClosed" => read(text, Self::InvitationClosed),
+            "AccessSessionAttributesChanged" => read(text, Self::AttributesChanged),
+            "AccessSessionEndAnnounced" => read(text, Self::EndAnnounced),
+            "AccessSessionMemberActive" => read(text, Self::MemberActive),
+            "AccessSessionDetailRecorded" => read(text, Self::DetailRecorded),
             _ => Ok(None),
         }
     }
@@ -157,8 +284,81 @@ pub struct AccessSession {
     pub started_at: Timestamp,
     /// Whether the agent has brought it up.
     pub established: bool,
-    /// The numbers of its connections, owner first, free again when it ends (REP-42).
-    pub gsnumbers: [u32; 2],
+    /// The number of the endpoint's connection.
+    pub customer_gsnumber: u32,
+    /// Who is in it, in the order they came. The owner is one of them.
+    pub members: Vec<Member>,
+    /// Who was in it and may come back by the same connection (REP-41).
+    pub departed: Vec<FormerMember>,
+    /// Who was invited and has not come in yet.
+    pub invitations: Vec<UserId>,
+    /// Attributes by code name (SESS-36).
+    pub attributes: BTreeMap<String, String>,
+    /// Links it to something on another system; empty is none.
+    pub external_key: String,
+    /// When its end was announced last.
+    pub announced_at: Option<Timestamp>,
+    /// How many details were recorded.
+    pub details: u32,
+    /// Whether the endpoint has told what it is (REP-52).
+    pub system_information: bool,
+    /// Nothing of it is recorded (REP-88).
+    pub recordings_disabled: bool,
+    /// The approved request it uses.
+    pub access_request_id: Option<AccessRequestId>,
+    /// The request that the ticket system allowed.
+    pub ticket: Option<TicketRequestId>,
+    /// The user went on outside the schedule (POL-16).
+    pub schedule_overridden: bool,
+}
+
+/// Who is in a session.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// The name the user had.
+    pub name: String,
+    /// The number of the connection.
+    pub gsnumber: u32,
+    /// When the user came in by this connection first.
+    pub joined_at: Timestamp,
+    /// When the user did something that is known of.
+    pub active_at: Timestamp,
+    /// Whether the user came by invitation.
+    pub invited: bool,
+}
+
+/// Who was in a session.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct FormerMember {
+    /// Who.
+    pub user: UserId,
+    /// The number of the connection.
+    pub gsnumber: u32,
+    /// When the user came in by this connection first.
+    pub joined_at: Timestamp,
+}
+
+impl AccessSession {
+    /// The member that is this user.
+    #[must_use]
+    pub fn member(&self, user: UserId) -> Option<&Member> {
+        self.members.iter().find(|member| member.user == user)
+    }
+
+    /// Whether this user was invited and has not come in yet.
+    #[must_use]
+    pub fn is_invited(&self, user: UserId) -> bool {
+        self.invitations.contains(&user)
+    }
+
+    /// The numbers of its connections, free again when it is over (REP-42).
+    pub fn gsnumbers(&self) -> impl Iterator<Item = u32> {
+        let members = self.members.iter().map(|member| member.gsnumber);
+        let departed = self.departed.iter().map(|former| former.gsnumber);
+        members.chain([self.customer_gsnumber]).chain(departed)
+    }
 }
 
 /// Decides what becomes of `command`, given all that is known.
@@ -167,7 +367,7 @@ pub struct AccessSession {
 /// Why not.
 pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     match command {
-        Command::Start(start) => begin(world, start, context),
+        Command::Start(start) => begin(world, start, None, &BTreeMap::new(), context),
         Command::Establish { lsid, client } => decide_establish(world, *lsid, *client, context),
         Command::Fail {
             lsid,
@@ -182,7 +382,26 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             reason,
         } => decide_end_by_endpoint(world, *lsid, *client, reason),
         Command::EndBySchedule { lsid } => decide_end_by_schedule(world, *lsid, context),
+        Command::AnnounceEnd { lsid } => decide_announce_end(world, *lsid, context),
         Command::Abandon { lsid } => decide_abandon(world, *lsid, context),
+        Command::Join(join) => decide_join(world, join, context),
+        Command::Invite { lsid, user } => decide_invite(world, *lsid, *user, context),
+        Command::AcceptInvitation {
+            lsid,
+            address,
+            user_system,
+        } => decide_accept_invitation(world, *lsid, address, user_system, context),
+        Command::CloseInvitation { lsid, user } => {
+            decide_close_invitation(world, *lsid, *user, context)
+        }
+        Command::Leave { lsid } => decide_leave(world, *lsid, context),
+        Command::TransferOwnership { lsid, to } => {
+            decide_transfer_ownership(world, *lsid, *to, context)
+        }
+        Command::NoteActivity { lsid } => decide_note_activity(world, *lsid, context),
+        Command::RemoveInactive { lsid } => decide_remove_inactive(world, *lsid, context),
+        Command::SetAttributes(set) => decide_set_attributes(world, set, context),
+        Command::RecordDetail(record) => details::decide(world, record, context),
     }
 }
 
@@ -190,23 +409,115 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
     match event {
         Event::Started(started) => {
+            let representative = &started.representative;
             world.session_started(
                 lsid,
                 started.lseq,
                 AccessSession {
-                    owner: started.representative.user_id,
-                    owner_name: started.representative.public_display_name.clone(),
+                    owner: representative.user_id,
+                    owner_name: representative.public_display_name.clone(),
                     item: started.item,
                     group: started.group,
                     jump_policy_id: started.jump_policy_id,
                     started_at: at,
                     established: false,
-                    gsnumbers: [started.representative.gsnumber, started.customer.gsnumber],
+                    customer_gsnumber: started.customer.gsnumber,
+                    members: vec![member(representative, false, at)],
+                    departed: Vec::new(),
+                    invitations: Vec::new(),
+                    attributes: started.attributes.clone(),
+                    external_key: started.external_key.clone(),
+                    announced_at: None,
+                    details: 0,
+                    system_information: false,
+                    recordings_disabled: started.recordings_disabled,
+                    access_request_id: started.access_request_id,
+                    ticket: started.ticket,
+                    schedule_overridden: started.schedule_overridden,
                 },
             );
             world.item_accessed(started.item, at);
         }
         Event::Established(_) => world.session_established(lsid),
         Event::Failed(_) | Event::Ended(_) => world.session_over(lsid),
+        Event::Joined(joined) => {
+            world.change_session(lsid, |session| {
+                let came = member(&joined.representative, joined.invited, at);
+                session.invitations.retain(|user| *user != came.user);
+                session
+                    .departed
+                    .retain(|former| former.gsnumber != came.gsnumber);
+                session.members.push(came);
+            });
+            if let Some(item) = world.sessions.get(&lsid).map(|session| session.item) {
+                world.item_accessed(item, at);
+            }
+        }
+        Event::Departed(departed) => world.change_session(lsid, |session| {
+            let gone = |member: &mut Member| member.gsnumber == departed.gsnumber;
+            let gone = session
+                .members
+                .extract_if(.., gone)
+                .map(|member| FormerMember {
+                    user: member.user,
+                    gsnumber: member.gsnumber,
+                    joined_at: member.joined_at,
+                });
+            session.departed.extend(gone);
+        }),
+        Event::OwnerChanged(changed) => world.change_session(lsid, |session| {
+            session.owner = changed.user_id;
+            session.owner_name.clone_from(&changed.public_display_name);
+        }),
+        Event::Invited(invited) => world.change_session(lsid, |session| {
+            session.invitations.push(invited.user_id);
+        }),
+        Event::InvitationClosed(closed) => world.change_session(lsid, |session| {
+            session.invitations.retain(|user| *user != closed.user_id);
+        }),
+        Event::AttributesChanged(changed) => world.change_session(lsid, |session| {
+            for (name, value) in &changed.attributes {
+                match value {
+                    Some(value) => session.attributes.insert(name.clone(), value.clone()),
+                    None => session.attributes.remove(name),
+                };
+            }
+            if let Some(key) = &changed.external_key {
+                session.external_key.clone_from(key);
+            }
+        }),
+        Event::EndAnnounced(_) => world.change_session(lsid, |session| {
+            session.announced_at = Some(at);
+        }),
+        Event::MemberActive(active) => {
+            world.change_session(lsid, |session| seen(session, active.gsnumber, at));
+        }
+        Event::DetailRecorded(recorded) => world.change_session(lsid, |session| {
+            session.details = session.details.saturating_add(1);
+            session.system_information |=
+                recorded.detail.kind == details::Kind::SystemInformationRetrieved;
+            if let details::By::Member { gsnumber } = recorded.by {
+                seen(session, gsnumber, at);
+            }
+        }),
+    }
+}
+
+fn member(representative: &Representative, invited: bool, at: Timestamp) -> Member {
+    Member {
+        user: representative.user_id,
+        name: representative.public_display_name.clone(),
+        gsnumber: representative.gsnumber,
+        joined_at: at,
+        active_at: at,
+        invited,
+    }
+}
+
+fn seen(session: &mut AccessSession, gsnumber: u32, at: Timestamp) {
+    for member in &mut session.members {
+        if member.gsnumber == gsnumber {
+            member.active_at = at;
+        }
     }
 }

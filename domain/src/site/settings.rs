@@ -43,6 +43,8 @@ pub struct SiteSettings {
     pub lost_agent_seconds: u32,
     pub outbound_networks: Vec<String>,
     pub schedule_with_approval_allowed: bool,
+    pub simultaneous_jumps: String,
+    pub session_idle_seconds: u32,
 }
 
 impl Default for SiteSettings {
@@ -63,6 +65,8 @@ impl Default for SiteSettings {
             lost_agent_seconds: 120,
             outbound_networks: Vec::new(),
             schedule_with_approval_allowed: false,
+            simultaneous_jumps: "disallow".to_owned(),
+            session_idle_seconds: 0,
         }
     }
 }
@@ -166,6 +170,19 @@ impl Record for SiteSettings {
             "schedule_with_approval_allowed",
             Kind::Boolean,
             "Whether a Jump Policy may have both a schedule and approval; the guide forbids it.",
+        ),
+        Field::new(
+            "simultaneous_jumps",
+            Kind::Word(&["disallow", "join"]),
+            "What a second user may do while a session runs on an item: come in by invitation only, or join by a Jump.",
+        ),
+        Field::new(
+            "session_idle_seconds",
+            Kind::Integer {
+                min: 0,
+                max: 86_400,
+            },
+            "Seconds of inactivity before a user is removed from a session, where the user has no limit of their own; 0 is never.",
         ),
     ];
 

@@ -15,7 +15,7 @@ use crate::items::shell::{self, ShellJump};
 use crate::policy::access_request;
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::record::{self, Object, Record};
-use crate::session::access_session;
+use crate::session::{access_session, startup_group};
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
@@ -197,6 +197,12 @@ impl From<team::Command> for Command {
 impl From<group_policy::Command> for Command {
     fn from(command: group_policy::Command) -> Self {
         Self::GroupPolicy(command)
+    }
+}
+
+impl From<startup_group::Command> for Command {
+    fn from(command: startup_group::Command) -> Self {
+        Self::StartupGroup(command)
     }
 }
 

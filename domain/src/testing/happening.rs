@@ -301,6 +301,13 @@ pub fn starting(lsid: Lsid, user: UserId, client: JumpClientId) -> Event {
             },
             attributes: BTreeMap::new(),
             external_key: String::new(),
+            session_policy_id: None,
+            access_request_id: None,
+            approver_comments: None,
+            ticket: None,
+            notifications: None,
+            schedule_overridden: false,
+            recordings_disabled: false,
             closes_at: None,
         }),
     )

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::access::group_policy::{self, GroupPolicy, Of, Ordered, Row, RowDropped};
 use crate::access::jump_group::{self, JumpGroup, Member, MemberRemoved, Membership};
+use crate::access::permission::Grant;
 use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
 use crate::fleet::installer::JumpClientInstaller;
@@ -13,17 +14,22 @@ use crate::fleet::jump_client::{
 use crate::ids::{
     AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRef,
     JumpItemRoleId, JumpointId, KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId,
-    MailTemplateId, SecretRef, ShellJumpId, SiteSettingsId,
+    MailTemplateId, SecretRef, ShellJumpId, SiteSettingsId, TicketRequestId,
 };
 use crate::items::shell::ShellJump;
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::access_request::{
     self, Answered, Approver, Cancelled, Over, Scope, Submitted, Used,
 };
+use crate::policy::gates::SessionNotifications;
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
 use crate::record::{self, Change, Deleted};
-use crate::session::access_session::{self, EndReason, Ended, Failed, Failure};
+use crate::session::access_session::{
+    self, AttributesChanged, Departed, Departure, EndAnnounced, EndReason, Ended, Failed, Failure,
+    InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
+};
+use crate::session::{details, startup_group};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
 use crate::site::first_start::{self, SiteCreated};
 use crate::site::mail_delivery::{
@@ -529,6 +535,22 @@ fn of_sessions_and_nodes() -> Vec<Event> {
     };
     started.group = JumpGroupRef::Personal(ANNA);
     started.jump_policy_id = Some(THURSDAYS);
+    started.attributes = BTreeMap::from([("change".to_owned(), "C-1".to_owned())]);
+    started.external_key = "K-1".to_owned();
+    started.session_policy_id = Some(2);
+    started.access_request_id = Some(AccessRequestId(1));
+    started.approver_comments = Some("go ahead".to_owned());
+    started.ticket = Some(TicketRequestId(1));
+    started.notifications = Some(SessionNotifications {
+        at_start: true,
+        at_end: true,
+        addresses: vec!["boss@example.com".to_owned()],
+        display_name: "The boss".to_owned(),
+        language: "en-us".to_owned(),
+    });
+    started.schedule_overridden = true;
+    started.recordings_disabled = true;
+    started.closes_at = Some(MONDAY.plus(time::HOUR));
     let of_session = |event| Event::AccessSession(lsid, event);
     let of_node = |event| Event::Node(NODE, event);
     let day = MONDAY.day();
@@ -545,6 +567,87 @@ fn of_sessions_and_nodes() -> Vec<Event> {
             reason: EndReason::AgentLost,
             detail: "gone".to_owned(),
         })),
+        of_session(access_session::Event::Joined(Joined {
+            representative: Representative {
+                user_id: BERT,
+                gsnumber: 7,
+                username: "bert".to_owned(),
+                public_display_name: "Bert".to_owned(),
+                private_display_name: "Bert B.".to_owned(),
+                public_ip: "192.0.2.11:50000".to_owned(),
+                os: "Linux".to_owned(),
+            },
+            invited: true,
+            grant: Some(Grant::Member),
+            jump_policy_id: Some(ALWAYS),
+            access_request_id: Some(AccessRequestId(1)),
+        })),
+        of_session(access_session::Event::Departed(Departed {
+            user_id: BERT,
+            gsnumber: 7,
+            reason: Departure::Inactive,
+        })),
+        of_session(access_session::Event::OwnerChanged(OwnerChanged {
+            user_id: BERT,
+            gsnumber: 7,
+            public_display_name: "Bert".to_owned(),
+            private_display_name: "Bert B.".to_owned(),
+        })),
+        of_session(access_session::Event::Invited(Invited {
+            user_id: BERT,
+            by: ANNA,
+        })),
+        of_session(access_session::Event::InvitationClosed(InvitationClosed {
+            user_id: BERT,
+        })),
+        of_session(access_session::Event::AttributesChanged(
+            AttributesChanged {
+                attributes: BTreeMap::from([
+                    ("change".to_owned(), Some("C-1".to_owned())),
+                    ("gone".to_owned(), None),
+                ]),
+                external_key: Some("K-1".to_owned()),
+            },
+        )),
+        of_session(access_session::Event::EndAnnounced(EndAnnounced {
+            ends_at: MONDAY.plus(15 * time::MINUTE),
+            minutes: 15,
+        })),
+        of_session(access_session::Event::MemberActive(MemberActive {
+            gsnumber: 7,
+        })),
+        of_session(access_session::Event::DetailRecorded(
+            details::DetailRecorded {
+                by: details::By::Member { gsnumber: 7 },
+                detail: details::Detail {
+                    kind: details::Kind::FileUploadFailed,
+                    toward: Some(details::Toward::Everyone),
+                    body: Some("hello".to_owned()),
+                    files: vec![details::File {
+                        name: "/tmp/a".to_owned(),
+                        size: 1,
+                    }],
+                    values: vec![("reason".to_owned(), "full".to_owned())],
+                    system_information: vec![details::Category {
+                        name: "Disks".to_owned(),
+                        fields: vec!["Name".to_owned()],
+                        rows: vec![vec!["sda".to_owned()]],
+                    }],
+                },
+            },
+        )),
+        Event::StartupGroup(
+            ANNA,
+            startup_group::Event::Added(startup_group::Item {
+                item: JumpItemRef::JumpClient(PC1),
+            }),
+        ),
+        Event::StartupGroup(
+            ANNA,
+            startup_group::Event::Removed(startup_group::Item {
+                item: JumpItemRef::JumpClient(PC1),
+            }),
+        ),
         of_node(node::Event::Started(Started {
             name: "node-1".to_owned(),
             url: Some("https://node-1.example.com".to_owned()),

@@ -191,6 +191,20 @@ impl World {
             if let Some(attempt) = &client.attempt {
                 self.clients_by_attempt.remove(attempt);
             }
+            self.forget_startup_item(JumpItemRef::JumpClient(id));
+        }
+    }
+
+    /// Whether the item is there at once when somebody jumps to it, and not dialled first (SESS-31).
+    #[must_use]
+    pub fn is_active_item(&self, item: JumpItemRef) -> bool {
+        match item {
+            JumpItemRef::JumpClient(client) => self
+                .jump_clients
+                .get(&client)
+                .is_some_and(|client| client.connection_type == "active"),
+            // It is dialled through a Jumpoint.
+            JumpItemRef::ShellJump(_) => false,
         }
     }
 

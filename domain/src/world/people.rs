@@ -47,6 +47,7 @@ impl World {
             self.forget_policy_member(policy, id);
         }
         self.forget_items_of(JumpGroupRef::Personal(id));
+        self.forget_startup_group(id);
     }
 
     /// The API account with this client id.

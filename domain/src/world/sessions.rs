@@ -37,7 +37,7 @@ impl World {
         if !session.established {
             self.starting.insert((session.owner, lsid));
         }
-        self.gsnumbers.extend(session.gsnumbers);
+        self.gsnumbers.extend(session.gsnumbers());
     }
 
     pub(crate) fn session_established(&mut self, lsid: Lsid) {
@@ -47,14 +47,68 @@ impl World {
         }
     }
 
+    pub(crate) fn change_session(&mut self, lsid: Lsid, change: impl FnOnce(&mut AccessSession)) {
+        let Some(session) = self.sessions.get_mut(&lsid) else {
+            return;
+        };
+        let before = session.owner;
+        change(session);
+        self.gsnumbers.extend(session.gsnumbers());
+        if !session.established {
+            self.starting.remove(&(before, lsid));
+            self.starting.insert((session.owner, lsid));
+        }
+    }
+
     pub(crate) fn session_over(&mut self, lsid: Lsid) {
         let Some(session) = self.sessions.remove(&lsid) else {
             return;
         };
         self.session_by_item.remove(&session.item);
         self.starting.remove(&(session.owner, lsid));
-        for number in session.gsnumbers {
+        for number in session.gsnumbers() {
             self.gsnumbers.remove(&number);
+        }
+    }
+
+    // --- Jump on Startup ---
+
+    /// The items that are jumped to when `user` signs in, by type and id (SESS-28).
+    pub fn startup_items(&self, user: UserId) -> impl Iterator<Item = JumpItemRef> {
+        self.startup_items
+            .range((user, JumpItemRef::FIRST)..)
+            .take_while(move |(of, _)| *of == user)
+            .map(|(_, item)| *item)
+    }
+
+    pub(crate) fn startup_item_added(&mut self, user: UserId, item: JumpItemRef) {
+        self.startup_items.insert((user, item));
+        self.startup_by_item.insert((item, user));
+    }
+
+    pub(crate) fn startup_item_removed(&mut self, user: UserId, item: JumpItemRef) {
+        self.startup_items.remove(&(user, item));
+        self.startup_by_item.remove(&(item, user));
+    }
+
+    /// Takes a user's items out of the group.
+    pub(super) fn forget_startup_group(&mut self, user: UserId) {
+        let items: Vec<JumpItemRef> = self.startup_items(user).collect();
+        for item in items {
+            self.startup_item_removed(user, item);
+        }
+    }
+
+    /// Takes an item out of everybody's group.
+    pub(super) fn forget_startup_item(&mut self, item: JumpItemRef) {
+        let users: Vec<UserId> = self
+            .startup_by_item
+            .range((item, UserId(0))..)
+            .take_while(|(of, _)| *of == item)
+            .map(|(_, user)| *user)
+            .collect();
+        for user in users {
+            self.startup_item_removed(user, item);
         }
     }
 

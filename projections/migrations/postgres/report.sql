@@ -7,12 +7,26 @@ CREATE TABLE IF NOT EXISTS session (
     started_at bigint,
     -- Null while it runs, and where it was closed abnormally.
     ended_at   bigint,
+    -- Links it to something on another system; empty is none.
+    external_key text NOT NULL,
     -- The facts of its events, as JSON.
     facts      text NOT NULL
 );
 
 CREATE INDEX IF NOT EXISTS session_by_start ON session (started_at, lsid, ended_at);
 CREATE INDEX IF NOT EXISTS session_by_end ON session (ended_at, started_at);
+
+-- What happened inside a session, a row for each detail that was recorded.
+CREATE TABLE IF NOT EXISTS session_detail (
+    lsid        text COLLATE "C" NOT NULL,
+    -- Position of its event in the log.
+    position    bigint NOT NULL,
+    -- Microseconds UTC.
+    recorded_at bigint NOT NULL,
+    -- As it was recorded, as JSON.
+    detail      text NOT NULL,
+    PRIMARY KEY (lsid, position)
+);
 
 CREATE TABLE IF NOT EXISTS bookmark (
     one       integer PRIMARY KEY CHECK (one = 1),

@@ -7,12 +7,26 @@ CREATE TABLE IF NOT EXISTS session (
     started_at INTEGER,
     -- Null while it runs, and where it was closed abnormally.
     ended_at   INTEGER,
+    -- Links it to something on another system; empty is none.
+    external_key TEXT NOT NULL,
     -- The facts of its events, as JSON.
     facts      TEXT NOT NULL
 );
 
 CREATE INDEX IF NOT EXISTS session_by_start ON session (started_at, lsid, ended_at);
 CREATE INDEX IF NOT EXISTS session_by_end ON session (ended_at, started_at);
+
+-- What happened inside a session, a row for each detail that was recorded.
+CREATE TABLE IF NOT EXISTS session_detail (
+    lsid        TEXT NOT NULL,
+    -- Position of its event in the log.
+    position    INTEGER NOT NULL,
+    -- Microseconds UTC.
+    recorded_at INTEGER NOT NULL,
+    -- As it was recorded, as JSON.
+    detail      TEXT NOT NULL,
+    PRIMARY KEY (lsid, position)
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS bookmark (
     one       INTEGER PRIMARY KEY CHECK (one = 1),

@@ -90,14 +90,26 @@ impl ConsoleView {
         match &recorded.event {
             Event::JumpClient(id, event) => self.apply_jump_client(*id, event, world_after),
             Event::ShellJump(id, _) => self.refresh_shell(*id, world_after),
-            Event::AccessSession(_, event) => match event {
-                access_session::Event::Started(started) => match started.item {
-                    JumpItemRef::JumpClient(id) => self.refresh_state(id, world_after),
-                    JumpItemRef::ShellJump(id) => self.refresh_shell(id, world_after),
-                },
+            Event::AccessSession(lsid, event) => match event {
+                access_session::Event::Started(started) => {
+                    self.refresh_accessed(started.item, world_after);
+                }
+                access_session::Event::Joined(_) => {
+                    if let Some(session) = world_after.sessions.get(lsid) {
+                        self.refresh_accessed(session.item, world_after);
+                    }
+                }
                 access_session::Event::Established(_)
                 | access_session::Event::Failed(_)
-                | access_session::Event::Ended(_) => {}
+                | access_session::Event::Ended(_)
+                | access_session::Event::Departed(_)
+                | access_session::Event::OwnerChanged(_)
+                | access_session::Event::Invited(_)
+                | access_session::Event::InvitationClosed(_)
+                | access_session::Event::AttributesChanged(_)
+                | access_session::Event::EndAnnounced(_)
+                | access_session::Event::MemberActive(_)
+                | access_session::Event::DetailRecorded(_) => {}
             },
             Event::Node(epoch, event) => match event {
                 node::Event::Stopped(_) => self.note_stop(*epoch, recorded.recorded_at),
@@ -131,7 +143,16 @@ impl ConsoleView {
             | Event::JumpPolicy(..)
             | Event::AccessRequest(..)
             | Event::JumpClientInstaller(..)
+            | Event::StartupGroup(..)
             | Event::Audit(..) => {}
+        }
+    }
+
+    /// The item was accessed (SESS-24).
+    fn refresh_accessed(&self, item: JumpItemRef, world_after: &World) {
+        match item {
+            JumpItemRef::JumpClient(id) => self.refresh_state(id, world_after),
+            JumpItemRef::ShellJump(id) => self.refresh_shell(id, world_after),
         }
     }
 
@@ -445,6 +466,7 @@ mod tests {
     /// The names whose events may change a row, a count or a group's name.
     const FOLDED: &[&str] = &[
         "AccessSessionStarted",
+        "AccessSessionJoined",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientChanged",
@@ -469,6 +491,16 @@ mod tests {
         "AccessSessionEstablished",
         "AccessSessionFailed",
         "AccessSessionEnded",
+        "AccessSessionDeparted",
+        "AccessSessionOwnerChanged",
+        "AccessSessionInvited",
+        "AccessSessionInvitationClosed",
+        "AccessSessionAttributesChanged",
+        "AccessSessionEndAnnounced",
+        "AccessSessionMemberActive",
+        "AccessSessionDetailRecorded",
+        "StartupItemAdded",
+        "StartupItemRemoved",
         "JumpPolicyCreated",
         "JumpPolicyChanged",
         "JumpPolicyDeleted",

@@ -11,11 +11,11 @@ use eventstore::{EventStore, RecordedEvent, ViewDatabase};
 
 use super::error::ReportError;
 use super::on::on;
-use super::session::Facts;
+use super::session::{Conference, Facts};
 use crate::recorded::Recorded;
 
 /// Version of the rows' shape. Another shape is another database, filled from the log.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Rows of one statement; four parameters each, and SQLite takes 32,766.
 pub(super) const ROWS_MAX: usize = 500;
@@ -194,6 +194,7 @@ impl Generation {
         folding!(&self.database, Kind, transaction, bookmark => {
             if bookmark == *seen {
                 sqlx::query("DELETE FROM session").execute(&mut *transaction).await?;
+                sqlx::query("DELETE FROM session_detail").execute(&mut *transaction).await?;
                 sqlx::query("UPDATE bookmark SET position = 0").execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
@@ -240,20 +241,36 @@ impl Generation {
                     rows.insert(lsid, Some(row));
                 }
             }
+            let details = details_of(&new)?;
             for recorded in new {
                 apply(&mut rows, recorded);
+            }
+            for rows in details.chunks(ROWS_MAX) {
+                let mut query = sqlx::QueryBuilder::<Kind>::new(
+                    "INSERT INTO session_detail (lsid, position, recorded_at, detail) ",
+                );
+                query.push_values(rows, |mut row, (lsid, position, at, detail)| {
+                    row.push_bind(lsid).push_bind(position).push_bind(at).push_bind(detail);
+                });
+                query.push(" ON CONFLICT (lsid, position) DO NOTHING");
+                query.build().execute(&mut *transaction).await?;
             }
             let (kept, gone) = to_write(rows)?;
             for rows in kept.chunks(ROWS_MAX) {
                 let mut query = sqlx::QueryBuilder::<Kind>::new(
-                    "INSERT INTO session (lsid, started_at, ended_at, facts) ",
+                    "INSERT INTO session (lsid, started_at, ended_at, external_key, facts) ",
                 );
-                query.push_values(rows, |mut row, (lsid, started_at, ended_at, facts)| {
-                    row.push_bind(lsid).push_bind(started_at).push_bind(ended_at).push_bind(facts);
+                query.push_values(rows, |mut row, (lsid, started_at, ended_at, key, facts)| {
+                    row.push_bind(lsid)
+                        .push_bind(started_at)
+                        .push_bind(ended_at)
+                        .push_bind(key)
+                        .push_bind(facts);
                 });
                 query.push(
                     " ON CONFLICT (lsid) DO UPDATE SET started_at = excluded.started_at, \
-                     ended_at = excluded.ended_at, facts = excluded.facts",
+                     ended_at = excluded.ended_at, external_key = excluded.external_key, \
+                     facts = excluded.facts",
                 );
                 query.build().execute(&mut *transaction).await?;
             }
@@ -329,6 +346,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::JumpClientInstaller(..)
         | Event::JumpClient(..)
         | Event::ShellJump(..)
+        | Event::StartupGroup(..)
         | Event::Node(..)
         | Event::Audit(..) => None,
     }
@@ -342,13 +360,9 @@ fn apply(rows: &mut HashMap<Lsid, Option<Row>>, recorded: &Recorded) {
     let row = rows.entry(lsid).or_default();
     match event {
         access_session::Event::Started(started) => {
-            let facts = Facts {
-                started: started.clone(),
-                over: None,
-            };
             *row = Some(Row {
                 started_at: None,
-                facts,
+                facts: Facts::of(started.clone()),
             });
         }
         access_session::Event::Established(_) => {
@@ -363,10 +377,60 @@ fn apply(rows: &mut HashMap<Lsid, Option<Row>>, recorded: &Recorded) {
                 row.facts.over = Some((recorded.recorded_at, ended.clone()));
             }
         }
+        access_session::Event::Joined(joined) => {
+            came_or_went(row, recorded, Conference::Joined(joined.clone()));
+        }
+        access_session::Event::Departed(departed) => {
+            came_or_went(row, recorded, Conference::Departed(departed.clone()));
+        }
+        access_session::Event::OwnerChanged(changed) => {
+            came_or_went(row, recorded, Conference::OwnerChanged(changed.clone()));
+        }
+        access_session::Event::AttributesChanged(changed) => {
+            if let Some(row) = row {
+                row.facts.change_attributes(changed);
+            }
+        }
+        access_session::Event::DetailRecorded(detail) => {
+            if let Some(row) = row {
+                row.facts.count(detail);
+            }
+        }
+        // No report tells of these.
+        access_session::Event::Invited(_)
+        | access_session::Event::InvitationClosed(_)
+        | access_session::Event::EndAnnounced(_)
+        | access_session::Event::MemberActive(_) => {}
     }
 }
 
-type Written = (String, Option<i64>, Option<i64>, String);
+fn came_or_went(row: &mut Option<Row>, recorded: &Recorded, conference: Conference) {
+    if let Some(row) = row {
+        let at = recorded.recorded_at;
+        row.facts
+            .conference
+            .push((recorded.position, at, conference));
+    }
+}
+
+/// The rows of the details in a batch: session, position, time and the detail as JSON.
+fn details_of(batch: &[&Recorded]) -> Result<Vec<(String, i64, i64, String)>, ReportError> {
+    let mut rows = Vec::new();
+    for recorded in batch {
+        let Some((lsid, access_session::Event::DetailRecorded(detail))) =
+            session_event(&recorded.event)
+        else {
+            continue;
+        };
+        let text =
+            serde_json::to_string(detail).map_err(|source| ReportError::damaged(lsid, source))?;
+        let position = recorded.position.cast_signed();
+        rows.push((lsid.to_string(), position, recorded.recorded_at.0, text));
+    }
+    Ok(rows)
+}
+
+type Written = (String, Option<i64>, Option<i64>, String, String);
 
 /// The rows to put and those to delete, in the order of their ids so that two nodes lock alike.
 fn to_write(rows: HashMap<Lsid, Option<Row>>) -> Result<(Vec<Written>, Vec<String>), ReportError> {
@@ -384,6 +448,7 @@ fn to_write(rows: HashMap<Lsid, Option<Row>>) -> Result<(Vec<Written>, Vec<Strin
             lsid.to_string(),
             row.started_at.map(|at| at.0),
             ended_at,
+            row.facts.external_key,
             facts,
         ));
     }
@@ -402,6 +467,15 @@ mod tests {
         "AccessSessionEstablished",
         "AccessSessionFailed",
         "AccessSessionEnded",
+        "AccessSessionJoined",
+        "AccessSessionDeparted",
+        "AccessSessionOwnerChanged",
+        "AccessSessionInvited",
+        "AccessSessionInvitationClosed",
+        "AccessSessionAttributesChanged",
+        "AccessSessionEndAnnounced",
+        "AccessSessionMemberActive",
+        "AccessSessionDetailRecorded",
     ];
 
     /// The names whose events say nothing of a session. They are not even read.
@@ -487,6 +561,8 @@ mod tests {
         "JumpClientQuarantined",
         "NodeStarted",
         "JumpClientsCheckedIn",
+        "StartupItemAdded",
+        "StartupItemRemoved",
         "ActionRefused",
         "AttemptsRefused",
     ];

@@ -26,7 +26,7 @@ pub use error::{Behind, ReportError};
 pub use generation::VERSION;
 use generation::{Bookmark, Generation, database_name};
 pub use query::{Interval, PageKey, SessionQuery};
-pub use session::{Detail, Entity, EntityKind, Member, SessionReport, SessionSummary};
+pub use session::{Detail, Entity, EntityKind, FileCounts, Member, SessionReport, SessionSummary};
 
 /// How often the bookmark is written while nothing of sessions happens, and a newer generation is looked for.
 pub const TIDY_EVERY: Duration = Duration::from_secs(5);
@@ -170,18 +170,17 @@ impl ReportIndex {
         let mut all = Vec::new();
         let mut after = None;
         loop {
-            let page = self.page(query, after, PAGE).await?;
+            let (page, more) = self.page(query, after, PAGE).await?;
             after = page.last().map(key_of);
-            let last = page.len() < PAGE;
             all.extend(page);
-            if last {
+            if !more {
                 return Ok(all);
             }
         }
     }
 
-    /// The next at most `limit` sessions of a report behind `after`, by start; fewer than `limit` are the last ones. The key of
-    /// the next page is [`SessionReport::page_key`] of the last.
+    /// The next at most `limit` sessions of a report behind `after`, by start, and whether there may be more; fewer come where
+    /// much happened in them. The key of the next page is [`SessionReport::page_key`] of the last.
     ///
     /// # Errors
     /// The database can't be reached, or a row can't be read.
@@ -190,7 +189,7 @@ impl ReportIndex {
         query: &SessionQuery,
         after: Option<PageKey>,
         limit: usize,
-    ) -> Result<Vec<SessionReport>, ReportError> {
+    ) -> Result<(Vec<SessionReport>, bool), ReportError> {
         self.current().sessions(query, after, limit).await
     }
 

@@ -1,5 +1,7 @@
 //! The queries of a report: pages of sessions by start, in full or as a listing.
 
+use std::collections::HashMap;
+
 use domain::Timestamp;
 use domain::ids::Lsid;
 use eventstore::ViewDatabase;
@@ -8,16 +10,20 @@ use super::error::ReportError;
 use super::generation::{Generation, ROWS_MAX, read_facts, read_lsid};
 use super::on::on;
 use super::query::{PageKey, SessionQuery};
-use super::session::{SessionReport, SessionSummary};
+use super::session::{Facts, Recorded, SessionReport, SessionSummary};
+
+/// Details that one page holds, more only where one session has more.
+const DETAILS_PER_PAGE: usize = 20_000;
 
 impl Generation {
-    /// The next at most `limit` sessions of a report behind `after`, by start.
+    /// The next at most `limit` sessions of a report behind `after`, by start, and whether there may be more. Fewer come where
+    /// much happened in them.
     pub(crate) async fn sessions(
         &self,
         query: &SessionQuery,
         after: Option<PageKey>,
         limit: usize,
-    ) -> Result<Vec<SessionReport>, ReportError> {
+    ) -> Result<(Vec<SessionReport>, bool), ReportError> {
         let rows = match query {
             SessionQuery::Lsids(lsids) => {
                 let wanted: Vec<Lsid> = self
@@ -30,7 +36,7 @@ impl Generation {
             }
             query => {
                 let Some(span) = self.span(query, after).await? else {
-                    return Ok(Vec::new());
+                    return Ok((Vec::new(), false));
                 };
                 let found: Vec<(String, i64, String)> = match &self.database {
                     ViewDatabase::Sqlite(view) => {
@@ -47,12 +53,59 @@ impl Generation {
                 found
             }
         };
-        rows.into_iter()
+        let mut more = rows.len() >= limit;
+        let mut chosen: Vec<(Lsid, Timestamp, Facts)> = Vec::new();
+        let mut details: usize = 0;
+        for (lsid, started_at, facts) in rows {
+            let lsid = read_lsid(&lsid)?;
+            let facts = read_facts(lsid, &facts)?;
+            details += facts.details as usize;
+            if details > DETAILS_PER_PAGE && !chosen.is_empty() {
+                more = true;
+                break;
+            }
+            chosen.push((lsid, Timestamp(started_at), facts));
+        }
+        let with_details: Vec<Lsid> = chosen
+            .iter()
+            .filter(|(_, _, facts)| facts.details > 0)
+            .map(|(lsid, _, _)| *lsid)
+            .collect();
+        let mut recorded = self.details(&with_details).await?;
+        let reports = chosen
+            .into_iter()
             .map(|(lsid, started_at, facts)| {
-                let lsid = read_lsid(&lsid)?;
-                Ok(read_facts(lsid, &facts)?.report(lsid, Timestamp(started_at)))
+                let details = recorded.remove(&lsid).unwrap_or_default();
+                facts.report(lsid, started_at, details)
             })
-            .collect()
+            .collect();
+        Ok((reports, more))
+    }
+
+    /// What happened inside these sessions.
+    async fn details(&self, lsids: &[Lsid]) -> Result<HashMap<Lsid, Vec<Recorded>>, ReportError> {
+        let mut found: HashMap<Lsid, Vec<Recorded>> = HashMap::new();
+        for ids in lsids.chunks(ROWS_MAX) {
+            let rows: Vec<(String, i64, i64, String)> = on!(readers of &self.database, Kind, connection => {
+                let mut query = sqlx::QueryBuilder::<Kind>::new(
+                    "SELECT lsid, position, recorded_at, detail FROM session_detail WHERE lsid IN (",
+                );
+                let mut list = query.separated(", ");
+                for lsid in ids {
+                    list.push_bind(lsid.to_string());
+                }
+                query.push(") ORDER BY lsid, position");
+                query.build_query_as().fetch_all(&mut *connection).await?
+            });
+            for (lsid, position, at, detail) in rows {
+                let lsid = read_lsid(&lsid)?;
+                let detail = serde_json::from_str(&detail)
+                    .map_err(|source| ReportError::damaged(lsid, source))?;
+                let row = (position.cast_unsigned(), Timestamp(at), detail);
+                found.entry(lsid).or_default().push(row);
+            }
+        }
+        Ok(found)
     }
 
     /// The same as [`Self::sessions`] without reading what happened in them.
@@ -68,7 +121,7 @@ impl Generation {
         let Some(span) = self.span(query, after).await? else {
             return Ok(Vec::new());
         };
-        let found: Vec<(String, i64)> = match &self.database {
+        let found: Vec<(String, i64, String)> = match &self.database {
             ViewDatabase::Sqlite(view) => {
                 span.bind(sqlx::query_as(LISTING_SQLITE), limit)
                     .fetch_all(&view.readers)
@@ -92,9 +145,9 @@ impl Generation {
     ) -> Result<Vec<SessionSummary>, ReportError> {
         let mut found: Vec<SessionSummary> = Vec::new();
         for ids in lsids[..lsids.len().min(SessionQuery::LSIDS_MAX)].chunks(ROWS_MAX) {
-            let rows: Vec<(String, i64)> = on!(readers of &self.database, Kind, connection => {
+            let rows: Vec<(String, i64, String)> = on!(readers of &self.database, Kind, connection => {
                 let mut query = sqlx::QueryBuilder::<Kind>::new(
-                    "SELECT lsid, started_at FROM session WHERE started_at IS NOT NULL AND lsid IN (",
+                    "SELECT lsid, started_at, external_key FROM session WHERE started_at IS NOT NULL AND lsid IN (",
                 );
                 let mut list = query.separated(", ");
                 for lsid in ids {
@@ -206,8 +259,11 @@ const REPORT_SQLITE: &str = page_sql!(
     "session INDEXED BY session_by_start"
 );
 const REPORT_POSTGRES: &str = page_sql!("lsid, started_at, facts", "session");
-const LISTING_SQLITE: &str = page_sql!("lsid, started_at", "session INDEXED BY session_by_start");
-const LISTING_POSTGRES: &str = page_sql!("lsid, started_at", "session");
+const LISTING_SQLITE: &str = page_sql!(
+    "lsid, started_at, external_key",
+    "session INDEXED BY session_by_start"
+);
+const LISTING_POSTGRES: &str = page_sql!("lsid, started_at, external_key", "session");
 
 /// What a page's statement is given.
 struct Span {
@@ -251,9 +307,12 @@ impl Span {
     }
 }
 
-fn summary((lsid, started_at): (String, i64)) -> Result<SessionSummary, ReportError> {
+fn summary(
+    (lsid, started_at, external_key): (String, i64, String),
+) -> Result<SessionSummary, ReportError> {
     Ok(SessionSummary {
         lsid: read_lsid(&lsid)?,
         started_at: Timestamp(started_at),
+        external_key,
     })
 }

@@ -88,7 +88,8 @@ pub(crate) fn fold(log: &Log, until: u64) -> Vec<(Lsid, Timestamp, Option<EndRea
             (Session::Failed(_), Some(of)) => {
                 sessions.remove(of);
             }
-            (_, None) => {}
+            // Who comes and goes, and what happens, neither begins nor ends one.
+            _ => {}
         }
     }
     let mut found: Vec<_> = sessions

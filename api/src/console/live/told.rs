@@ -59,6 +59,26 @@ struct Teller<'w> {
     told: Vec<Told>,
 }
 
+/// What goes on inside a session is told to those who have a part in it; that it begins, ends, and who is in it, to all who see
+/// its item.
+const fn is_of_members_alone(event: &access_session::Event) -> bool {
+    match event {
+        access_session::Event::Started(_)
+        | access_session::Event::Established(_)
+        | access_session::Event::Failed(_)
+        | access_session::Event::Ended(_)
+        | access_session::Event::Joined(_)
+        | access_session::Event::Departed(_)
+        | access_session::Event::OwnerChanged(_) => false,
+        access_session::Event::Invited(_)
+        | access_session::Event::InvitationClosed(_)
+        | access_session::Event::AttributesChanged(_)
+        | access_session::Event::EndAnnounced(_)
+        | access_session::Event::MemberActive(_)
+        | access_session::Event::DetailRecorded(_) => true,
+    }
+}
+
 impl Teller<'_> {
     fn take(&mut self, event: &Event) {
         match event {
@@ -81,7 +101,11 @@ impl Teller<'_> {
             }
             Event::AccessRequest(id, event) => self.access_request(*id, event),
             Event::MailDelivery(id, event) => self.mail(*id, event),
-            Event::Site(_)
+            Event::StartupGroup(id, _) if *id == self.user => {
+                self.push("startup_group", json!({}));
+            }
+            Event::StartupGroup(..)
+            | Event::Site(_)
             | Event::SiteSettings(..)
             | Event::MailSettings(..)
             | Event::MailTemplate(..)
@@ -111,22 +135,36 @@ impl Teller<'_> {
         let Some(session) = session else {
             return;
         };
-        let in_sight = permission::access_to_item(self.now, self.user, session.item).is_some();
-        if session.owner != self.user && !in_sight {
-            return;
+        // Whoever went with this batch is told of it as well.
+        let has_part = [self.now, self.before].into_iter().any(|world| {
+            world.sessions.get(&lsid).is_some_and(|session| {
+                session.member(self.user).is_some() || session.is_invited(self.user)
+            })
+        });
+        if is_of_members_alone(event) {
+            if !has_part {
+                return;
+            }
+        } else {
+            let in_sight = permission::access_to_item(self.now, self.user, session.item).is_some();
+            if !has_part && !in_sight {
+                return;
+            }
+            if in_sight {
+                self.items.insert(session.item);
+            }
         }
-        if in_sight {
-            self.items.insert(session.item);
+        let mut body = json!({
+            "lsid": lsid,
+            "item": session.item.to_string(),
+            "event": event.stored_name(),
+            "mine": session.owner == self.user,
+        });
+        if let access_session::Event::EndAnnounced(announced) = event {
+            body["ends_at"] = json!(announced.ends_at.to_rfc3339());
+            body["minutes"] = json!(announced.minutes);
         }
-        self.push(
-            "session",
-            json!({
-                "lsid": lsid,
-                "item": session.item.to_string(),
-                "event": event.stored_name(),
-                "mine": session.owner == self.user,
-            }),
-        );
+        self.push("session", body);
     }
 
     /// The requester is told what became of it (APPR-17), approvers that there is something to answer; whoever may know of it

@@ -3,7 +3,6 @@
 use super::{AccessSession, EndReason, Ended, Event, Failed, Failure, SPAWN_TIMEOUT};
 use crate::access::permission;
 use crate::ids::{ApiAccountId, JumpClientId, JumpItemRef, Lsid};
-use crate::policy::jump_policy;
 use crate::{Actor, Context, Decision, Refusal, World, happened, nothing, time};
 
 pub(super) fn session_of(
@@ -74,27 +73,12 @@ pub(super) fn decide_end(world: &World, lsid: Lsid, context: &Context) -> Decisi
     ended(lsid, reason, "")
 }
 
-fn has_full_command_access(world: &World, account: ApiAccountId) -> bool {
+/// Whether the account may do all that the command API can.
+pub(super) fn has_full_command_access(world: &World, account: ApiAccountId) -> bool {
     world
         .api_accounts
         .get(&account)
         .is_some_and(|account| account.perm_command == "full_access")
-}
-
-pub(super) fn decide_end_by_schedule(world: &World, lsid: Lsid, context: &Context) -> Decision {
-    let Some(session) = world.sessions.get(&lsid) else {
-        return nothing();
-    };
-    let ends_at = session
-        .jump_policy_id
-        .and_then(|policy| jump_policy::ends_sessions_at(world, policy, context.now));
-    match ends_at {
-        Some(ends_at) if ends_at <= context.now && session.established => {
-            ended(lsid, EndReason::ScheduleClosed, "")
-        }
-        Some(ends_at) if ends_at <= context.now => failed(lsid, Failure::Withdrawn, ""),
-        _ => nothing(),
-    }
 }
 
 pub(super) fn decide_end_by_endpoint(

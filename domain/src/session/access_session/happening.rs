@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::access::permission;
-use crate::ids::{JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
+use crate::ids::{
+    AccessRequestId, JumpGroupRef, JumpItemRef, JumpPolicyId, TicketRequestId, UserId,
+};
+use crate::policy::gates::SessionNotifications;
 use crate::{Refusal, Timestamp};
 
 /// The user of a session as known when it started (REP-40, REP-43).
@@ -73,6 +76,27 @@ pub struct Started {
     /// Links the session to something on another system; empty is none (REP-85).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub external_key: String,
+    /// The session policy of the item: what may be done inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_policy_id: Option<u32>,
+    /// The approved request it uses (APPR-01).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_request_id: Option<AccessRequestId>,
+    /// What its approver said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approver_comments: Option<String>,
+    /// The request that the ticket system allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketRequestId>,
+    /// Whom to mail about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<SessionNotifications>,
+    /// The user went on outside the schedule (POL-16).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub schedule_overridden: bool,
+    /// Nothing of it is recorded (REP-88).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recordings_disabled: bool,
     /// When the schedule ends it, as far as known at the start (POL-17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
@@ -149,6 +173,8 @@ pub enum EndReason {
     ItemDeleted,
     /// The schedule stopped permitting it (POL-17).
     ScheduleClosed,
+    /// Nobody in it did anything for as long as they may (SESS-26).
+    Inactive,
 }
 
 impl EndReason {
@@ -157,4 +183,101 @@ impl EndReason {
     pub const fn is_abnormal(self) -> bool {
         matches!(self, Self::AgentLost)
     }
+}
+
+/// A user came into a session that was there (SESS-21, SESS-22, SESS-34, CLNT-53).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Who, and by which connection.
+    pub representative: Representative,
+    /// Whether a member's invitation let the user in; without one it was a Jump to the item.
+    #[serde(default)]
+    pub invited: bool,
+    /// The grant that let the user in; none for one who was invited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<permission::Grant>,
+    /// The Jump Policy that applied to the Jump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump_policy_id: Option<JumpPolicyId>,
+    /// The approved request that the Jump uses (APPR-01).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_request_id: Option<AccessRequestId>,
+}
+
+/// A user went out of a session that goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Departed {
+    /// Who.
+    pub user_id: UserId,
+    /// The number of the connection.
+    pub gsnumber: u32,
+    /// Why.
+    pub reason: Departure,
+}
+
+/// Why a user went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Departure {
+    /// The user left.
+    Left,
+    /// The user did nothing for as long as they may (SESS-26).
+    Inactive,
+}
+
+/// The session has another owner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnerChanged {
+    /// Who owns it since.
+    pub user_id: UserId,
+    /// The number of the connection.
+    pub gsnumber: u32,
+    /// The name others see.
+    pub public_display_name: String,
+    /// The name colleagues see.
+    pub private_display_name: String,
+}
+
+/// The owner invited a user (SESS-34).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invited {
+    /// Who is invited.
+    pub user_id: UserId,
+    /// Who invites.
+    pub by: UserId,
+}
+
+/// An invitation is no more, and the user did not come in by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InvitationClosed {
+    /// Who was invited.
+    pub user_id: UserId,
+}
+
+/// Attributes or the external key changed (SESS-36). Only what changed is told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttributesChanged {
+    /// By code name; none is one that was taken away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Option<String>>,
+    /// The external key since; empty is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_key: Option<String>,
+}
+
+/// The members were told that the schedule is about to end the session (POL-18). Expected rate: at most four a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndAnnounced {
+    /// When it will end.
+    pub ends_at: Timestamp,
+    /// How long that is off, in minutes, rounded up. Range: 1 to 15.
+    pub minutes: u32,
+}
+
+/// A member who may be removed for inactivity did something. Expected rate: at most one a minute and member, and only where
+/// inactivity removes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberActive {
+    /// The number of the connection.
+    pub gsnumber: u32,
 }

@@ -2,16 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use super::attributes;
 use super::ending::{failed, session_of};
-use super::{Customer, Established, Event, Failure, Representative, Started};
-use crate::access::permission::{self, Access, JumpMethod};
-use crate::access::role::JumpItemPermission;
+use super::members::{ByJump, Coming, come_in};
+use super::{AccessSession, Customer, Established, Event, Failure, Representative, Started};
+use crate::access::permission::Access;
 use crate::fleet::jump_client::{self, JumpClient};
-use crate::ids::{JumpClientId, JumpItemRef, JumpPolicyId, Lsid, UserId};
+use crate::ids::{
+    AccessRequestId, JumpClientId, JumpItemRef, JumpPolicyId, Lsid, TicketRequestId, UserId,
+};
 use crate::items::shell;
-use crate::policy::jump_policy;
+use crate::policy::access_request;
+use crate::policy::gates::{self, Opening, Supplied};
 use crate::site::user::User;
 use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
+
+/// Items that may be started at once (SESS-12, LIM-12).
+pub const ITEMS_PER_START_MAX: usize = 10;
+
+/// The code name that stands for the external key among attributes of other systems (TICK-46).
+pub const EXTERNAL_KEY: &str = "external_key";
 
 /// A user asks to jump to an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,25 +70,10 @@ struct Passed<'w> {
     policy: Option<JumpPolicyId>,
 }
 
-impl Passed<'_> {
-    fn policy_gate(&self, world: &World, now: Timestamp) -> Result<(), Refusal> {
-        match self.policy {
-            Some(policy) => jump_policy::gate(world, policy, now),
-            None => Ok(()),
-        }
-    }
-}
-
 /// The first gates of SESS-17, in its order: permission and method, role, item state.
 fn pass(world: &World, user: UserId, item: JumpItemRef) -> Result<Passed<'_>, Refusal> {
-    let account = world
-        .users
-        .get(&user)
-        .filter(|user| user.enabled)
-        .ok_or(Refusal::UserDisabled)?;
-    let settings = permission::effective(world, user).ok_or(Refusal::UserDisabled)?;
-    settings.need_method(JumpMethod::of(item))?;
-    let access = permission::need(world, user, item, JumpItemPermission::Start)?;
+    let access = gates::may_start(world, user, item)?;
+    let account = world.users.get(&user).ok_or(Refusal::UserDisabled)?;
     let client = match item {
         JumpItemRef::JumpClient(client) => jump_client::startable(world, client)?,
         JumpItemRef::ShellJump(item) => return Err(shell::not_startable(world, item)),
@@ -87,20 +82,139 @@ fn pass(world: &World, user: UserId, item: JumpItemRef) -> Result<Passed<'_>, Re
         user: account,
         access,
         client,
-        policy: access.jump_policy_id.or(client.properties.jump_policy_id),
+        policy: gates::effective_policy(world, &access, item),
     })
 }
 
-/// Begins a session: every gate in the order of SESS-17.
+/// What a user may do on an item while a session runs there (CLNT-52 to CLNT-54): the site's setting, unless a Jump Policy
+/// has its own. Where two policies speak, the one the session runs under and the one of who comes, both must let them.
+fn may_join(world: &World, policies: [Option<JumpPolicyId>; 2]) -> bool {
+    policies.iter().all(|policy| {
+        let own = policy
+            .and_then(|policy| world.jump_policies.get(&policy))
+            .map_or("global", |policy| policy.simultaneous_jumps.as_str());
+        match own {
+            "global" => world.settings.simultaneous_jumps == "join",
+            own => own == "join",
+        }
+    })
+}
+
+/// What a start would need: every gate in the order of SESS-17, without starting anything.
 ///
 /// # Errors
-/// The first gate that is closed.
-pub fn begin(world: &World, start: &Start, context: &Context) -> Decision {
-    let passed = pass(world, start.user, start.item)?;
-    if world.session_on(start.item).is_some() {
-        return Err(Refusal::JoinDenied);
+/// The first gate that is closed whatever the user supplies.
+pub fn readiness(
+    world: &World,
+    user: UserId,
+    item: JumpItemRef,
+    supplied: &Supplied,
+    now: Timestamp,
+) -> Result<Opening, Refusal> {
+    let passed = pass(world, user, item)?;
+    running(world, item, &passed)?;
+    gates::open(world, user, item, passed.policy, supplied, now)
+}
+
+/// The session on the item, if there is one that the user may join.
+fn running<'w>(
+    world: &'w World,
+    item: JumpItemRef,
+    passed: &Passed<'_>,
+) -> Result<Option<(Lsid, &'w AccessSession)>, Refusal> {
+    let running = world
+        .session_on(item)
+        .and_then(|lsid| Some((lsid, world.sessions.get(&lsid)?)));
+    match running {
+        Some((_, session)) if !may_join(world, [session.jump_policy_id, passed.policy]) => {
+            Err(Refusal::JoinDenied)
+        }
+        running => Ok(running),
     }
-    passed.policy_gate(world, context.now)?;
+}
+
+/// Begins a session, or joins the one that runs on the item: every gate in the order of SESS-17.
+///
+/// `ticket` is the request that the ticket system allowed, `from_ticket` the attributes it gave, by code name; they win over
+/// the user's own, and [`EXTERNAL_KEY`] among them is the external key (TICK-46).
+///
+/// # Errors
+/// The first gate that is closed; [`Refusal::StartNeeds`] with all that the user can still supply.
+pub fn begin(
+    world: &World,
+    start: &Start,
+    ticket: Option<TicketRequestId>,
+    from_ticket: &BTreeMap<String, String>,
+    context: &Context,
+) -> Decision {
+    let passed = pass(world, start.user, start.item)?;
+    let running = running(world, start.item, &passed)?;
+    let supplied = Supplied {
+        ticket: ticket.is_some(),
+        notification_consent: start.notification_consent,
+        credentials: false,
+        schedule_override: start.schedule_override,
+    };
+    let opening = gates::open(
+        world,
+        start.user,
+        start.item,
+        passed.policy,
+        &supplied,
+        context.now,
+    )?
+    .complete()?;
+    match running {
+        Some((lsid, session)) => {
+            let coming = Coming {
+                user: start.user,
+                address: &start.address,
+                user_system: &start.user_system,
+                by_jump: Some(ByJump {
+                    grant: passed.access.grant,
+                    policy: passed.policy,
+                    access_request: opening.access_request,
+                }),
+            };
+            let came = come_in(world, lsid, session, &coming)?;
+            let uses = opening.access_request.filter(|_| !came.is_empty());
+            Ok(using(came, uses, lsid, start.user))
+        }
+        None => {
+            let key = Some(&start.external_key).filter(|key| !key.is_empty());
+            attributes::may_edit_external_key(world, key, context)?;
+            let mut attached = start.attributes.clone();
+            attached.extend(from_ticket.clone());
+            let external_key = attached
+                .remove(EXTERNAL_KEY)
+                .unwrap_or_else(|| start.external_key.clone());
+            attributes::check(&attached, &external_key)?;
+            let with = With {
+                opening,
+                ticket,
+                attributes: attached,
+                external_key,
+            };
+            begin_anew(world, start, &passed, with, context)
+        }
+    }
+}
+
+/// What a new session is given beside the user and the item.
+struct With {
+    opening: Opening,
+    ticket: Option<TicketRequestId>,
+    attributes: BTreeMap<String, String>,
+    external_key: String,
+}
+
+fn begin_anew(
+    world: &World,
+    start: &Start,
+    passed: &Passed<'_>,
+    with: With,
+    context: &Context,
+) -> Decision {
     if world.starting_users_but(start.user) >= world.settings.starting_users_max as usize {
         return Err(Refusal::TooManyStarting);
     }
@@ -109,11 +223,14 @@ pub fn begin(world: &World, start: &Start, context: &Context) -> Decision {
         access,
         client,
         policy,
-    } = passed;
+    } = *passed;
+    let opening = with.opening;
     let [representative_number, customer_number] = world.free_gsnumbers();
     let group = client.properties.group();
-    happened(crate::Event::AccessSession(
-        Lsid(context.fresh.value(0)),
+    let lsid = Lsid(context.fresh.value(0));
+    let uses = opening.access_request;
+    let started = crate::Event::AccessSession(
+        lsid,
         Event::Started(Started {
             lseq: world.next_id("lseq"),
             item: start.item,
@@ -139,12 +256,30 @@ pub fn begin(world: &World, start: &Start, context: &Context) -> Decision {
                 hostname: client.facts.hostname.clone(),
                 os: client.facts.operating_system.clone(),
             },
-            attributes: start.attributes.clone(),
-            external_key: start.external_key.clone(),
-            closes_at: policy
-                .and_then(|policy| jump_policy::ends_sessions_at(world, policy, context.now)),
+            attributes: with.attributes,
+            external_key: with.external_key,
+            session_policy_id: client.properties.session_policy_id,
+            access_request_id: opening.access_request,
+            approver_comments: opening.approver_comments,
+            ticket: with.ticket,
+            notifications: opening.notifications,
+            schedule_overridden: opening.schedule_overridden,
+            recordings_disabled: opening.recordings_disabled,
+            closes_at: opening.closes_at.filter(|_| opening.force_end),
         }),
-    ))
+    );
+    Ok(using(vec![started], uses, lsid, start.user))
+}
+
+/// These events and, where an approved request let the user in, its use (APPR-01).
+fn using(
+    mut events: Vec<crate::Event>,
+    request: Option<AccessRequestId>,
+    lsid: Lsid,
+    user: UserId,
+) -> Vec<crate::Event> {
+    events.extend(request.map(|request| access_request::used(request, lsid, user)));
+    events
 }
 
 pub(super) fn decide_establish(
@@ -157,13 +292,32 @@ pub(super) fn decide_establish(
     if session.established {
         return nothing();
     }
-    if let Err(withdrawn) = pass(world, session.owner, session.item)
-        .and_then(|passed| passed.policy_gate(world, context.now))
-    {
+    if let Err(withdrawn) = stands(world, session, context.now) {
         return failed(lsid, Failure::Withdrawn, &withdrawn.to_string());
     }
     happened(crate::Event::AccessSession(
         lsid,
         Event::Established(Established {}),
     ))
+}
+
+/// Whether what let the session begin still holds (SESS-17). What the user had supplied by then counts as supplied.
+fn stands(world: &World, session: &AccessSession, now: Timestamp) -> Result<(), Refusal> {
+    let passed = pass(world, session.owner, session.item)?;
+    let supplied = Supplied {
+        ticket: session.ticket.is_some(),
+        notification_consent: true,
+        credentials: true,
+        schedule_override: session.schedule_overridden,
+    };
+    gates::open(
+        world,
+        session.owner,
+        session.item,
+        passed.policy,
+        &supplied,
+        now,
+    )?
+    .complete()
+    .map(drop)
 }

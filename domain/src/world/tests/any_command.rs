@@ -18,17 +18,17 @@ use crate::items::shell::{self, ShellJump};
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
-use crate::session::access_session;
+use crate::session::{access_session, startup_group};
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
 use crate::testing::{
-    ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
+    ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, CARA, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
     USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
     group, group_policy, installer, member, member_under, object, person, policy, policy_member,
-    policy_row, register, start, team, team_member,
+    policy_row, register, schedule, session, start, team, team_member,
 };
 use crate::{Actor, Cause, Command, Event};
 
@@ -37,6 +37,7 @@ pub(super) fn base() -> Vec<Event> {
     let mut events = vec![
         person(ANNA),
         person(BERT),
+        person(CARA),
         group(WEB_SERVERS, "Web Servers"),
         group(USER_SYSTEMS, "User Systems"),
         policy(THURSDAYS, |_| {}),
@@ -55,6 +56,60 @@ pub(super) fn base() -> Vec<Event> {
         }),
     ];
     events.extend(client(PC1, SHARED));
+    // A session that runs, under a schedule that is about to end it.
+    let morning = ScheduleEntry {
+        start_day: 0,
+        start_minute: 480,
+        end_day: 0,
+        end_minute: 660,
+    };
+    events.push(policy(THURSDAYS, |policy| {
+        policy.schedule_enabled = true;
+        policy.schedule_strict = true;
+    }));
+    events.push(schedule(THURSDAYS, "UTC", &[morning]));
+    let lsid = Lsid(drawn(session_draw(JumpItemRef::JumpClient(PC1)), 0));
+    let [began, up] = session(lsid, ADMIN, PC1);
+    let Event::AccessSession(_, access_session::Event::Started(mut started)) = began else {
+        return events;
+    };
+    started.jump_policy_id = Some(THURSDAYS);
+    started.lseq = 1;
+    started.representative.gsnumber = 1;
+    started.customer.gsnumber = 2;
+    let guest = access_session::Representative {
+        user_id: ANNA,
+        gsnumber: 3,
+        ..started.representative.clone()
+    };
+    events.push(Event::AccessSession(
+        lsid,
+        access_session::Event::Started(started),
+    ));
+    events.push(up);
+    events.push(Event::AccessSession(
+        lsid,
+        access_session::Event::Joined(access_session::Joined {
+            representative: guest,
+            invited: true,
+            grant: None,
+            jump_policy_id: None,
+            access_request_id: None,
+        }),
+    ));
+    events.push(Event::AccessSession(
+        lsid,
+        access_session::Event::Invited(access_session::Invited {
+            user_id: BERT,
+            by: ADMIN,
+        }),
+    ));
+    events.push(Event::StartupGroup(
+        ADMIN,
+        startup_group::Event::Added(startup_group::Item {
+            item: JumpItemRef::JumpClient(PC1),
+        }),
+    ));
     events
 }
 
@@ -77,7 +132,10 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         2 => super::any_mail::any_mail_command(),
         3 => super::any_request::any_request_command(),
     ];
-    (actor, command).prop_map(|(actor, command)| (actor.cause(), command))
+    prop_oneof![
+        6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
+        1 => super::any_member::any_member_command(),
+    ]
 }
 
 /// The draw that gives a session on `client` its id: at most one at a time runs there, so the ids of those that run differ, and
@@ -122,15 +180,22 @@ fn of_records(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
     let entry = ScheduleEntry {
         start_day: 0,
         start_minute: 60 * u16::try_from(a).unwrap_or(1),
-        end_day: 6,
-        end_minute: 600,
+        end_day: if flag { 0 } else { 6 },
+        end_minute: 600 + 20 * u16::try_from(c).unwrap_or(1),
     };
     match choice {
         0 if flag => change::<TicketSystem>(
             TicketSystemId(1),
             json!({"url": if b > 1 { "https://tickets.example.com" } else { "" }, "user_prompt": "Ticket?", "timeout_seconds": a * 60}),
         ),
-        0 => change::<SiteSettings>(SiteSettingsId(1), json!({"starting_users_max": a})),
+        0 if flag => change::<SiteSettings>(SiteSettingsId(1), json!({"starting_users_max": a})),
+        0 => change::<SiteSettings>(
+            SiteSettingsId(1),
+            json!({
+                "simultaneous_jumps": if b == 1 { "disallow" } else { "join" },
+                "session_idle_seconds": 3_600 * (c - 1),
+            }),
+        ),
         1 => create::<JumpItemRole>(json!({"name": format!("Role {a}"), "perm_start": flag})),
         2 => change::<JumpItemRole>(role, json!({"perm_remove": flag, "perm_edit_tag": !flag})),
         3 => delete::<JumpItemRole>(role),

@@ -12,6 +12,7 @@ use crate::{Cause, Command, Context, Event, Timestamp};
 
 mod any_command;
 mod any_mail;
+mod any_member;
 mod any_request;
 
 /// An event with the time it was recorded at.
@@ -131,7 +132,6 @@ fn the_commands_that_are_tried_reach_most_events() {
             "TicketSystemDeleted",
             "MailSettingsCreated",
             "MailSettingsDeleted",
-            "AccessRequestUsed",
             "ActionRefused",
             "AttemptsRefused"
         ]

@@ -24,8 +24,12 @@ use crate::testing::{
 use crate::time::{HOUR, SECOND};
 use crate::{Actor, Event as Happened, Refusal, fleet, site};
 
+mod attributes;
+mod closing;
 mod ending;
 mod gates;
+mod members;
+mod needs;
 
 const ITEM: JumpItemRef = JumpItemRef::JumpClient(PC1);
 
@@ -97,6 +101,13 @@ fn a_start_tells_who_jumps_to_what() {
         },
         attributes: BTreeMap::new(),
         external_key: String::new(),
+        session_policy_id: None,
+        access_request_id: None,
+        approver_comments: None,
+        ticket: None,
+        notifications: None,
+        schedule_overridden: false,
+        recordings_disabled: false,
         closes_at: None,
     };
     let site = ready()
@@ -148,7 +159,10 @@ fn a_start_updates_when_the_item_was_last_accessed() {
 /// REP-41, REP-42: numbers are the lowest free ones, never shared by two at a time, and free again at the end.
 #[test]
 fn numbers_of_connections_are_the_lowest_free() {
-    let numbers = |site: &Given, lsid| site.world().sessions.get(&lsid).expect("there").gsnumbers;
+    let numbers = |site: &Given, lsid| {
+        let session = site.world().sessions.get(&lsid).expect("there");
+        session.gsnumbers().collect::<Vec<_>>()
+    };
     let [first, second, third] = [FIRST, Lsid(2 << 64), Lsid(4 << 64)];
     let site = ready()
         .and([member(WEB_SERVERS, ADMIN, START_SESSIONS_ONLY)])
