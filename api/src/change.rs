@@ -43,6 +43,18 @@ impl Change {
     pub fn is_keyed(&self) -> bool {
         self.idempotency.is_some()
     }
+
+    /// The same for one of several commands that one request asks for, so that each is carried out once.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self {
+            body: Object::new(),
+            idempotency: self
+                .idempotency
+                .as_ref()
+                .map(|(key, hash)| (format!("{key}/{name}"), *hash)),
+        }
+    }
 }
 
 fn idempotency(

@@ -1,7 +1,9 @@
 //! The console API, `/api/console/v1`: what people do, and what administrators set that the published API can only read.
 //!
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
-//! - [`items`] with [`item_list`]: the items in sight; [`sessions`]: jumping to them
+//! - [`items`] with [`item_list`]: the items in sight
+//! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
+//! - [`startup_group`]: what starts by itself
 //! - [`live`]: what changes, as it changes
 //! - [`administration`], [`api_accounts`], [`mail`]: for administrators, in the form of the Configuration API
 
@@ -17,7 +19,13 @@ pub mod sign_in;
 pub mod item_list;
 pub mod items;
 pub mod live;
+pub mod session_contents;
+pub mod session_members;
+pub mod session_start;
 pub mod sessions;
+pub mod startup_group;
+
+mod fields;
 
 pub mod administration;
 pub mod api_accounts;
@@ -35,6 +43,10 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(sign_in::routes_behind_the_gate(site))
         .merge(items::routes(site))
         .merge(sessions::routes(site))
+        .merge(session_start::routes(site))
+        .merge(session_members::routes(site))
+        .merge(session_contents::routes(site))
+        .merge(startup_group::routes(site))
         .merge(live::routes(site))
         .merge(administration::routes(site))
         .merge(api_accounts::routes(site))

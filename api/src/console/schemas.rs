@@ -168,8 +168,50 @@ fn sessions() -> Vec<(&'static str, Schema)> {
     vec![
         (
             "SessionStart",
-            required(object(&[("item", text())]), &["item"]),
+            object(&[items_to_start(), start_options()].concat()),
         ),
+        ("SessionStartOptions", object(&start_options())),
+        (
+            "SessionStarts",
+            object(&[("results", of_type(Type::Array))]),
+        ),
+        (
+            "StartNeeds",
+            object(&[
+                ("item", text()),
+                ("jump_policy_id", perhaps(Type::Integer)),
+                ("needs", of_type(Type::Array)),
+                ("approver_comments", perhaps(Type::String)),
+                ("recordings_disabled", flag()),
+                ("closes_at", perhaps(Type::String)),
+                ("ends_when_closed", flag()),
+                ("joins", flag()),
+            ]),
+        ),
+        ("SessionJoin", object(&[("notification_consent", flag())])),
+        (
+            "SessionUser",
+            required(object(&[("user_id", whole())]), &["user_id"]),
+        ),
+        (
+            "SessionAttributes",
+            object(&[("attributes", anything()), ("external_key", text())]),
+        ),
+        (
+            "SessionDetail",
+            required(
+                object(&[
+                    ("kind", text()),
+                    ("toward", anything()),
+                    ("body", text()),
+                    ("files", of_type(Type::Array)),
+                    ("values", anything()),
+                    ("system_information", of_type(Type::Array)),
+                ]),
+                &["kind"],
+            ),
+        ),
+        ("StartupItems", object(&[("items", of_type(Type::Array))])),
         (
             "Session",
             object(&[
@@ -180,9 +222,37 @@ fn sessions() -> Vec<(&'static str, Schema)> {
                 ("owner", named(whole())),
                 ("jump_policy_id", perhaps(Type::Integer)),
                 ("started_at", text()),
+                ("invited", flag()),
+                ("members", of_type(Type::Array)),
+                ("invitations", of_type(Type::Array)),
+                ("attributes", anything()),
+                ("external_key", text()),
+                ("ends_at", perhaps(Type::String)),
+                ("recordings_disabled", flag()),
             ]),
         ),
         ("SessionEnd", object(&[("lsid", text()), ("state", text())])),
+    ]
+}
+
+/// One of the three.
+fn items_to_start() -> Vec<(&'static str, RefOr<Schema>)> {
+    vec![
+        ("item", text()),
+        ("items", of_type(Type::Array)),
+        (
+            "group",
+            RefOr::T(object(&[("type", text()), ("id", whole())])),
+        ),
+    ]
+}
+
+fn start_options() -> Vec<(&'static str, RefOr<Schema>)> {
+    vec![
+        ("notification_consent", flag()),
+        ("schedule_override", flag()),
+        ("attributes", anything()),
+        ("external_key", text()),
     ]
 }
 

@@ -16,6 +16,7 @@ mod configuration;
 mod console;
 mod console_items;
 mod console_nodes;
+mod console_sessions;
 mod fleet;
 mod link;
 mod live;
