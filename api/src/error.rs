@@ -33,7 +33,7 @@ pub struct Problem {
     /// What is wrong with which field.
     pub errors: FieldErrors,
     /// What a start still needs.
-    pub needs: Vec<Need>,
+    pub needs: Box<[Need]>,
     /// The id of the event that recorded the refusal.
     pub event: Option<Uuid>,
     /// When trying again makes sense. Unit: seconds.
@@ -49,7 +49,7 @@ impl Problem {
             code,
             message: message.into(),
             errors: FieldErrors::default(),
-            needs: Vec::new(),
+            needs: Box::default(),
             event: None,
             retry_after_s: None,
         }
@@ -216,7 +216,7 @@ impl From<Refusal> for Problem {
                 "The given data was invalid.".clone_into(&mut problem.message);
                 problem.errors = errors;
             }
-            Refusal::StartNeeds { needs } => problem.needs = needs,
+            Refusal::StartNeeds { needs } => problem.needs = needs.into_boxed_slice(),
             Refusal::NoApiPermission => {
                 problem.errors = FieldErrors::one("permissions", problem.message.clone());
             }
