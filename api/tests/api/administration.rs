@@ -360,6 +360,18 @@ async fn threat_g_nobody_but_administrators_administers() {
         (Method::POST, "api-accounts/1/regenerate-secret"),
         (Method::GET, "site/settings"),
         (Method::PATCH, "site/settings"),
+        (Method::GET, "mail-settings"),
+        (Method::PATCH, "mail-settings"),
+        (Method::POST, "mail-settings/test"),
+        (Method::GET, "mail-templates"),
+        (Method::GET, "mail-templates/approval/en-us"),
+        (Method::PUT, "mail-templates/approval/en-us"),
+        (Method::DELETE, "mail-templates/approval/en-us"),
+        (Method::GET, "mail-deliveries"),
+        (Method::POST, "mail-deliveries/replay"),
+        (Method::GET, "mail-deliveries/1"),
+        (Method::DELETE, "mail-deliveries/1"),
+        (Method::POST, "mail-deliveries/1/replay"),
     ];
     let in_table = api::routes(&served.site)
         .table()
