@@ -1,17 +1,23 @@
-//! Folding the log into the World: reading, decoding and folding at the same time, each on a thread of its own. The views
-//! are made of the World when all is folded.
+//! Folding the log into the World: pages are read ahead, decoded on several threads at the same time, and folded in their order
+//! by the thread that decoded them, so that what decoding allocates is dropped where it was made. The views are made of the
+//! World when all is folded.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use domain::{Event, Timestamp};
 use eventstore::event::CODEC_PLAIN;
-use eventstore::{EventStore, RecordedEvent, StoreError, Tail};
+use eventstore::{EventStore, FoldPage, RecordedEvent, StoreError, Tail};
 use projections::Recorded;
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::published::Published;
 
-/// Pages that may wait between two threads.
+/// Pages that may wait to be decoded.
 const PAGES_AHEAD: usize = 4;
+
+/// Most threads that decode: folding is one after the other, and more could not keep it busier.
+const THREADS_MAX: usize = 4;
 
 /// Why the log can't be folded.
 #[derive(Debug, thiserror::Error)]
@@ -33,49 +39,152 @@ pub(crate) fn decode(
 ) -> Result<Vec<Recorded>, FoldError> {
     let mut page = Vec::with_capacity(stored.len());
     for event in stored {
-        follow(tail, event)?;
+        follow(tail, event.position, &event.leaf_hash)?;
         let recorded = Recorded::from_stored(event);
-        page.push(recorded.map_err(|error| unreadable(event, &error))?);
+        page.push(recorded.map_err(|error| FoldError::Unreadable {
+            position: event.position,
+            reason: in_full(&error),
+        })?);
     }
     Ok(page)
 }
 
-/// The same, of each event only what the World folds: who asked for it is left out.
-fn decode_events(
-    tail: &mut Tail,
-    stored: &[RecordedEvent],
-) -> Result<Vec<(Event, Timestamp)>, FoldError> {
-    let mut page = Vec::with_capacity(stored.len());
-    for event in stored {
-        follow(tail, event)?;
+/// Decodes of each event what the World folds, in the order of the log.
+fn decode_page(stored: &FoldPage) -> Result<Vec<Unfolded>, FoldError> {
+    let mut page = Vec::with_capacity(stored.count());
+    stored.each(|event| {
+        let unreadable = |reason: String| FoldError::Unreadable {
+            position: event.position,
+            reason,
+        };
         if event.codec != CODEC_PLAIN {
-            return Err(FoldError::Unreadable {
-                position: event.position,
-                reason: format!("codec {} is not known", event.codec),
-            });
+            return Err(unreadable(format!("codec {} is not known", event.codec)));
         }
-        let decoded = Event::from_stored(&event.stream, &event.event_type, &event.data);
-        let decoded = decoded.map_err(|error| unreadable(event, &error))?;
-        page.push((decoded, Timestamp(event.recorded_at)));
-    }
+        let decoded = Event::from_stored(event.stream, event.event_type, event.data);
+        page.push(Unfolded {
+            position: event.position,
+            leaf_hash: event.leaf_hash,
+            recorded_at: Timestamp(event.recorded_at),
+            event: decoded.map_err(|error| unreadable(in_full(&error)))?,
+        });
+        Ok(())
+    })?;
     Ok(page)
+}
+
+/// What the World takes of an event; who asked for it is left out.
+struct Unfolded {
+    position: u64,
+    leaf_hash: [u8; 32],
+    recorded_at: Timestamp,
+    event: Event,
 }
 
 /// Takes the next event into `tail`.
-fn follow(tail: &mut Tail, event: &RecordedEvent) -> Result<(), FoldError> {
-    if event.position != tail.position + 1 {
-        return Err(FoldError::OutOfOrder {
-            position: event.position,
-        });
+fn follow(tail: &mut Tail, position: u64, leaf_hash: &[u8; 32]) -> Result<(), FoldError> {
+    if position != tail.position + 1 {
+        return Err(FoldError::OutOfOrder { position });
     }
-    tail.advance(event);
+    tail.advance_over(position, leaf_hash);
     Ok(())
 }
 
-fn unreadable(event: &RecordedEvent, error: &dyn std::error::Error) -> FoldError {
-    FoldError::Unreadable {
-        position: event.position,
-        reason: in_full(error),
+/// Pages on their way to be decoded; whoever takes one gets its number in the log's order.
+type Unread = Mutex<(u64, mpsc::Receiver<FoldPage>)>;
+
+/// Where the pages are folded, one after the other.
+struct Fold {
+    state: Mutex<FoldState>,
+    /// Woken when the next page may be folded.
+    turned: Condvar,
+}
+
+struct FoldState {
+    folded: Published,
+    /// The number of the page that comes next.
+    next: u64,
+    /// The first failure in the order of the log; then nothing is folded any more.
+    failed: Option<FoldError>,
+}
+
+/// Turns to the next page when dropped, however the turn ended: nobody waits for one who is gone.
+struct Turn<'f> {
+    fold: &'f Fold,
+    page: u64,
+}
+
+impl Fold {
+    fn lock(&self) -> MutexGuard<'_, FoldState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until page `page` comes next.
+    fn wait_for(&self, page: u64) -> MutexGuard<'_, FoldState> {
+        self.turned
+            .wait_while(self.lock(), |state| state.next != page)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes pages, decodes them and folds them in their turn, until there are none or one failed.
+    fn work(&self, unread: &Unread) {
+        loop {
+            let (number, page) = {
+                let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
+                let Some(page) = unread.1.blocking_recv() else {
+                    return;
+                };
+                let number = unread.0;
+                unread.0 += 1;
+                (number, page)
+            };
+            let turn = Turn {
+                fold: self,
+                page: number,
+            };
+            let page = decode_page(&page);
+            let mut state = self.wait_for(number);
+            if state.failed.is_none()
+                && let Err(error) = page.and_then(|page| state.fold(page))
+            {
+                state.failed = Some(error);
+            }
+            let failed = state.failed.is_some();
+            drop(state);
+            drop(turn);
+            if failed {
+                // Whoever reads stops when there is no place left.
+                unread
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .1
+                    .close();
+                return;
+            }
+        }
+    }
+}
+
+impl FoldState {
+    fn fold(&mut self, page: Vec<Unfolded>) -> Result<(), FoldError> {
+        for unfolded in &page {
+            follow(
+                &mut self.folded.tail,
+                unfolded.position,
+                &unfolded.leaf_hash,
+            )?;
+            self.folded
+                .world
+                .apply(&unfolded.event, unfolded.recorded_at);
+            self.folded.recorded_at = unfolded.recorded_at;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.fold.wait_for(self.page).next += 1;
+        self.fold.turned.notify_all();
     }
 }
 
@@ -85,40 +194,33 @@ pub(crate) async fn fold_log(
     folded: Published,
     until: u64,
 ) -> Result<Published, FoldError> {
-    let mut tail = folded.tail;
-    if tail.position >= until {
+    if folded.tail.position >= until {
         return Ok(folded);
     }
-    let (read, mut to_decode) = mpsc::channel::<Vec<RecordedEvent>>(PAGES_AHEAD);
-    let (decoded, mut to_fold) = mpsc::channel::<Vec<(Event, Timestamp)>>(PAGES_AHEAD);
-    let mut replay = store.replay(tail.position, until);
-
-    let decoding = tokio::task::spawn_blocking(move || {
-        while let Some(page) = to_decode.blocking_recv() {
-            let page = decode_events(&mut tail, &page)?;
-            if decoded.blocking_send(page).is_err() {
-                break;
-            }
-        }
-        Ok::<Tail, FoldError>(tail)
+    let mut replay = store.replay_for_fold(folded.tail.position, until);
+    let (read, pages) = mpsc::channel(PAGES_AHEAD);
+    let unread = Arc::new(Unread::new((0, pages)));
+    let fold = Arc::new(Fold {
+        state: Mutex::new(FoldState {
+            folded,
+            next: 0,
+            failed: None,
+        }),
+        turned: Condvar::new(),
     });
-    let folding = tokio::task::spawn_blocking(move || {
-        let mut folded = folded;
-        while let Some(page) = to_fold.blocking_recv() {
-            for (event, recorded_at) in &page {
-                folded.world.apply(event, *recorded_at);
-                folded.recorded_at = *recorded_at;
-            }
-        }
-        folded
-    });
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut working = JoinSet::new();
+    for _ in 0..threads.min(THREADS_MAX) {
+        let (fold, unread) = (Arc::clone(&fold), Arc::clone(&unread));
+        working.spawn_blocking(move || fold.work(&unread));
+    }
 
     let mut reading = Ok(());
     while let Some(page) = replay.next().await {
         match page {
             Ok(page) => {
                 if read.send(page).await.is_err() {
-                    // Nobody takes it: decoding failed and says why.
+                    // Nobody takes it: folding failed and says why.
                     break;
                 }
             }
@@ -129,11 +231,22 @@ pub(crate) async fn fold_log(
         }
     }
     drop(read);
-    let tail = decoding.await?;
-    let mut folded = folding.await?;
+    // A fault in one of them is told before anything that it may have left half done is believed.
+    let mut ended = Ok(());
+    while let Some(worker) = working.join_next().await {
+        ended = ended.and(worker);
+    }
+    ended?;
+    let mut state = fold.lock();
+    if let Some(failed) = state.failed.take() {
+        return Err(failed);
+    }
     reading?;
-    folded.tail = tail?;
-    Ok(folded)
+    let epoch = state.folded.tail.epoch;
+    Ok(std::mem::replace(
+        &mut state.folded,
+        Published::empty(epoch),
+    ))
 }
 
 /// An error with its sources, for one line of text.

@@ -117,13 +117,14 @@ impl Tail {
 
     /// Takes in the next event. The caller gives every event exactly once, in order.
     pub fn advance(&mut self, event: &RecordedEvent) {
-        debug_assert_eq!(
-            event.position,
-            self.position + 1,
-            "events are folded in order"
-        );
-        self.position = event.position;
-        self.tail_hash = hash::chain(&self.tail_hash, &event.leaf_hash);
+        self.advance_over(event.position, &event.leaf_hash);
+    }
+
+    /// The same, of the event the two parts that count.
+    pub fn advance_over(&mut self, position: u64, leaf_hash: &[u8; 32]) {
+        debug_assert_eq!(position, self.position + 1, "events are folded in order");
+        self.position = position;
+        self.tail_hash = hash::chain(&self.tail_hash, leaf_hash);
     }
 }
 

@@ -48,7 +48,7 @@ pub use event::{
 };
 pub use node::{NodeEpoch, NodeRow};
 pub use rate::RateCount;
-pub use replay::Replay;
+pub use replay::{FoldEvent, FoldPage, FoldReplay, Replay};
 pub use side::{SideRow, SideTable, SideWrite};
 pub use snapshot::{SnapshotBytes, SnapshotFile, SnapshotHeader};
 pub use store::{Access, EventStore, Location, Options, SCHEMA_VERSION};

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::append::batch::Known;
 use crate::error::StoreError;
 use crate::event::{Direction, Head, RecordedEvent, Selection};
+use crate::replay::{FoldPage, FoldRows};
 use crate::store::{Backend, EventStore};
 
 /// Runs one of the two databases' versions of a function on a connection for reading.
@@ -71,6 +72,33 @@ impl EventStore {
             }
             Backend::Postgres(_) => self.read_after(after, limit).await,
         }
+    }
+
+    /// The same of what a fold takes. The page has the events of all positions that it says, or can't be folded.
+    pub(crate) async fn read_fold_page(
+        &self,
+        after: u64,
+        until: u64,
+        limit: usize,
+    ) -> Result<FoldPage, StoreError> {
+        let last = until.min(after.saturating_add(limit as u64));
+        let rows = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                self.inner.check_usable()?;
+                let mut connection = sqlite.readers.acquire().await?;
+                let row = crate::sqlite::packed::row_after(&mut connection, after, last).await?;
+                FoldRows::Packed(row)
+            }
+            Backend::Postgres(postgres) => {
+                self.inner.check_usable()?;
+                let reading = postgres.deadline.wait(async {
+                    let mut connection = postgres.pool.acquire().await?;
+                    crate::postgres::read::rows_for_fold(&mut connection, after, last).await
+                });
+                FoldRows::Postgres(reading.await?)
+            }
+        };
+        Ok(FoldPage::new(after, last, rows))
     }
 
     /// The first revision of a stream after a position.

@@ -382,15 +382,17 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 client.offered_token = Some(offered.token.clone())
             });
         }
-        Event::TokenConfirmed(confirmed) => world.change_jump_client(id, |client| {
-            if client.token != confirmed.token {
-                let before = std::mem::replace(&mut client.token, confirmed.token.clone());
-                client.previous_token = Some(before);
-                client.token_at = at;
-            }
-            client.offered_token = None;
-            client.attempt = None;
-        }),
+        Event::TokenConfirmed(confirmed) => {
+            world.change_jump_client(id, |client| {
+                if client.token != confirmed.token {
+                    let before = std::mem::replace(&mut client.token, confirmed.token.clone());
+                    client.previous_token = Some(before);
+                    client.token_at = at;
+                }
+                client.offered_token = None;
+            });
+            world.registration_is_over(id);
+        }
         Event::Quarantined(_) => world.change_jump_client(id, |client| client.quarantined = true),
         Event::Record(event) => record::apply(world, id, event, at),
     }

@@ -171,16 +171,23 @@ impl World {
             return;
         };
         let before = client.properties.group();
-        let attempt = client.attempt.clone();
         change(client);
         let after = client.properties.group();
-        if let (Some(attempt), None) = (attempt, &client.attempt) {
-            self.clients_by_attempt.remove(&attempt);
-        }
         if before != after {
             let item = JumpItemRef::JumpClient(id);
             self.items_by_group.remove(&(before, item));
             self.items_by_group.insert((after, item));
+        }
+    }
+
+    /// The client has its token: its registration is not repeated any more.
+    pub(crate) fn registration_is_over(&mut self, id: JumpClientId) {
+        let attempt = self
+            .jump_clients
+            .get_mut(&id)
+            .and_then(|client| client.attempt.take());
+        if let Some(attempt) = attempt {
+            self.clients_by_attempt.remove(&attempt);
         }
     }
 

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::event::{Direction, Head, RecordedEvent, Selection};
 use crate::postgres::write;
+use crate::replay::FoldEvent;
 use crate::side::{SideRow, SideTable};
 
 const COLUMNS: &str =
@@ -67,6 +68,35 @@ pub(crate) async fn after(
         limit,
     )
     .await
+}
+
+/// What a fold takes of the events after a position and up to another.
+pub(crate) async fn rows_for_fold(
+    connection: &mut PgConnection,
+    after: u64,
+    last: u64,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(
+        "SELECT position, stream, type, data, codec, recorded_at, leaf_hash FROM event \
+         WHERE position > $1 AND position <= $2 ORDER BY position",
+    )
+    .bind(signed(after))
+    .bind(signed(last))
+    .fetch_all(connection)
+    .await
+}
+
+/// A row of [`rows_for_fold`].
+pub(crate) fn fold_event(row: &PgRow) -> Result<FoldEvent<'_>, sqlx::Error> {
+    Ok(FoldEvent {
+        position: unsigned(row, 0)?,
+        stream: row.try_get_unchecked(1)?,
+        event_type: row.try_get_unchecked(2)?,
+        data: row.try_get_unchecked(3)?,
+        codec: row.try_get_unchecked(4)?,
+        recorded_at: row.try_get_unchecked(5)?,
+        leaf_hash: hash_of(row.try_get_unchecked(6)?, 6)?,
+    })
 }
 
 /// The first revision of a stream whose event lies after a position.
@@ -145,7 +175,12 @@ pub(crate) fn unsigned(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
 
 /// A hash.
 pub(crate) fn bytes32(row: &PgRow, column: usize) -> Result<[u8; 32], sqlx::Error> {
+    // Owned: a simple query, as the one that takes the head, sends bytes as text.
     let bytes: Vec<u8> = row.try_get_unchecked(column)?;
+    hash_of(&bytes, column)
+}
+
+fn hash_of(bytes: &[u8], column: usize) -> Result<[u8; 32], sqlx::Error> {
     bytes.try_into().map_err(|_| sqlx::Error::ColumnDecode {
         index: column.to_string(),
         source: "a hash has 32 bytes".into(),
