@@ -97,6 +97,23 @@ impl GroupCounts {
         }
     }
 
+    /// Takes in other items of the same group.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        if self.items.is_empty() {
+            *self = other;
+            return;
+        }
+        self.items.extend(other.items);
+        for (tag, tally) in other.by_tag {
+            match self.by_tag.get_mut(&tag) {
+                Some(known) => known.absorb(&tally),
+                None => {
+                    self.by_tag.insert(tag, tally);
+                }
+            }
+        }
+    }
+
     pub(crate) fn total(&self, runs: impl Fn(NodeEpoch) -> bool) -> Counts {
         self.by_tag.values().map(|tally| tally.counts(&runs)).sum()
     }
@@ -116,6 +133,21 @@ impl Tally {
             Place::Passive => self.passive += 1,
             Place::Offline => self.offline += 1,
             Place::On(node) => *self.connected.entry(node).or_default() += 1,
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        let Self {
+            shortcuts,
+            passive,
+            offline,
+            connected,
+        } = other;
+        self.shortcuts += shortcuts;
+        self.passive += passive;
+        self.offline += offline;
+        for (node, count) in connected {
+            *self.connected.entry(*node).or_default() += count;
         }
     }
 
@@ -204,5 +236,32 @@ mod tests {
             .map(|(tag, _)| tag)
             .collect();
         assert_eq!(tags, ["web"]);
+    }
+
+    #[test]
+    fn parts_of_a_group_that_were_counted_apart_are_the_group() {
+        let items = [
+            ("web", Place::On(NodeEpoch(1))),
+            ("", Place::Offline),
+            ("web", Place::On(NodeEpoch(1))),
+            ("db", Place::Passive),
+            ("web", Place::Offline),
+            ("web", Place::Shortcut),
+        ];
+        let count = |items: &[(&str, Place)], first: u32| {
+            let mut group = GroupCounts::default();
+            for ((tag, place), number) in items.iter().zip(first..) {
+                group.add(tag, *place);
+                let client = domain::ids::JumpClientId(number);
+                group.items.insert(JumpItemRef::JumpClient(client));
+            }
+            group
+        };
+        for cut in 0..=items.len() {
+            let (one, other) = items.split_at(cut);
+            let mut group = count(one, 0);
+            group.absorb(count(other, cut as u32));
+            assert_eq!(group, count(&items, 0), "cut at {cut}");
+        }
     }
 }

@@ -24,6 +24,9 @@ pub use counts::Counts;
 use counts::{GroupCounts, Place};
 pub use row::{ConsoleRow, SearchField, Status, Texts, fold};
 
+/// Fewer rows than this are not worth a thread of their own.
+const ROWS_A_THREAD_MIN: usize = 4_096;
+
 /// The view. Readers and the one who applies share it without a lock of their own.
 #[derive(Debug, Default)]
 pub struct ConsoleView {
@@ -71,18 +74,43 @@ impl ConsoleView {
         for (owner, _) in world.users.iter() {
             view.name_group(JumpGroupRef::Personal(*owner), world);
         }
-        for (id, client) in world.jump_clients.iter() {
-            view.put(JumpItemRef::JumpClient(*id), Stored::of(client));
-            if let (Presence::Connected(link), Some(since)) =
-                (client.presence, world.offline_since(client))
-            {
-                view.note_stop(link.node, since);
+        let clients: Vec<(&JumpClientId, &JumpClient)> = world.jump_clients.iter().collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let each = clients.len().div_ceil(threads).max(ROWS_A_THREAD_MIN);
+        std::thread::scope(|scope| {
+            let mut parts = clients.chunks(each);
+            let own = parts.next();
+            for part in parts {
+                scope.spawn(|| view.put_clients(part, world));
             }
-        }
+            view.put_clients(own.unwrap_or_default(), world);
+        });
         for (id, item) in world.shell_jumps.iter() {
             view.put(JumpItemRef::ShellJump(*id), Stored::of_shell(item));
         }
         view
+    }
+
+    /// Puts clients that have no rows yet; several parts may be put at the same time.
+    fn put_clients(&self, clients: &[(&JumpClientId, &JumpClient)], world: &World) {
+        let mut groups: HashMap<JumpGroupRef, GroupCounts> = HashMap::new();
+        for (id, client) in clients {
+            let item = JumpItemRef::JumpClient(**id);
+            let row = Stored::of(client);
+            let group = groups.entry(row.group).or_default();
+            group.add(row.texts.tag(), row.place());
+            group.items.insert(item);
+            self.rows.insert(item, row);
+            if let (Presence::Connected(link), Some(since)) =
+                (client.presence, world.offline_since(client))
+            {
+                self.note_stop(link.node, since);
+            }
+        }
+        let mut all = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        for (group, counts) in groups {
+            all.entry(group).or_default().absorb(counts);
+        }
     }
 
     /// Folds one event in; see [`crate::Views::apply`].
