@@ -1,4 +1,6 @@
 //! The rkyv form of a [`World`]: its tables as plain lists. Indexes are made anew when it is read.
+//!
+//! `rows` cuts the large tables into parts.
 
 use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{JumpGroup, Membership};
@@ -27,6 +29,10 @@ use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::user::User;
 use crate::table::Table;
 use crate::{Timestamp, World};
+
+mod rows;
+
+pub use rows::{RowIndexes, Rows, RowsSnapshot};
 
 /// A [`World`] as lists, to be written and read in one go.
 #[derive(Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -123,7 +129,22 @@ impl From<&World> for WorldSnapshot {
 }
 
 impl From<WorldSnapshot> for World {
-    fn from(snapshot: WorldSnapshot) -> Self {
+    fn from(mut snapshot: WorldSnapshot) -> Self {
+        let rows: Vec<Rows> = snapshot
+            .take_rows(usize::MAX)
+            .into_iter()
+            .map(Rows::from)
+            .collect();
+        let mut world = Self::of_snapshot(snapshot, &rows);
+        world.put_row_indexes(RowIndexes::of(&rows));
+        world
+    }
+}
+
+impl World {
+    /// The world of a snapshot whose large tables were taken out, with their rows. [`World::put_row_indexes`] makes it whole.
+    #[must_use]
+    pub fn of_snapshot(snapshot: WorldSnapshot, rows: &[Rows]) -> Self {
         let mut world = Self {
             site: snapshot.site,
             settings: snapshot.settings,
@@ -132,7 +153,6 @@ impl From<WorldSnapshot> for World {
             mail_settings: snapshot.mail_settings,
             mail_templates: snapshot.mail_templates.into_iter().collect(),
             mail_deliveries: snapshot.mail_deliveries.into_iter().collect(),
-            users: snapshot.users.into_iter().collect(),
             api_accounts: snapshot.api_accounts.into_iter().collect(),
             teams: snapshot.teams.into_iter().collect(),
             jump_item_roles: snapshot.jump_item_roles.into_iter().collect(),
@@ -142,7 +162,6 @@ impl From<WorldSnapshot> for World {
             schedules: snapshot.schedules.into_iter().collect(),
             access_requests: snapshot.access_requests.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
-            jump_clients: snapshot.jump_clients.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),
             startup_items: snapshot.startup_items.into_iter().collect(),
@@ -159,6 +178,7 @@ impl From<WorldSnapshot> for World {
         for ((policy, of), row) in snapshot.group_policy_rows {
             world.put_policy_row(policy, of, row);
         }
+        world.put_rows(rows);
         world.rebuild_indexes();
         world
     }

@@ -45,6 +45,11 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         self.0.insert(key, Arc::new(row));
     }
 
+    /// The table of rows that are shared already.
+    pub(crate) fn of_shared(rows: impl IntoIterator<Item = (K, Arc<V>)>) -> Self {
+        Self(rows.into_iter().collect())
+    }
+
     /// Takes a row out.
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where

@@ -234,7 +234,7 @@ impl World {
         [free.next().unwrap_or(1), free.next().unwrap_or(2)]
     }
 
-    /// Makes the indexes anew, after the tables were put in place by a snapshot.
+    /// Makes the indexes of the small tables anew, after these were put in place by a snapshot.
     pub(crate) fn rebuild_indexes(&mut self) {
         self.groups_of_member = self
             .members
@@ -257,11 +257,6 @@ impl World {
         for (id, policy) in self.jump_policies.clone().iter() {
             self.name_policy(*id, policy);
         }
-        self.users_by_name = self
-            .users
-            .iter()
-            .map(|(id, user)| (user.username.to_lowercase(), *id))
-            .collect();
         self.api_accounts_by_client_id = self
             .api_accounts
             .iter()
@@ -273,19 +268,9 @@ impl World {
             .map(|(id, installer)| (installer.installer_id.clone(), *id))
             .collect();
         self.items_by_group = self
-            .jump_clients
+            .shell_jumps
             .iter()
-            .map(|(id, client)| (client.properties.group(), JumpItemRef::JumpClient(*id)))
-            .chain(
-                self.shell_jumps
-                    .iter()
-                    .map(|(id, item)| (item.properties.group(), JumpItemRef::ShellJump(*id))),
-            )
-            .collect();
-        self.clients_by_attempt = self
-            .jump_clients
-            .iter()
-            .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
+            .map(|(id, item)| (item.properties.group(), JumpItemRef::ShellJump(*id)))
             .collect();
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {

@@ -5,7 +5,7 @@ use rkyv::rancor::Error;
 
 use super::{World, decide};
 use crate::session::access_session;
-use crate::snapshot::{ArchivedWorldSnapshot, WorldSnapshot};
+use crate::snapshot::{ArchivedWorldSnapshot, RowIndexes, Rows, RowsSnapshot, WorldSnapshot};
 use crate::testing::{NODE, fresh, given, one_of_each};
 use crate::time::MINUTE;
 use crate::{Cause, Command, Context, Event, Timestamp};
@@ -59,11 +59,26 @@ fn through_storage(event: &Event) -> Event {
 }
 
 fn through_a_snapshot(world: &World) -> World {
-    let bytes = rkyv::to_bytes::<Error>(&WorldSnapshot::from(world)).expect("bytes");
+    let mut snapshot = WorldSnapshot::from(world);
+    let bytes = rkyv::to_bytes::<Error>(&snapshot).expect("bytes");
     let archived = rkyv::access::<ArchivedWorldSnapshot, Error>(&bytes).expect("valid");
-    let snapshot: WorldSnapshot =
+    let whole: WorldSnapshot =
         rkyv::deserialize::<WorldSnapshot, Error>(archived).expect("a snapshot");
-    World::from(snapshot)
+    assert!(whole == snapshot);
+    let rows: Vec<Rows> = snapshot
+        .take_rows(2)
+        .into_iter()
+        .map(|rows| {
+            let bytes = rkyv::to_bytes::<Error>(&rows).expect("bytes");
+            let read: RowsSnapshot = rkyv::from_bytes::<_, Error>(&bytes).expect("rows");
+            Rows::from(read)
+        })
+        .collect();
+    let mut parted = World::of_snapshot(snapshot, &rows);
+    parted.put_row_indexes(RowIndexes::of(&rows));
+    let world = World::from(whole);
+    assert!(parted == world, "cut into parts it is another world");
+    world
 }
 
 fn fold(world: World, log: &[Recorded]) -> World {
