@@ -1,6 +1,7 @@
 //! A batch while it is decided: a copy of the World on which each command sees what those before it made, and everything
 //! that is to be committed. It touches nothing that others see; dropping it undoes it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::{Actor, World, audit, decide};
@@ -62,6 +63,8 @@ pub(crate) struct Draft {
     pub(crate) pending: Vec<Pending>,
     appends: Vec<StreamAppend>,
     side: SideDraft,
+    /// What the log remembers under the idempotency keys that were looked up, by row key.
+    remembered: BTreeMap<String, Option<Remembered>>,
 }
 
 impl Draft {
@@ -75,7 +78,41 @@ impl Draft {
             pending: Vec::new(),
             appends: Vec::new(),
             side: SideDraft::default(),
+            remembered: BTreeMap::new(),
         }
+    }
+
+    /// Takes commands in that can't be decided: reading what they need failed, and the whole batch is lost.
+    pub(crate) fn fail(&mut self, commands: impl Iterator<Item = Queued>) {
+        self.pending.extend(commands.map(|queued| Pending {
+            command: queued.submission.command,
+            cause: queued.submission.cause,
+            outcome: Outcome::Failed(ExecuteError::unavailable(Unavailability::Unreachable)),
+            answer: queued.answer,
+        }));
+    }
+
+    /// Looks rows of idempotency keys up, all with one statement: the tail is held meanwhile.
+    ///
+    /// # Errors
+    /// When reading failed: the whole batch is lost then.
+    pub(crate) async fn look_up(
+        &mut self,
+        mut keys: Vec<String>,
+        held: &mut HeldTail,
+    ) -> Result<(), StoreError> {
+        keys.retain(|key| !self.remembered.contains_key(key));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = held.side_rows_of(SideTable::Idempotency, &keys).await?;
+        self.remembered
+            .extend(keys.into_iter().map(|key| (key, None)));
+        for row in rows {
+            self.remembered
+                .insert(row.key, Remembered::from_bytes(&row.value));
+        }
+        Ok(())
     }
 
     /// What is to be committed. The draft keeps what the answers need.
@@ -185,11 +222,17 @@ impl Draft {
         row_key: &str,
         held: &mut HeldTail,
     ) -> Result<Option<Remembered>, StoreError> {
-        let stored = held.side_rows(SideTable::Idempotency, row_key).await?;
-        let rows = self.side.over(SideTable::Idempotency, row_key, stored);
-        Ok(rows
-            .iter()
-            .find_map(|row| Remembered::from_bytes(&row.value))
+        let stored = match self.remembered.get(row_key) {
+            Some(stored) => *stored,
+            None => {
+                let rows = held.side_rows(SideTable::Idempotency, row_key).await?;
+                rows.iter()
+                    .find_map(|row| Remembered::from_bytes(&row.value))
+            }
+        };
+        let in_batch = self.side.written(SideTable::Idempotency, row_key);
+        Ok(in_batch
+            .map_or(stored, Remembered::from_bytes)
             .filter(|known| !known.is_expired(self.now)))
     }
 

@@ -1,5 +1,7 @@
 //! The bounded queue of an engine: three lanes drained by weight, and a reserve for what ends or revokes.
 
+use std::collections::VecDeque;
+
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,6 +57,8 @@ pub(crate) struct Lanes {
 pub(crate) struct LaneQueue {
     receivers: [mpsc::Receiver<Queued>; LANES],
     credits: [u32; LANES],
+    /// What was taken out and not decided.
+    given_back: VecDeque<Queued>,
 }
 
 /// Makes the lanes.
@@ -69,6 +73,7 @@ pub(crate) fn lanes(limits: &EngineLimits) -> (Lanes, LaneQueue) {
     let queue = LaneQueue {
         receivers: [reserve_out, people_out, integrations_out, bulk_out],
         credits: WEIGHTS,
+        given_back: VecDeque::new(),
     };
     (lanes, queue)
 }
@@ -108,7 +113,15 @@ impl LaneQueue {
 
     /// How many commands wait in all lanes.
     pub(crate) fn waiting(&self) -> usize {
-        self.receivers.iter().map(mpsc::Receiver::len).sum()
+        let queued: usize = self.receivers.iter().map(mpsc::Receiver::len).sum();
+        self.given_back.len() + queued
+    }
+
+    /// Takes commands back that were taken out and not decided; they come first, in this order.
+    pub(crate) fn give_back(&mut self, commands: VecDeque<Queued>) {
+        for queued in commands.into_iter().rev() {
+            self.given_back.push_front(queued);
+        }
     }
 
     /// The next command by weight; waits for one. `None` when the lanes are closed and empty.
@@ -130,6 +143,9 @@ impl LaneQueue {
 
     /// The next command by weight, if one is queued.
     pub(crate) fn try_next(&mut self) -> Option<Queued> {
+        if let Some(queued) = self.given_back.pop_front() {
+            return Some(queued);
+        }
         // The second pass is for lanes that had used up their share of the round.
         for _ in 0..2 {
             for (receiver, credit) in self.receivers.iter_mut().zip(&mut self.credits) {
@@ -242,6 +258,26 @@ mod tests {
             Err(ExecuteError::ShuttingDown)
         ));
         assert!(queue.next().await.is_some());
+        assert!(queue.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_given_back_comes_first_and_is_not_lost_when_the_lanes_close() {
+        let (lanes, mut queue) = lanes(&limits(10));
+        let mut answers = Vec::new();
+        for command in [start_node(), end_session(), start_node()] {
+            let (queued, answered) = queued(command, Lane::People);
+            lanes.put(queued).await.expect("there is room");
+            answers.push(answered);
+        }
+        let taken: VecDeque<Queued> = std::iter::from_fn(|| queue.try_next()).take(2).collect();
+        queue.give_back(taken);
+        assert_eq!(queue.waiting(), 3);
+        queue.close();
+        for command in [start_node(), end_session(), start_node()] {
+            let queued = queue.next().await.expect("queued");
+            assert_eq!(queued.submission.command, command);
+        }
         assert!(queue.next().await.is_none());
     }
 

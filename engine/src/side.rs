@@ -106,6 +106,11 @@ impl SideDraft {
             .collect()
     }
 
+    /// What the batch so far put under a key.
+    pub(crate) fn written(&self, table: SideTable, key: &str) -> Option<&[u8]> {
+        self.rows.get(&(table, key.to_owned()))?.as_deref()
+    }
+
     /// Adds the writes of one command, all or none. `known` are the rows it read.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The one writer of a node: holds the tail, decides a batch on a copy, commits it, and hands it on to be published and
 //! answered. Between batches it follows what other nodes append.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::draft::{Draft, Outcome, Pending, decide_guarded, is_recorded};
+use crate::idempotency;
 use crate::lanes::{Answer, Answered, LaneQueue, Queued};
 use crate::published::Published;
 use crate::publisher::{Batch, Publication};
 use crate::replay::{self, FoldError, in_full};
 use crate::setup::{Clock, EngineLimits, FreshSource};
 use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
+
+/// Commands whose idempotency keys are looked up with one statement.
+const LOOKED_UP_MAX: usize = 256;
 
 /// Events read with one statement while following.
 const FOLLOW_PAGE: usize = 2_000;
@@ -200,7 +205,7 @@ impl Writer {
     }
 
     /// Hands on what is in the log. The publisher lives as long as the writer.
-    async fn publish(&self, publication: Publication) {
+    async fn publish(&mut self, publication: Publication) {
         if self.publisher.send(publication).await.is_err() {
             tracing::error!("the publisher of the engine has failed");
         }
@@ -256,9 +261,16 @@ impl Writer {
         let now = self.clock.now().max(self.base.recorded_at);
         let mut draft = Draft::new(&self.base, now);
         let began = Instant::now();
-        let mut next = Some(first);
-        while let Some(queued) = next {
-            if let Err(error) = draft.decide(queued, &mut held, &*self.fresh).await {
+        let mut taken = VecDeque::from([first]);
+        loop {
+            let room = self.limits.batch_commands_max - draft.pending.len();
+            while taken.len() < room.min(LOOKED_UP_MAX)
+                && let Some(queued) = self.queue.try_next()
+            {
+                taken.push_back(queued);
+            }
+            if let Err(error) = self.decide(&mut draft, &mut taken, &mut held, began).await {
+                self.queue.give_back(taken);
                 drop(held);
                 let error = self.explain_store(error);
                 self.answer_failed(draft, &error);
@@ -266,8 +278,12 @@ impl Writer {
             }
             let full = draft.pending.len() >= self.limits.batch_commands_max
                 || began.elapsed() >= self.limits.deciding_max;
-            next = if full { None } else { self.queue.try_next() };
+            match if full { None } else { self.queue.try_next() } {
+                Some(queued) => taken.push_back(queued),
+                None => break,
+            }
         }
+        self.queue.give_back(taken);
         if draft.decided.is_empty() {
             held.release().await;
             self.committed(draft, self.base.tail).await;
@@ -287,6 +303,33 @@ impl Writer {
                 self.answer_failed(draft, &ExecuteError::unavailable(Unavailability::Fault));
             }
         }
+    }
+
+    /// Decides the commands in `taken` until the batch has taken its time; at least one.
+    async fn decide(
+        &mut self,
+        draft: &mut Draft,
+        taken: &mut VecDeque<Queued>,
+        held: &mut HeldTail,
+        began: Instant,
+    ) -> Result<(), StoreError> {
+        let keys = taken
+            .iter()
+            .filter_map(|queued| queued.submission.idempotency.as_ref())
+            .map(|idempotency| idempotency::row_key(&idempotency.key))
+            .collect();
+        if let Err(error) = draft.look_up(keys, held).await {
+            // Given back they would be tried for ever.
+            draft.fail(taken.drain(..));
+            return Err(error);
+        }
+        while let Some(queued) = taken.pop_front() {
+            draft.decide(queued, held, &*self.fresh).await?;
+            if began.elapsed() >= self.limits.deciding_max {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Has a batch published and answered that is in the log up to `tail`, or has no events.
@@ -358,7 +401,11 @@ impl Writer {
     }
 
     /// The end of the log after a batch in doubt; `None` if it is not in the log.
-    async fn try_settle(&self, draft: &Draft, doubt: &Doubt) -> Result<Option<Tail>, StoreError> {
+    async fn try_settle(
+        &mut self,
+        draft: &Draft,
+        doubt: &Doubt,
+    ) -> Result<Option<Tail>, StoreError> {
         if !self.store.settle(doubt).await? {
             return Ok(None);
         }
