@@ -62,6 +62,11 @@ async fn measure(database: &TestDatabase) -> Result<()> {
             engine.published().world.jump_clients.len() == SIZE.clients as usize,
             "clients are missing"
         );
+        // The console view counts too: it is made beside the first reads of the World.
+        ensure!(
+            engine.views().bookmark() as f64 == events,
+            "the views are behind"
+        );
         replay.push(began.elapsed().as_secs_f64());
         task.shut_down().await;
         let began = Instant::now();
