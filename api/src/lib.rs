@@ -33,6 +33,7 @@ pub mod xml;
 pub mod xml_answer;
 pub mod xml_namespace;
 
+mod approve;
 pub mod command;
 pub mod health;
 pub mod link;

@@ -39,7 +39,7 @@ use utoipa::openapi::{
 
 use crate::access::{Access, Permission};
 use crate::configuration::resource::{Fixed, Resource};
-use crate::configuration::{self, jump_group_user};
+use crate::configuration::{self, jump_approval, jump_group_user};
 use crate::console;
 use crate::error::Problem;
 use crate::oauth::TOKEN_PATH;
@@ -397,6 +397,19 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ),
         ("User", resource_schema::<User>()),
         ("JumpPolicy", resource_schema::<JumpPolicy>()),
+        (
+            "JumpAuthorizationRequest",
+            fields_schema(jump_approval::FIELDS, &[], true),
+        ),
+        (
+            "JumpApprovalAnswer",
+            fields_schema(jump_approval::ANSWER, &[], false),
+        ),
+        (
+            "JumpApprovalRequest",
+            fields_schema(jump_approval::REQUEST, &[], false),
+        ),
+        ("Message", object(vec![("message", text())])),
         ("JumpItemRole", resource_schema::<JumpItemRole>()),
         ("ApiAccount", resource_schema::<ApiAccount>()),
         (

@@ -19,7 +19,7 @@ use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
-    command, configuration, console, guard, health, link, mech_list, oauth, openapi, peer,
+    approve, command, configuration, console, guard, health, link, mech_list, oauth, openapi, peer,
     reporting,
 };
 
@@ -254,6 +254,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(reporting::routes(site))
         .merge(health::routes(site))
         .merge(console::routes(site))
+        .merge(approve::routes(site))
         .merge(link::routes(site))
         .merge(openapi::routes(site))
 }

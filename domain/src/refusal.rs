@@ -164,15 +164,6 @@ pub enum Refusal {
         policy: String,
     },
 
-    /// The policy asks for approval, and none can be asked for yet. Fails closed.
-    #[error(
-        "The Jump Policy \"{policy}\" requires approval, and approvals cannot be requested on this site yet."
-    )]
-    ApprovalUnavailable {
-        /// The policy's display name.
-        policy: String,
-    },
-
     /// The policy asks for approval, and nobody is left who could give it. Fails closed.
     #[error(
         "The Jump Policy \"{policy}\" requires approval, and nobody can approve. Please contact your administrator."
@@ -452,7 +443,6 @@ impl Refusal {
             | Self::NotYourSession
             | Self::OutsideSchedule { .. }
             | Self::SecondFactorUnavailable { .. }
-            | Self::ApprovalUnavailable { .. }
             | Self::NoApprover { .. }
             | Self::SelfApproval
             | Self::NotAnApprover
@@ -488,7 +478,6 @@ impl Refusal {
             Self::NotYourSession => "not_your_session",
             Self::OutsideSchedule { .. } => "outside_schedule",
             Self::SecondFactorUnavailable { .. } => "second_factor_unavailable",
-            Self::ApprovalUnavailable { .. } => "approval_unavailable",
             Self::NoApprover { .. } => "no_approver",
             Self::ApprovalNotNeeded => "approval_not_needed",
             Self::RequestOverlaps => "request_overlaps",

@@ -277,3 +277,80 @@ fn clients_that_are_offline_without_a_session_are_no_entries() {
     assert_eq!(views.console.counts(SHARED).offline, 2_000);
     assert_eq!(views.timers, projections::Timers::default());
 }
+
+/// APPR-33: every request has an entry until its window is over, whatever became of it, also beside what is due of sessions.
+#[test]
+fn the_window_of_a_request_ends() {
+    use domain::ids::AccessRequestId;
+    use domain::policy::access_request::{self, Answered, Approver, Over, Scope, Submitted};
+
+    let submitted = |minutes: i64| Submitted {
+        requester: ANNA,
+        requester_name: "Anna".to_owned(),
+        item: JumpItemRef::JumpClient(PC1),
+        item_name: "pc-1".to_owned(),
+        group: SHARED,
+        group_name: "Web Servers".to_owned(),
+        jump_policy_id: THURSDAYS,
+        jump_policy_name: "Thursdays".to_owned(),
+        approvers_name: "Manager".to_owned(),
+        language: "de".to_owned(),
+        scope: Scope::Requestor,
+        reason: "patch".to_owned(),
+        start_at: MONDAY,
+        ends_at: MONDAY.plus(minutes * time::MINUTE),
+        approvers: vec![Approver::default()],
+    };
+    let of = |id: u32, event| Event::AccessRequest(AccessRequestId(id), event);
+    let expire = |id: u32| {
+        Command::AccessRequest(access_request::Command::Expire {
+            request: AccessRequestId(id),
+        })
+    };
+    let (mut log, views) = with(
+        client(PC1, SHARED)
+            .into_iter()
+            .chain([starting(FIRST, ANNA, PC1)]),
+    );
+    happen(
+        &mut log,
+        &views,
+        [
+            of(1, access_request::Event::Submitted(submitted(60))),
+            of(2, access_request::Event::Submitted(submitted(30))),
+            of(
+                1,
+                access_request::Event::Approved(Answered {
+                    by: Approver::default(),
+                    comment: String::new(),
+                }),
+            ),
+        ],
+    );
+    let settings = &log.world.settings.clone();
+    let (first, second) = (
+        MONDAY.plus(60 * time::MINUTE),
+        MONDAY.plus(30 * time::MINUTE),
+    );
+    let time_out = access_session::Command::TimeOut { lsid: FIRST };
+    let all = [
+        (MONDAY.plus(SPAWN_TIMEOUT), time_out.into()),
+        (second, expire(2)),
+        (first, expire(1)),
+    ];
+    assert_eq!(asked(&views.timers.due(first, settings, 9)), all);
+    assert_eq!(asked(&views.timers.due(first, settings, 2)), all[..2]);
+    assert_eq!(views.timers.due(second.plus(-1), settings, 9).len(), 1);
+    // As many as there are, made of the World or folded.
+    assert!(projections::Timers::of(&log.world) == views.timers);
+    happen(
+        &mut log,
+        &views,
+        [
+            of(2, access_request::Event::Expired(Over {})),
+            of(1, access_request::Event::Closed(Over {})),
+        ],
+    );
+    assert_eq!(views.timers.due(first, settings, 9).len(), 1);
+    assert!(projections::Timers::of(&log.world) == views.timers);
+}

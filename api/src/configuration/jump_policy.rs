@@ -94,7 +94,7 @@ pub fn show_schedule(schedule: Option<&Schedule>) -> Value {
 pub fn read_schedule(body: &Object) -> Result<Schedule, Refusal> {
     let mut errors = FieldErrors::default();
     for name in body.keys() {
-        if !matches!(name.as_str(), "timezone" | "entries") {
+        if !matches!(name.as_str(), "timezone" | "entries" | "override_allowed") {
             errors.push(name.clone(), format!("The {name} field is not known."));
         }
     }
@@ -124,10 +124,21 @@ pub fn read_schedule(body: &Object) -> Result<Schedule, Refusal> {
             Vec::new()
         }
     };
+    let override_allowed = match body.get("override_allowed") {
+        None => false,
+        Some(Value::Bool(allowed)) => *allowed,
+        Some(_) => {
+            errors.push(
+                "override_allowed",
+                "The override_allowed field must be true or false.",
+            );
+            false
+        }
+    };
     errors.into_result(Schedule {
         timezone,
         entries,
-        override_allowed: false,
+        override_allowed,
     })
 }
 

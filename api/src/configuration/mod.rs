@@ -17,6 +17,7 @@ pub mod resource;
 
 pub mod api_account;
 pub mod installer;
+pub mod jump_approval;
 pub mod jump_client;
 pub mod jump_group;
 pub mod jump_group_user;
@@ -35,6 +36,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .merge(jump_client::routes(site))
         .merge(user::routes(site))
         .merge(jump_policy::routes(site))
+        .merge(jump_approval::routes(site))
         .merge(jump_item_role::routes(site))
         .merge(api_account::routes(site));
     let routes = openapi::yaml_route(routes);

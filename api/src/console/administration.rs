@@ -49,7 +49,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             Method::GET,
             &schedule,
             ACCESS,
-            About::new("The schedule of a Jump Policy").gives(Gives::One("Schedule")),
+            About::new("The schedule of a Jump Policy").gives(Gives::One("ScheduleWithOverride")),
             get_schedule,
         )
         .route(
@@ -57,8 +57,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             &schedule,
             ACCESS,
             About::new("Sets the whole schedule of a Jump Policy")
-                .takes("Schedule")
-                .gives(Gives::One("Schedule")),
+                .takes("ScheduleWithOverride")
+                .gives(Gives::One("ScheduleWithOverride")),
             put_schedule,
         )
         .route(
@@ -175,7 +175,12 @@ async fn put_schedule(
 
 fn schedule_of(world: &World, policy: JumpPolicyId) -> Result<Value, Problem> {
     if world.jump_policies.contains(&policy) {
-        Ok(show_schedule(world.schedules.get(&policy)))
+        let schedule = world.schedules.get(&policy);
+        let mut shown = show_schedule(schedule);
+        // The published schema has no member for it.
+        shown["override_allowed"] =
+            Value::Bool(schedule.is_some_and(|schedule| schedule.override_allowed));
+        Ok(shown)
     } else {
         Err(Problem::not_found(JumpPolicy::TITLE))
     }

@@ -7,6 +7,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant, JumpMethod};
 use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, ShellJumpId, UserId};
+use domain::policy::access_request::standing;
 use domain::{Refusal, Timestamp, World};
 use projections::{ConsoleRow, Counts};
 use serde_json::{Value, json};
@@ -194,6 +195,16 @@ fn details(
     }
     let own_policy = world.item_jump_policy(row.item);
     body["jump_policy_id"] = json!(grant.jump_policy_id.or(own_policy));
+    body["approval"] =
+        standing::standing(world, user, row.item, now).map_or(Value::Null, |standing| {
+            json!({
+                "status": standing.kind,
+                "status_text": standing.kind.label(),
+                "request": standing.request,
+                "start": standing.start_at.to_rfc3339(),
+                "end": standing.ends_at.to_rfc3339(),
+            })
+        });
     body["session_policy_id"] = json!(world.item_session_policy(row.item));
     body["figures"] = figures.map_or(Value::Null, |figures| {
         // What the hub encoded; figures of another version are as good as none.

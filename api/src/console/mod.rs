@@ -4,6 +4,7 @@
 //! - [`items`] with [`item_list`]: the items in sight
 //! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
 //! - [`startup_group`]: what starts by itself
+//! - [`access_requests`]: asking for approval, and answering
 //! - [`live`]: what changes, as it changes
 //! - [`administration`], [`api_accounts`], [`mail`]: for administrators, in the form of the Configuration API
 
@@ -16,6 +17,7 @@ pub mod badge;
 pub mod gate;
 pub mod sign_in;
 
+pub mod access_requests;
 pub mod item_list;
 pub mod items;
 pub mod live;
@@ -47,6 +49,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(session_members::routes(site))
         .merge(session_contents::routes(site))
         .merge(startup_group::routes(site))
+        .merge(access_requests::routes(site))
         .merge(live::routes(site))
         .merge(administration::routes(site))
         .merge(api_accounts::routes(site))

@@ -6,6 +6,7 @@ use domain::site::user::User;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
+use crate::console::access_requests;
 use crate::openapi::fields_schema;
 
 /// Every schema by its name.
@@ -34,6 +35,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     schemas.extend(mail());
     schemas.extend(items());
     schemas.extend(sessions());
+    schemas.extend(access_requests());
     schemas
 }
 
@@ -131,6 +133,7 @@ fn items() -> Vec<(&'static str, Schema)> {
         ("install_mode", text()),
         ("connection_type", text()),
         ("jump_policy_id", perhaps(Type::Integer)),
+        ("approval", perhaps(Type::Object)),
         ("session_policy_id", perhaps(Type::Integer)),
         ("last_connect_at", text()),
         ("figures", perhaps(Type::Object)),
@@ -253,6 +256,54 @@ fn start_options() -> Vec<(&'static str, RefOr<Schema>)> {
         ("schedule_override", flag()),
         ("attributes", anything()),
         ("external_key", text()),
+    ]
+}
+
+fn access_requests() -> Vec<(&'static str, Schema)> {
+    let named = |id: RefOr<Schema>| RefOr::T(object(&[("id", id), ("name", text())]));
+    let may = object(&[("approve", flag()), ("deny", flag()), ("cancel", flag())]);
+    let request = object(&[
+        ("id", whole()),
+        ("state", text()),
+        ("item", named(text())),
+        ("group", group()),
+        ("jump_policy", named(whole())),
+        ("requester", named(whole())),
+        ("approvers", text()),
+        ("applies_to", text()),
+        ("reason", text()),
+        ("start", text()),
+        ("end", text()),
+        ("duration", whole()),
+        ("duration_text", text()),
+        ("submitted_at", text()),
+        ("mine", flag()),
+        ("may", RefOr::T(may)),
+        ("answered_at", perhaps(Type::String)),
+        ("comments", perhaps(Type::String)),
+        ("answered_by", text()),
+    ]);
+    vec![
+        (
+            "AccessRequestForm",
+            fields_schema(access_requests::FORM, &[], false),
+        ),
+        (
+            "AccessRequestAnswer",
+            fields_schema(access_requests::ANSWER, &[], false),
+        ),
+        ("AccessRequest", request),
+        (
+            "ScheduleWithOverride",
+            object(&[
+                ("timezone", text()),
+                (
+                    "entries",
+                    RefOr::T(Schema::Array(ArrayBuilder::new().items(anything()).build())),
+                ),
+                ("override_allowed", flag()),
+            ]),
+        ),
     ]
 }
 

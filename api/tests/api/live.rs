@@ -265,3 +265,65 @@ async fn mail_that_does_not_leave_is_told_at_once() {
     let first = to_vera.next().await.expect("a message");
     assert_eq!(first.kind, "rights", "{first:?}");
 }
+
+/// APPR-16, APPR-17: the console pops up what became of a request, without saying who answered; approvers hear of a new one,
+/// and who may not know of it hears nothing.
+#[tokio::test]
+async fn a_page_is_told_what_became_of_a_request() {
+    let served = Served::start().await;
+    let boss = served.user("boss", json!({})).await;
+    let machine = served.fleet("Web Servers").await.machine(1).await;
+    let policy = json!({
+        "display_name": "Authorization Required", "schedule_enabled": false,
+        "approval_required": true, "approval_display_name": "Manager",
+        "approval_user_ids": [boss.id.to_string()],
+    });
+    let (status, policy) = served.post("jump-policy", policy).await;
+    assert_eq!(status, 201, "{policy}");
+    served
+        .change_client(machine, json!({"jump_policy_id": policy["id"]}))
+        .await;
+    let anna = served.jumper("anna").await;
+    let stranger = served.user("stranger", json!({})).await;
+    let mut hers = Stream::open(&anna, None).await;
+    let mut of_boss = Stream::open(&boss, None).await;
+    let mut of_stranger = Stream::open(&stranger, None).await;
+    let form = json!({"item": format!("jump_client-{machine}"), "reason": "patch"});
+    let (status, request) = anna.post("access-requests", form).await;
+    assert_eq!(status, 201, "{request}");
+    let heard = of_boss.until("access_request").await.body;
+    assert_eq!(
+        (
+            &heard["id"],
+            &heard["event"],
+            &heard["to_answer"],
+            &heard["mine"]
+        ),
+        (
+            &request["id"],
+            &json!("AccessRequestSubmitted"),
+            &json!(true),
+            &json!(false)
+        )
+    );
+    let approve = format!("access-requests/{}/approve", request["id"]);
+    assert_eq!(boss.post(&approve, json!({})).await.0, 200);
+    hers.until("access_request").await;
+    let heard = hers.until("access_request").await.body;
+    assert_eq!(
+        (&heard["state"], &heard["event"], &heard["mine"]),
+        (
+            &json!("approved"),
+            &json!("AccessRequestApproved"),
+            &json!(true)
+        )
+    );
+    assert!(!heard.to_string().contains("boss"), "{heard}");
+    // The next that the stranger hears is what happens to all.
+    let rename = json!({"display_name": "Else"});
+    let path = format!("jump-policy/{}", policy["id"]);
+    assert_eq!(served.patch(&path, rename).await.0, 200);
+    of_stranger.until("hello").await;
+    let next = of_stranger.next().await.expect("the stream goes on");
+    assert_eq!(next.kind, "rights", "{next:?}");
+}

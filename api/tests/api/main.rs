@@ -9,6 +9,7 @@ mod schema_check;
 mod served;
 mod visit;
 
+mod access_requests;
 mod administration;
 mod budget;
 mod command;

@@ -1,7 +1,6 @@
 //! Jump Policies: a plain record (POL-01) with a schedule of its own event beside it.
 //!
-//! Every published member is stored and returned. What cannot be honoured yet (approval, tickets, second factors) makes a
-//! start refuse, never pass: [`gate`] fails closed.
+//! Every published member is stored and returned. What a policy asks of a start, [`gates`](crate::policy::gates) say.
 
 use serde::{Deserialize, Serialize};
 
@@ -598,36 +597,4 @@ pub fn ends_sessions_at(world: &World, id: JumpPolicyId, from: Timestamp) -> Opt
         .get(&id)
         .and_then(|schedule| schedule.closes_after(from));
     Some(closes.unwrap_or(from))
-}
-
-/// Whether a session may start now under the policy `id` as far as time and what it asks for go.
-///
-/// # Errors
-/// The first gate that is closed, in the order of SESS-17: schedule, approval, ticket; then the second factor.
-pub fn gate(world: &World, id: JumpPolicyId, now: Timestamp) -> Result<(), Refusal> {
-    let Some(policy) = world.jump_policies.get(&id) else {
-        return Ok(());
-    };
-    let name = || policy.display_name.clone();
-    if policy.schedule_enabled {
-        let closed = Schedule::default();
-        let schedule = world.schedules.get(&id).unwrap_or(&closed);
-        if !schedule.is_open(now) {
-            return Err(Refusal::OutsideSchedule {
-                policy: name(),
-                next_open: schedule.next_open(now),
-                zone: schedule.timezone.clone(),
-            });
-        }
-    }
-    if policy.approval_required {
-        return Err(Refusal::ApprovalUnavailable { policy: name() });
-    }
-    if policy.ticket_id_required {
-        return Err(Refusal::NoTicketSystem);
-    }
-    if policy.two_factor_challenge_required {
-        return Err(Refusal::SecondFactorUnavailable { policy: name() });
-    }
-    Ok(())
 }

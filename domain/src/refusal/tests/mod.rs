@@ -104,11 +104,6 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Forbidden,
         ),
         (
-            Refusal::ApprovalUnavailable { policy: policy() },
-            "The Jump Policy \"Thursdays\" requires approval, and approvals cannot be requested on this site yet.",
-            Forbidden,
-        ),
-        (
             Refusal::NoApprover { policy: policy() },
             "The Jump Policy \"Thursdays\" requires approval, and nobody can approve. Please contact your administrator.",
             Forbidden,

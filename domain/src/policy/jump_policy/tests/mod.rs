@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Command, Event, JumpPolicy, ScheduleSet, ends_sessions_at, gate};
+use super::{Command, Event, JumpPolicy, ScheduleSet, ends_sessions_at};
 use crate::access::role::START_SESSIONS_ONLY;
 use crate::fleet::jump_client::Properties;
 use crate::ids::JumpPolicyId;
@@ -10,9 +10,9 @@ use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::record;
 use crate::site::settings::{SETTINGS, SiteSettings};
 use crate::testing::{
-    ADMIN, ALWAYS, ANNA, API, Given, INSTALLER, MONDAY, PC1, SHARED, THURSDAY, THURSDAYS,
-    WEB_SERVERS, change, client, create, delete, given, group, installer, member_under, person,
-    policy, schedule,
+    ADMIN, ALWAYS, ANNA, API, Given, INSTALLER, PC1, SHARED, THURSDAY, THURSDAYS, WEB_SERVERS,
+    change, client, create, delete, given, group, installer, member_under, person, policy,
+    schedule,
 };
 use crate::time::HOUR;
 use crate::{Event as Happened, Refusal};
@@ -456,36 +456,6 @@ fn only_a_strict_schedule_ends_sessions() {
     );
     assert_eq!(ends_sessions_at(strict.world(), THURSDAYS, end), Some(end));
     assert_eq!(ends_sessions_at(strict.world(), ALWAYS, end), None);
-}
-
-/// POL-33, SESS-17, ERR-27: what cannot be asked for yet keeps everybody out, in the order of the gates.
-#[test]
-fn what_cannot_be_asked_for_yet_fails_closed() {
-    let name = || "Policy 1".to_owned();
-    let mut site = given([policy(THURSDAYS, |policy| {
-        policy.approval_required = true;
-        policy.approval_display_name = "Manager".to_owned();
-        policy.approval_user_ids = vec!["1".to_owned()];
-        policy.ticket_id_required = true;
-        policy.two_factor_challenge_required = true;
-    })]);
-    for (refusal, field) in [
-        (
-            Refusal::ApprovalUnavailable { policy: name() },
-            "approval_required",
-        ),
-        (Refusal::NoTicketSystem, "ticket_id_required"),
-        (
-            Refusal::SecondFactorUnavailable { policy: name() },
-            "two_factor_challenge_required",
-        ),
-    ] {
-        assert_eq!(gate(site.world(), THURSDAYS, MONDAY), Err(refusal));
-        site = site
-            .when(API, change::<JumpPolicy>(THURSDAYS, json!({field: false})))
-            .then_something();
-    }
-    assert_eq!(gate(site.world(), THURSDAYS, MONDAY), Ok(()));
 }
 
 /// ROLE-33
