@@ -10,6 +10,8 @@ use serde::Serialize;
 
 /// `<epoch>-<position>` of the log that an answer belongs to; whoever passes it on can ask for answers at least as new.
 pub const POSITION: HeaderName = HeaderName::from_static("x-gatebook-position");
+/// What whoever asked should know, though all is well (TICK-04).
+pub const WARNING: HeaderName = HeaderName::from_static("x-gatebook-warning");
 
 /// A JSON answer.
 #[derive(Clone, Debug)]
@@ -17,6 +19,7 @@ pub struct Answer<T> {
     status: StatusCode,
     position: (i64, u64),
     location: Option<String>,
+    warning: Option<&'static str>,
     body: Option<T>,
 }
 
@@ -28,6 +31,7 @@ impl<T: Serialize> Answer<T> {
             status: StatusCode::OK,
             position: (published.tail.epoch, published.tail.position),
             location: None,
+            warning: None,
             body: Some(body),
         }
     }
@@ -39,6 +43,7 @@ impl<T: Serialize> Answer<T> {
             status: StatusCode::OK,
             position: (done.epoch, done.position),
             location: None,
+            warning: None,
             body: Some(body),
         }
     }
@@ -52,6 +57,13 @@ impl<T: Serialize> Answer<T> {
             ..Self::done(done, body)
         }
     }
+
+    /// The same with a warning, in printable ASCII.
+    #[must_use]
+    pub fn warned(mut self, warning: Option<&'static str>) -> Self {
+        self.warning = warning;
+        self
+    }
 }
 
 impl Answer<()> {
@@ -62,6 +74,7 @@ impl Answer<()> {
             status: StatusCode::NO_CONTENT,
             position: (done.epoch, done.position),
             location: None,
+            warning: None,
             body: None,
         }
     }
@@ -75,6 +88,9 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         };
         let headers = response.headers_mut();
         headers.insert(POSITION, position_value(self.position));
+        if let Some(warning) = self.warning {
+            headers.insert(WARNING, HeaderValue::from_static(warning));
+        }
         if let Some(location) = self
             .location
             .and_then(|location| HeaderValue::try_from(location).ok())

@@ -99,6 +99,22 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, message)
     }
 
+    /// 403: credentials and answers travel over TLS only (AUTH-20, TICK-28).
+    #[must_use]
+    pub fn https_required() -> Self {
+        Self::forbidden("https_required", "This site answers over HTTPS only.")
+    }
+
+    /// 408: the body did not arrive in time.
+    #[must_use]
+    pub fn body_timed_out() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timed_out",
+            "The body did not arrive in time.",
+        )
+    }
+
     /// 429 (AUTH-17).
     #[must_use]
     pub fn too_many_requests(retry_after_s: u64) -> Self {

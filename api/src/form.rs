@@ -57,6 +57,13 @@ impl Parameters {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Every parameter, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether the parameter was given.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

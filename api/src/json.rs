@@ -24,11 +24,7 @@ pub async fn read_bytes(body: Body, bytes_max: usize, limits: &Limits) -> Result
             format!("The body must not be longer than {bytes_max} bytes."),
         )),
         Ok(Err(_)) => Err(Problem::malformed("The body broke off.")),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timed_out",
-            "The body did not arrive in time.",
-        )),
+        Err(_) => Err(Problem::body_timed_out()),
     }
 }
 

@@ -35,6 +35,7 @@ pub mod xml_namespace;
 
 mod approve;
 pub mod command;
+pub mod endpoint_approval;
 pub mod health;
 pub mod link;
 pub mod reporting;

@@ -441,6 +441,21 @@ fn schemas() -> Vec<(&'static str, Schema)> {
             ]),
         ),
         (
+            "TicketAnswer",
+            object(vec![
+                ("response_id", text()),
+                ("response", text()),
+                ("message", text()),
+            ]),
+        ),
+        (
+            "TicketAnswered",
+            object(vec![(
+                "accepted",
+                Schema::Object(ObjectBuilder::new().schema_type(Type::Boolean).build()),
+            )]),
+        ),
+        (
             "TokenRequest",
             object(vec![
                 ("grant_type", text()),

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -78,13 +78,7 @@ pub(crate) async fn identify(
         )
     });
     let Some(peer) = peer else {
-        return Problem::new(
-            StatusCode::FORBIDDEN,
-            "https_required",
-            "This site answers over HTTPS only.",
-        )
-        .to_json()
-        .into_response();
+        return Problem::https_required().to_json().into_response();
     };
     request.extensions_mut().insert(peer);
     next.run(request).await

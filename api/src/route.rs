@@ -19,8 +19,8 @@ use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
-    approve, command, configuration, console, guard, health, link, mech_list, oauth, openapi, peer,
-    reporting,
+    approve, command, configuration, console, endpoint_approval, guard, health, link, mech_list,
+    oauth, openapi, peer, reporting,
 };
 
 /// One line of the table.
@@ -251,6 +251,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(mech_list::routes(site))
         .merge(configuration::routes(site))
         .merge(command::routes(site))
+        .merge(endpoint_approval::routes(site))
         .merge(reporting::routes(site))
         .merge(health::routes(site))
         .merge(console::routes(site))

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector::Hub;
 use connector::mail::Languages;
+use connector::{Hub, Tickets};
 use engine::Engine;
 use ipnet::IpNet;
 use link_protocol::AnchorList;
@@ -83,6 +83,8 @@ pub struct SiteSetup {
     pub engine: Engine,
     /// The links of this node's agents.
     pub hub: Hub,
+    /// The way to the ticket system.
+    pub tickets: Tickets,
     /// What reports are made of.
     pub report_index: ReportIndex,
     /// Seals and recognises secrets.
@@ -114,6 +116,8 @@ pub struct Site {
     pub engine: Engine,
     /// The links of this node's agents.
     pub hub: Hub,
+    /// The way to the ticket system.
+    pub tickets: Tickets,
     /// What reports are made of.
     pub report_index: ReportIndex,
     /// Seals and recognises secrets.
@@ -156,6 +160,7 @@ impl Site {
         Arc::new(Self {
             engine: setup.engine,
             hub: setup.hub,
+            tickets: setup.tickets,
             report_index: setup.report_index,
             sealer: setup.sealer,
             public_url: setup

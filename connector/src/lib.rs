@@ -15,6 +15,7 @@
 //! - [`approver_link`]: the link by which an approver reaches a request.
 //! - [`mail`]: the outbox: mails that are due, handed to the mail server.
 //! - [`outbound`]: HTTP that the site sends, only where it may.
+//! - [`ticket`]: requests to the ticket system.
 
 pub mod approver_link;
 pub mod hub;
@@ -22,6 +23,7 @@ pub mod mail;
 pub mod outbound;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod ticket;
 pub mod transport;
 
 mod admission;
@@ -33,4 +35,5 @@ mod mailbox;
 mod saying;
 
 pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts};
+pub use ticket::{Tickets, TicketsTask};
 pub use transport::{Gone, Incoming, Transport};

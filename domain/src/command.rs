@@ -5,6 +5,7 @@ use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::items::shell;
+use crate::policy::ticket;
 use crate::policy::{access_request, jump_policy};
 use crate::session::{access_session, startup_group};
 use crate::site::mail_settings::MailSettings;
@@ -44,6 +45,8 @@ pub enum Command {
     JumpPolicy(jump_policy::Command),
     /// Requests for approved access.
     AccessRequest(access_request::Command),
+    /// Requests to the ticket system.
+    TicketRequest(ticket::Command),
     /// Jump Client installers.
     JumpClientInstaller(record::Command<JumpClientInstaller>),
     /// Jump Clients.
@@ -174,6 +177,13 @@ impl Command {
                 access_request::Command::Cancel { .. } => "access_request.cancel",
                 access_request::Command::Expire { .. } => "access_request.expire",
             },
+            Self::TicketRequest(command) => match command {
+                ticket::Command::Ask(_) => "ticket_request.ask",
+                ticket::Command::NoteSent { .. } => "ticket_request.note_sent",
+                ticket::Command::Answer(_) => "ticket_request.answer",
+                ticket::Command::TimeOut { .. } => "ticket_request.time_out",
+                ticket::Command::Void { .. } => "ticket_request.void",
+            },
             Self::JumpClientInstaller(command) => record_name(
                 command,
                 "jump_client_installer.create",
@@ -293,6 +303,13 @@ impl Command {
                 | access_request::Command::Cancel { request }
                 | access_request::Command::Expire { request } => of("access_request", request),
             },
+            Self::TicketRequest(command) => match command {
+                ticket::Command::Ask(ask) => Some(ask.start.item.to_string()),
+                ticket::Command::NoteSent { request, .. }
+                | ticket::Command::TimeOut { request }
+                | ticket::Command::Void { request } => of("ticket_request", request),
+                ticket::Command::Answer(_) => None,
+            },
             Self::JumpClientInstaller(command) => record_subject(command),
             Self::JumpClient(command) => match command {
                 jump_client::Command::Register(register) => {
@@ -373,7 +390,8 @@ impl Command {
                     | access_request::Command::Approve { .. }
                     | access_request::Command::Deny { .. }
                     | access_request::Command::Cancel { .. }
-            ) | Self::User(user::Command::SignIn { .. })
+            ) | Self::TicketRequest(ticket::Command::Ask(_))
+                | Self::User(user::Command::SignIn { .. })
         )
     }
 }

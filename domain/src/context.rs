@@ -89,6 +89,8 @@ pub enum Surface {
     ApproverPage,
     /// The link of a Jump Client.
     Link,
+    /// `/api/endpoint_approval`.
+    TicketSystem,
     /// A due date.
     Timer,
     /// The outbox of mails.

@@ -8,12 +8,14 @@ use crate::access::role::JumpItemRole;
 use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
+use crate::ids::TicketRequestId;
 use crate::ids::{
     AccessRequestId, ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId,
     JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch,
     ShellJumpId, SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
 use crate::items::shell::{self, ShellJump};
+use crate::policy::ticket;
 use crate::policy::{access_request, jump_policy};
 use crate::record::{self, Record};
 use crate::session::{access_session, startup_group};
@@ -63,6 +65,8 @@ pub enum Event {
     JumpPolicy(JumpPolicyId, jump_policy::Event),
     /// A request for approved access.
     AccessRequest(AccessRequestId, access_request::Event),
+    /// A request to the ticket system.
+    TicketRequest(TicketRequestId, ticket::Event),
     /// A Jump Client installer.
     JumpClientInstaller(JumpClientInstallerId, record::Event<JumpClientInstaller>),
     /// A Jump Client.
@@ -134,6 +138,7 @@ impl Event {
             Self::GroupPolicyOrder(_) => group_policy::ORDER_STREAM.to_owned(),
             Self::JumpPolicy(id, _) => format!("jump_policy-{id}"),
             Self::AccessRequest(id, _) => format!("access_request-{id}"),
+            Self::TicketRequest(id, _) => format!("ticket_request-{id}"),
             Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
             Self::ShellJump(id, _) => format!("shell_jump-{id}"),
@@ -163,6 +168,7 @@ impl Event {
             Self::GroupPolicyOrder(_) => group_policy::Ordered::STORED_NAME,
             Self::JumpPolicy(_, event) => event.stored_name(),
             Self::AccessRequest(_, event) => event.stored_name(),
+            Self::TicketRequest(_, event) => event.stored_name(),
             Self::JumpClientInstaller(_, event) => event.stored_name(),
             Self::JumpClient(_, event) => event.stored_name(),
             Self::ShellJump(_, event) => event.stored_name(),
@@ -194,6 +200,7 @@ impl Event {
             Self::GroupPolicyOrder(event) => serde_json::to_vec(event),
             Self::JumpPolicy(_, event) => serde_json::to_vec(event),
             Self::AccessRequest(_, event) => serde_json::to_vec(event),
+            Self::TicketRequest(_, event) => serde_json::to_vec(event),
             Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
             Self::JumpClient(_, event) => serde_json::to_vec(event),
             Self::ShellJump(_, event) => serde_json::to_vec(event),
@@ -281,6 +288,11 @@ impl Event {
                 access_request::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::AccessRequest(id, event)))
             }
+            "ticket_request" => {
+                let id = parse(stream, id)?;
+                ticket::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::TicketRequest(id, event)))
+            }
             JumpClientInstaller::CATEGORY => {
                 let id = parse(stream, id)?;
                 record::Event::from_stored(name, text)
@@ -355,6 +367,7 @@ impl Event {
         names.push(group_policy::Ordered::STORED_NAME);
         names.extend(jump_policy::Event::STORED_NAMES);
         names.extend(access_request::Event::STORED_NAMES);
+        names.extend(ticket::Event::STORED_NAMES);
         names.extend(JumpClientInstaller::STORED_NAMES);
         names.extend(jump_client::Event::STORED_NAMES);
         names.extend(ShellJump::STORED_NAMES);

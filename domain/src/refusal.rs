@@ -228,6 +228,14 @@ pub enum Refusal {
         needs: Vec<Need>,
     },
 
+    /// There is nothing to answer: no ticket system is set (TICK-36).
+    #[error("No ticket system URL is configured.")]
+    TicketSystemNotConfigured,
+
+    /// No such request waits: never asked, answered already, given up, or out of time (TICK-37).
+    #[error("The request_id is not valid.")]
+    TicketRequestNotValid,
+
     /// More users are starting sessions at once than the site allows (ERR-09, LIM-07, SESS-23).
     #[error("The server is currently too busy. Please try again later.")]
     TooManyStarting,
@@ -404,6 +412,7 @@ impl Refusal {
             Self::Invalid(_) | Self::NoApiPermission => RefusalClass::Invalid,
             Self::NotFound { .. }
             | Self::JumpClientGone
+            | Self::TicketSystemNotConfigured
             | Self::SessionNotActive
             | Self::NoSuchJumpGroup { .. } => RefusalClass::NotFound,
             Self::InUse { .. }
@@ -448,6 +457,7 @@ impl Refusal {
             | Self::NotAnApprover
             | Self::CancelNotAllowed
             | Self::NoTicketSystem
+            | Self::TicketRequestNotValid
             | Self::NoTicketPrompt
             | Self::JoinDenied
             | Self::NotTheOwner
@@ -490,6 +500,8 @@ impl Refusal {
             Self::NotAnApprover => "not_an_approver",
             Self::CancelNotAllowed => "cancel_not_allowed",
             Self::NoTicketSystem => "no_ticket_system",
+            Self::TicketSystemNotConfigured => "ticket_system_not_configured",
+            Self::TicketRequestNotValid => "ticket_request_not_valid",
             Self::NoTicketPrompt => "no_ticket_prompt",
             Self::StartNeeds { .. } => "start_needs",
             Self::TooManyStarting => "too_many_starting",

@@ -7,6 +7,7 @@ use crate::access::jump_group::{JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
+use crate::ids::TicketRequestId;
 use crate::ids::{
     AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
     JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, JumpPolicyId, Lsid,
@@ -17,6 +18,7 @@ use crate::node::Node;
 use crate::policy::access_request::AccessRequest;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
+use crate::policy::ticket::TicketRequest;
 use crate::session::access_session::AccessSession;
 use crate::site::api_account::{ApiAccount, SeenFrom};
 use crate::site::first_start::Site;
@@ -57,6 +59,7 @@ pub struct WorldSnapshot {
     pub jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
     pub schedules: Vec<(JumpPolicyId, Schedule)>,
     pub access_requests: Vec<(AccessRequestId, AccessRequest)>,
+    pub ticket_requests: Vec<(TicketRequestId, TicketRequest)>,
     pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
     pub jump_clients: Vec<(JumpClientId, JumpClient)>,
     pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
@@ -99,6 +102,7 @@ impl From<&World> for WorldSnapshot {
             jump_policies: rows(&world.jump_policies),
             schedules: rows(&world.schedules),
             access_requests: rows(&world.access_requests),
+            ticket_requests: rows(&world.ticket_requests),
             installers: rows(&world.installers),
             jump_clients: rows(&world.jump_clients),
             shell_jumps: rows(&world.shell_jumps),
@@ -161,6 +165,7 @@ impl World {
             jump_policies: snapshot.jump_policies.into_iter().collect(),
             schedules: snapshot.schedules.into_iter().collect(),
             access_requests: snapshot.access_requests.into_iter().collect(),
+            ticket_requests: snapshot.ticket_requests.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),

@@ -13,6 +13,7 @@ use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient};
+use crate::ids::TicketRequestId;
 use crate::ids::{
     AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
     JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId,
@@ -23,6 +24,7 @@ use crate::node::{self, Node};
 use crate::policy::access_request::{self, AccessRequest};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
+use crate::policy::ticket::{self, TicketRequest};
 use crate::record;
 use crate::session::access_session::{self, AccessSession};
 use crate::session::startup_group;
@@ -50,6 +52,7 @@ mod sessions;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod usage;
 
 /// Everything that is known. Reading is free for all; only events change it.
@@ -87,6 +90,8 @@ pub struct World {
     pub schedules: Table<JumpPolicyId, Schedule>,
     /// Requests for approved access whose window is not over.
     pub access_requests: Table<AccessRequestId, AccessRequest>,
+    /// Requests that wait for the ticket system.
+    pub ticket_requests: Table<TicketRequestId, TicketRequest>,
     /// Installers by id, expired ones too until they are deleted.
     pub installers: Table<JumpClientInstallerId, JumpClientInstaller>,
     /// Jump Clients by id.
@@ -130,6 +135,8 @@ pub struct World {
     pub(crate) mails_waiting: OrdSet<(Timestamp, MailDeliveryId)>,
     pub(crate) mails_parked: OrdSet<(Timestamp, MailDeliveryId)>,
     pub(crate) mails_by_cause: OrdSet<(About, MailDeliveryId)>,
+    pub(crate) ticket_requests_by_key: OrdMap<KeyedHash, TicketRequestId>,
+    pub(crate) ticket_requests_of_user: OrdSet<(UserId, TicketRequestId)>,
 }
 
 /// Decides what becomes of `command`: the events that happen, in order, or why nothing does.
@@ -169,6 +176,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::GroupPolicy(command) => group_policy::decide(world, command, context),
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
         Command::AccessRequest(command) => access_request::decide(world, command, context),
+        Command::TicketRequest(command) => ticket::decide(world, command, context),
         Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::ShellJump(command) => shell::decide(world, command, context),
@@ -202,6 +210,7 @@ impl World {
             Event::GroupPolicyOrder(ordered) => group_policy::apply_order(self, ordered),
             Event::JumpPolicy(id, event) => jump_policy::apply(self, *id, event, at),
             Event::AccessRequest(id, event) => access_request::apply(self, *id, event, at),
+            Event::TicketRequest(id, event) => ticket::apply(self, *id, event, at),
             Event::JumpClientInstaller(id, event) => record::apply(self, *id, event, at),
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
             Event::ShellJump(id, event) => record::apply(self, *id, event, at),
@@ -284,6 +293,10 @@ impl World {
             .iter()
             .map(|(user, item)| (*item, *user))
             .collect();
+        let tickets = self.ticket_requests.clone();
+        for (id, request) in tickets.iter() {
+            self.index_ticket_request(*id, request);
+        }
         let sessions = self.sessions.clone();
         for (lsid, session) in sessions.iter() {
             self.index_session(*lsid, session);

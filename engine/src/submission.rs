@@ -7,6 +7,7 @@ use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
 use domain::items::shell;
 use domain::policy::access_request;
+use domain::policy::ticket;
 use domain::session::access_session;
 use domain::site::{api_account, mail_delivery, team, user};
 use domain::{Cause, Command, Event, Refusal, Timestamp, record};
@@ -256,6 +257,10 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
         Command::AccessRequest(command) => matches!(
             command,
             access_request::Command::Deny { .. } | access_request::Command::Cancel { .. }
+        ),
+        Command::TicketRequest(command) => matches!(
+            command,
+            ticket::Command::Void { .. } | ticket::Command::TimeOut { .. }
         ),
         Command::JumpClient(command) => matches!(
             command,

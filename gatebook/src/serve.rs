@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use api::attempts::Attempts;
 use api::{AgentKey, Site, SiteSetup};
 use connector::mail::{Outbox, OutboxSetup, Patience};
-use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
+use connector::outbound::Outbound;
+use connector::{Hub, HubOptions, HubTask, RefusedAttempts, Tickets};
 use engine::{Clock, Engine};
 use futures_util::future::BoxFuture;
 use link_protocol::AnchorList;
@@ -147,6 +148,7 @@ async fn serve_node(
     }
     let attempts = Arc::new(Attempts::new(Arc::clone(engine.clock()), ATTEMPTS_MAX));
     let (hub, hub_task) = hub(open, node, &anchors, &attempts);
+    let (tickets, tickets_task) = Tickets::start(engine.clone(), Outbound::default());
     tasks.spawn(close_agents_when_faint(
         hub.clone(),
         node.pulse(),
@@ -156,6 +158,7 @@ async fn serve_node(
         engine: engine.clone(),
         report_index,
         hub: hub.clone(),
+        tickets,
         sealer: Arc::clone(&open.sealer),
         limits: api::Limits::default(),
         public_url: configuration.url.clone(),
@@ -215,6 +218,7 @@ async fn serve_node(
         }
     };
     tokio::join!(https.shut_down(), plain);
+    tickets_task.shut_down().await;
     control.shut_down().await;
     maintenance.shut_down().await;
     stop.send_replace(true);

@@ -21,8 +21,10 @@ use domain::{Command, Event, Timestamp, World, node, record, time};
 
 use crate::recorded::Recorded;
 use crate::timers::requests::Requests;
+use crate::timers::tickets::Tickets;
 
 mod requests;
+mod tickets;
 
 /// Something is due.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +62,7 @@ struct Entries {
     idling: Queue,
     /// Sessions by their members.
     by_member: BTreeSet<(UserId, Lsid)>,
+    tickets: Tickets,
 }
 
 /// What an event says to look at again.
@@ -121,6 +124,7 @@ impl Timers {
     pub fn of(world: &World) -> Self {
         let mut entries = Entries {
             requests: Requests::of(world),
+            tickets: Tickets::of(world),
             ..Entries::default()
         };
         for (lsid, _) in world.sessions.iter() {
@@ -133,6 +137,10 @@ impl Timers {
     pub fn apply(&self, recorded: &Recorded, world_after: &World) {
         if let Some(change) = requests::change(&recorded.event) {
             self.write().requests.apply(&change);
+            return;
+        }
+        if let Some(change) = tickets::change(&recorded.event) {
+            self.write().tickets.apply(&change);
             return;
         }
         let touched = touched(&recorded.event);
@@ -185,7 +193,8 @@ impl Timers {
             command: Command::AccessSession(command),
         });
         let of_requests = entries.requests.due(until).take(limit);
-        let mut due: Vec<Due> = of_sessions.chain(of_requests).collect();
+        let of_tickets = entries.tickets.due(until).take(limit);
+        let mut due: Vec<Due> = of_sessions.chain(of_requests).chain(of_tickets).collect();
         due.sort_by_key(|due| due.at);
         due.truncate(limit);
         due
@@ -204,6 +213,7 @@ impl Timers {
             entries.requests.next(),
             first(&entries.announcing, 0),
             first(&entries.idling, 0),
+            entries.tickets.next(),
         ]
         .into_iter()
         .flatten()
@@ -295,6 +305,8 @@ fn touched(event: &Event) -> Touched {
         Event::AccessRequest(..)
         | Event::Site(_)
         | Event::TicketSystem(..)
+        // Their entries are told apart before.
+        | Event::TicketRequest(..)
         | Event::Team(..)
         | Event::MailSettings(..)
         | Event::MailTemplate(..)
@@ -540,6 +552,14 @@ mod tests {
         "AccessRequestSubmitted",
         "AccessRequestExpired",
         "AccessRequestClosed",
+        "TicketRequestAsked",
+        "TicketRequestSent",
+        "TicketRequestAllowed",
+        "TicketRequestStartRefused",
+        "TicketRequestDenied",
+        "TicketRequestAnswerInvalid",
+        "TicketRequestTimedOut",
+        "TicketRequestVoided",
     ];
 
     /// The names whose events change none: no session begins, ends, or loses its client by them.

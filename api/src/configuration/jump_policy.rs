@@ -7,6 +7,7 @@ use domain::ids::JumpPolicyId;
 use domain::policy::jump_policy::{self, JumpPolicy};
 use domain::policy::schedule::{Schedule, ScheduleEntry};
 use domain::record::{self, Object, Record};
+use domain::site::ticket_system;
 use domain::{Command, Event, FieldErrors, Refusal, World};
 use serde_json::{Value, json};
 
@@ -36,6 +37,10 @@ impl Resource for JumpPolicy {
             }
             _ => None,
         }
+    }
+
+    fn warning(&self, world: &World) -> Option<&'static str> {
+        ticket_system::warning(world, self)
     }
 }
 

@@ -58,6 +58,11 @@ pub trait Resource: Record {
         shown
     }
 
+    /// What whoever saved it should know, though it was accepted; said in a header of the answer.
+    fn warning(&self, _world: &World) -> Option<&'static str> {
+        None
+    }
+
     /// The text of one of its members that filters compare with, in lower case.
     fn text_of(&self, _world: &World, _id: Self::Id, member: &str) -> String {
         filter_text(record::to_object(self).get(member))
@@ -245,12 +250,10 @@ pub async fn create<R: Resource>(
     let done = site.execute(&caller, &change, command, None).await?;
     let (id, record) = made_by::<R>(&done)?;
     // From the event, not from the world: a repeat of the request gets the first answer.
-    let shown = record.show(&site, &site.engine.published().world, id);
-    Ok(Answer::created(
-        &done,
-        location::<R>(&parts, &site, id),
-        shown,
-    ))
+    let published = site.engine.published();
+    let shown = record.show(&site, &published.world, id);
+    let location = location::<R>(&parts, &site, id);
+    Ok(Answer::created(&done, location, shown).warned(record.warning(&published.world)))
 }
 
 /// Changes the members given.
@@ -292,7 +295,8 @@ pub fn changed<R: Resource>(
     // Published before the change was answered, so it is at least as new.
     let published = site.engine.published();
     let record = R::find(&published.world, id).ok_or_else(|| Problem::not_found(R::TITLE))?;
-    Ok(Answer::done(done, record.show(site, &published.world, id)))
+    let shown = record.show(site, &published.world, id);
+    Ok(Answer::done(done, shown).warned(record.warning(&published.world)))
 }
 
 /// The record that a command made.

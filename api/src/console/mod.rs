@@ -5,6 +5,7 @@
 //! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
 //! - [`startup_group`]: what starts by itself
 //! - [`access_requests`]: asking for approval, and answering
+//! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
 //! - [`live`]: what changes, as it changes
 //! - [`administration`], [`api_accounts`], [`mail`]: for administrators, in the form of the Configuration API
 
@@ -26,12 +27,14 @@ pub mod session_members;
 pub mod session_start;
 pub mod sessions;
 pub mod startup_group;
+pub mod ticket_requests;
 
 mod fields;
 
 pub mod administration;
 pub mod api_accounts;
 pub mod mail;
+pub mod ticket_system;
 
 pub mod schemas;
 
@@ -50,10 +53,12 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(session_contents::routes(site))
         .merge(startup_group::routes(site))
         .merge(access_requests::routes(site))
+        .merge(ticket_requests::routes(site))
         .merge(live::routes(site))
         .merge(administration::routes(site))
         .merge(api_accounts::routes(site))
         .merge(mail::routes(site))
+        .merge(ticket_system::routes(site))
         .guarded(Some(BASE), gate::users_only);
     Routes::new(site)
         .merge(sign_in::open_routes(site))

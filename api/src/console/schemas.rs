@@ -2,6 +2,7 @@
 
 use domain::record::{Record, Write};
 use domain::site::api_account::ApiAccount;
+use domain::site::ticket_system::TicketSystem;
 use domain::site::user::User;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -173,6 +174,18 @@ fn sessions() -> Vec<(&'static str, Schema)> {
             "SessionStart",
             object(&[items_to_start(), start_options()].concat()),
         ),
+        (
+            "TicketRequest",
+            object(&[
+                ("id", whole()),
+                ("item", text()),
+                ("state", text()),
+                ("message", perhaps(Type::String)),
+                ("lsid", perhaps(Type::String)),
+                ("expires_at", text()),
+            ]),
+        ),
+        ("TicketSystem", ticket_system()),
         ("SessionStartOptions", object(&start_options())),
         (
             "SessionStarts",
@@ -216,6 +229,18 @@ fn sessions() -> Vec<(&'static str, Schema)> {
         ),
         ("StartupItems", object(&[("items", of_type(Type::Array))])),
         (
+            "TicketRequest",
+            object(&[
+                ("id", whole()),
+                ("item", text()),
+                ("state", text()),
+                ("message", perhaps(Type::String)),
+                ("lsid", perhaps(Type::String)),
+                ("expires_at", text()),
+            ]),
+        ),
+        ("TicketSystem", ticket_system()),
+        (
             "Session",
             object(&[
                 ("lsid", text()),
@@ -256,6 +281,7 @@ fn start_options() -> Vec<(&'static str, RefOr<Schema>)> {
         ("schedule_override", flag()),
         ("attributes", anything()),
         ("external_key", text()),
+        ("ticket_id", text()),
     ]
 }
 
@@ -314,6 +340,18 @@ fn permissions() -> Schema {
         .copied()
         .collect();
     fields_schema(&fields, &[], true)
+}
+
+/// The settings, and Current Status where there is one.
+fn ticket_system() -> Schema {
+    let mut schema = fields_schema(TicketSystem::FIELDS, TicketSystem::COMPUTED, false);
+    if let Schema::Object(settings) = &mut schema {
+        let status = object(&[("success", flag()), ("message", text()), ("at", text())]);
+        settings
+            .properties
+            .insert("current_status".to_owned(), RefOr::T(status));
+    }
+    schema
 }
 
 /// The one answer that shows the secret.

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::permission;
 use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, Lsid, UserId};
 use domain::policy::gates::Supplied;
+use domain::policy::ticket::TicketId;
 use domain::session::access_session::{self, AccessSession, ITEMS_PER_START_MAX};
 use domain::{Command, Event, Refusal, World};
 use engine::{CommittedStream, Done, Engine, StreamBroken};
@@ -31,6 +32,7 @@ use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::items::{item_named, user_of};
 use crate::console::sessions::{ended, shown};
+use crate::console::ticket_requests::{self, Begun};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -71,6 +73,7 @@ pub(super) struct Asked {
     schedule_override: bool,
     attributes: BTreeMap<String, String>,
     external_key: String,
+    ticket_id: Option<TicketId>,
 }
 
 /// Which items a start is asked for.
@@ -117,7 +120,7 @@ async fn start_one(
     let user = user_of(caller)?;
     // From before the command on, so that nothing the endpoint does is missed.
     let mut committed = site.engine.committed();
-    let command = access_session::Command::Start(access_session::Start {
+    let start = access_session::Start {
         notification_consent: asked.notification_consent,
         schedule_override: asked.schedule_override,
         attributes: asked.attributes,
@@ -128,11 +131,20 @@ async fn start_one(
             caller.peer.address_text(),
             user_system(&parts.headers),
         )
-    });
+    };
     let answer_by = Instant::now() + site.limits.start_answered_within;
-    let done = site
-        .execute(caller, change, Command::AccessSession(command), None)
-        .await?;
+    let done = match asked.ticket_id {
+        Some(ticket_id) => {
+            match ticket_requests::ask(site, caller, change, parts, start, ticket_id).await? {
+                Begun::Waiting(response) => return Ok(*response),
+                Begun::Started(done) => done,
+            }
+        }
+        None => {
+            let command = Command::AccessSession(access_session::Command::Start(start));
+            site.execute(caller, change, command, None).await?
+        }
+    };
     let lsid = started_by(&done)
         .or_else(|| site.engine.published().world.session_on(item))
         .ok_or_else(Problem::internal)?;
@@ -174,10 +186,10 @@ pub(super) async fn start_several(
                 .ok()
                 .and_then(|body| serde_json::from_slice(&body).ok())
                 .unwrap_or(Value::Null);
-            let told = if status.is_success() {
-                "session"
-            } else {
-                "error"
+            let (told, body) = match body.get("ticket_request") {
+                Some(request) => ("ticket_request", request.clone()),
+                None if status.is_success() => ("session", body),
+                None => ("error", body),
             };
             json!({"item": name, "status": status.as_u16(), told: body})
         }
@@ -271,6 +283,7 @@ impl Asked {
             notification_consent: fields.flag("notification_consent"),
             schedule_override: fields.flag("schedule_override"),
             external_key: fields.text("external_key").unwrap_or_default(),
+            ticket_id: fields.text("ticket_id").map(TicketId),
             ..Self::default()
         };
         match fields.take("attributes") {

@@ -27,5 +27,6 @@ mod nodes;
 mod people;
 mod reporting;
 mod reporting_strain;
+mod tickets;
 mod token;
 mod trouble;

@@ -8,7 +8,8 @@ use api::attempts::Attempts;
 use api::{AgentKey, Limits, Site, SiteSetup, Transport, credential};
 use axum::Extension;
 use connector::mail::Languages;
-use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
+use connector::outbound::Outbound;
+use connector::{Hub, HubOptions, HubTask, RefusedAttempts, Tickets, TicketsTask};
 use domain::ids::{ApiAccountId, NodeEpoch, SecretRef};
 use domain::record::{self, Object};
 use domain::site::{api_account, first_start};
@@ -48,6 +49,7 @@ pub(crate) struct Served {
     http: reqwest::Client,
     engine: Option<EngineTask>,
     _hub: HubTask,
+    _tickets: TicketsTask,
     /// The report index follows the log as long as it is held.
     _follow: watch::Sender<bool>,
     _keys: Option<TempDir>,
@@ -132,9 +134,11 @@ impl Served {
                 refused_attempts: Some(Arc::clone(&attempts) as Arc<dyn RefusedAttempts>),
             },
         );
+        let (tickets, tickets_task) = Tickets::start(engine.clone(), Outbound::default());
         let site = Site::new(SiteSetup {
             engine,
             hub,
+            tickets,
             report_index,
             sealer,
             limits: differently.limits,
@@ -169,6 +173,7 @@ impl Served {
             http: reqwest::Client::new(),
             engine: Some(task),
             _hub: hub_task,
+            _tickets: tickets_task,
             _follow: follow,
             _keys: None,
             _database: None,
@@ -228,6 +233,11 @@ impl Served {
         let account = known.world.api_accounts.get(&ApiAccountId(1)).unwrap();
         self.first.client_id = account.client_id.clone();
         self.token = self.token_of(&self.first).await;
+    }
+
+    /// Where the database keeps its files.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self._database.as_ref().unwrap().directory()
     }
 
     /// Stops the engine; the surface stays.

@@ -125,6 +125,7 @@ const fn is_for(command: &Command) -> For {
         | Command::JumpClient(_)
         | Command::AccessSession(_)
         | Command::StartupGroup(_)
+        | Command::TicketRequest(_)
         | Command::Node(_)
         | Command::Audit(_) => For::Anyone,
     }

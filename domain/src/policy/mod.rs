@@ -4,3 +4,4 @@ pub mod access_request;
 pub mod gates;
 pub mod jump_policy;
 pub mod schedule;
+pub mod ticket;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TicketSystemId;
+use crate::policy::jump_policy::JumpPolicy;
 use crate::record::{Field, Kind, Record};
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
@@ -201,6 +202,12 @@ impl TicketSystem {
     pub fn is_configured(&self) -> bool {
         !self.url.is_empty()
     }
+}
+
+/// What whoever saves `policy` is warned of: it asks for a ticket ID, and no ticket system is set (TICK-04).
+#[must_use]
+pub fn warning(world: &World, policy: &JumpPolicy) -> Option<&'static str> {
+    (policy.ticket_id_required && !world.ticket_system.is_configured()).then_some(URL_REQUIRED)
 }
 
 impl World {

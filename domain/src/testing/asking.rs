@@ -14,6 +14,7 @@ use crate::ids::{
 use crate::items::shell::{self, ShellJump};
 use crate::policy::access_request;
 use crate::policy::jump_policy::{self, JumpPolicy};
+use crate::policy::ticket;
 use crate::record::{self, Object, Record};
 use crate::session::{access_session, startup_group};
 use crate::site::api_account::{self, ApiAccount};
@@ -209,6 +210,12 @@ impl From<startup_group::Command> for Command {
 impl From<jump_group::Command> for Command {
     fn from(command: jump_group::Command) -> Self {
         Self::JumpGroup(command)
+    }
+}
+
+impl From<ticket::Command> for Command {
+    fn from(command: ticket::Command) -> Self {
+        Self::TicketRequest(command)
     }
 }
 

@@ -24,7 +24,9 @@ use crate::policy::access_request::{
 use crate::policy::gates::SessionNotifications;
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
+use crate::policy::ticket;
 use crate::record::{self, Change, Deleted};
+use crate::session::access_session::Start;
 use crate::session::access_session::{
     self, AttributesChanged, Departed, Departure, EndAnnounced, EndReason, Ended, Failed, Failure,
     InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
@@ -61,6 +63,7 @@ pub fn one_of_each() -> Vec<Event> {
     events.extend(of_group_policies());
     events.extend(of_policies());
     events.extend(of_requests());
+    events.extend(of_tickets());
     events.extend(of_the_fleet());
     events.extend(of_items());
     events.extend(of_sessions_and_nodes());
@@ -422,6 +425,52 @@ fn of_requests() -> Vec<Event> {
     .into_iter()
     .map(|event| Event::AccessRequest(AccessRequestId(7), event))
     .collect()
+}
+fn of_tickets() -> Vec<Event> {
+    let start = Start {
+        attributes: BTreeMap::from([("reason".to_owned(), "disk".to_owned())]),
+        external_key: "C-1".to_owned(),
+        ..Start::new(
+            ANNA,
+            JumpItemRef::JumpClient(PC1),
+            "192.0.2.10:50000".to_owned(),
+            "Linux".to_owned(),
+        )
+    };
+    let denied = |message: &str| ticket::Denied {
+        message: message.to_owned(),
+        current: true,
+    };
+    let of_request = |event| Event::TicketRequest(TicketRequestId(1), event);
+    vec![
+        of_request(ticket::Event::Asked(ticket::Asked {
+            start,
+            ticket_id: Some("T1".to_owned()),
+            answer_key: hash('5'),
+            expires_at: MONDAY.plus(time::MINUTE),
+            version: 1,
+        })),
+        of_request(ticket::Event::Sent(ticket::Sent {
+            trouble: Some(ticket::Trouble::Tls("UnknownIssuer".to_owned())),
+            current: true,
+            ends: false,
+        })),
+        of_request(ticket::Event::Allowed(ticket::Allowed {
+            attributes: BTreeMap::from([("external_key".to_owned(), "T1".to_owned())]),
+            lsid: Some(Lsid(1)),
+            current: true,
+        })),
+        of_request(ticket::Event::StartRefused(ticket::StartRefused {
+            code: "jump_client_offline".to_owned(),
+            message: "The Jump Client is offline.".to_owned(),
+        })),
+        of_request(ticket::Event::Denied(denied("Invalid ticket ID."))),
+        of_request(ticket::Event::AnswerInvalid(denied(
+            "The ticket system returned an invalid response.",
+        ))),
+        of_request(ticket::Event::TimedOut(ticket::TimedOut { current: true })),
+        of_request(ticket::Event::Voided(ticket::Voided {})),
+    ]
 }
 
 fn of_the_fleet() -> Vec<Event> {

@@ -160,6 +160,7 @@ impl ConsoleView {
             Event::Site(_)
             | Event::SiteSettings(..)
             | Event::TicketSystem(..)
+            | Event::TicketRequest(..)
             | Event::Team(..)
             | Event::MailSettings(..)
             | Event::MailTemplate(..)
@@ -558,6 +559,14 @@ mod tests {
         "MailParked",
         "MailRequeued",
         "MailDiscarded",
+        "TicketRequestAsked",
+        "TicketRequestSent",
+        "TicketRequestAllowed",
+        "TicketRequestStartRefused",
+        "TicketRequestDenied",
+        "TicketRequestAnswerInvalid",
+        "TicketRequestTimedOut",
+        "TicketRequestVoided",
         "UserSignedIn",
         "UserSignedOut",
         "AdministratorReset",

@@ -334,6 +334,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::MailSettings(..)
         | Event::MailTemplate(..)
         | Event::MailDelivery(..)
+        | Event::TicketRequest(..)
         | Event::User(..)
         | Event::Team(..)
         | Event::ApiAccount(..)
@@ -519,6 +520,14 @@ mod tests {
         "MailParked",
         "MailRequeued",
         "MailDiscarded",
+        "TicketRequestAsked",
+        "TicketRequestSent",
+        "TicketRequestAllowed",
+        "TicketRequestStartRefused",
+        "TicketRequestDenied",
+        "TicketRequestAnswerInvalid",
+        "TicketRequestTimedOut",
+        "TicketRequestVoided",
         "UserCreated",
         "UserChanged",
         "UserSignedIn",

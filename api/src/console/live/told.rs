@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::access::permission;
-use domain::ids::{AccessRequestId, JumpItemRef, Lsid, MailDeliveryId, UserId};
+use domain::ids::{AccessRequestId, JumpItemRef, Lsid, MailDeliveryId, TicketRequestId, UserId};
 use domain::policy::access_request::{self, standing};
+use domain::policy::ticket;
 use domain::session::access_session;
 use domain::site::mail_delivery::{self, About};
 use domain::site::user;
@@ -85,6 +86,7 @@ impl Teller<'_> {
             Event::JumpClient(id, _) => self.item(JumpItemRef::JumpClient(*id)),
             Event::ShellJump(id, _) => self.item(JumpItemRef::ShellJump(*id)),
             Event::AccessSession(lsid, event) => self.session(*lsid, event),
+            Event::TicketRequest(id, event) => self.ticket_request(*id, event),
             // Clients are connected on nodes, so a node that stops takes many offline at once.
             Event::Node(..) => self.items_changed = true,
             Event::User(id, user::Event::Record(_)) if *id == self.user => {
@@ -231,6 +233,21 @@ impl Teller<'_> {
                     "lsid": lsid,
                     "state": state,
                 }),
+            );
+        }
+    }
+
+    /// Whoever waits is told to look again.
+    fn ticket_request(&mut self, id: TicketRequestId, event: &ticket::Event) {
+        let request = self
+            .before
+            .ticket_requests
+            .get(&id)
+            .or_else(|| self.now.ticket_requests.get(&id));
+        if request.is_some_and(|request| request.start.user == self.user) {
+            self.push(
+                "ticket_request",
+                json!({"id": id, "event": event.stored_name()}),
             );
         }
     }

@@ -159,6 +159,16 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Forbidden,
         ),
         (
+            Refusal::TicketSystemNotConfigured,
+            "No ticket system URL is configured.",
+            NotFound,
+        ),
+        (
+            Refusal::TicketRequestNotValid,
+            "The request_id is not valid.",
+            Forbidden,
+        ),
+        (
             Refusal::NoTicketSystem,
             "No ticket system URL is configured. Please contact your administrator",
             Forbidden,

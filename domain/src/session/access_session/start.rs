@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::attributes;
 use super::ending::{failed, session_of};
 use super::members::{ByJump, Coming, come_in};
@@ -24,7 +26,17 @@ pub const ITEMS_PER_START_MAX: usize = 10;
 pub const EXTERNAL_KEY: &str = "external_key";
 
 /// A user asks to jump to an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
 pub struct Start {
     /// Who jumps.
     pub user: UserId,

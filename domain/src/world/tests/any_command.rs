@@ -110,6 +110,7 @@ pub(super) fn base() -> Vec<Event> {
             item: JumpItemRef::JumpClient(PC1),
         }),
     ));
+    events.extend(super::any_ticket::given());
     events
 }
 
@@ -135,6 +136,7 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
     prop_oneof![
         6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
         1 => super::any_member::any_member_command(),
+        1 => super::any_ticket::any_ticket_command(),
     ]
 }
 

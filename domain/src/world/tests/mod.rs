@@ -14,6 +14,7 @@ mod any_command;
 mod any_mail;
 mod any_member;
 mod any_request;
+mod any_ticket;
 
 /// An event with the time it was recorded at.
 type Recorded = (Event, Timestamp);
