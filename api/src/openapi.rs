@@ -585,6 +585,26 @@ fn kind_schema(field: &Field, in_body: bool) -> Schema {
                     .build(),
             );
         }
+        Kind::AddressRanges { members_max } => {
+            let address = || {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .max_length(Some(45))
+            };
+            let member = ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .property("start", address())
+                .property("end", address())
+                .required("start")
+                .required("end");
+            return Schema::Array(
+                ArrayBuilder::new()
+                    .items(RefOr::T(Schema::Object(member.build())))
+                    .max_items(Some(members_max))
+                    .description(Some(field.about))
+                    .build(),
+            );
+        }
         Kind::Moment => ObjectBuilder::new()
             .schema_type(of_type(Type::String))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),

@@ -4,10 +4,12 @@ use crate::access::role::JumpItemRole;
 use crate::access::{group_policy, jump_group};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
-use crate::items::shell;
+use crate::items::{custom_field, jumpoint, shell};
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket;
 use crate::policy::{access_request, jump_policy};
 use crate::session::{access_session, startup_group};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
@@ -53,6 +55,14 @@ pub enum Command {
     JumpClient(jump_client::Command),
     /// Shell Jump items.
     ShellJump(shell::Command),
+    /// Jumpoints and their users.
+    Jumpoint(jumpoint::Command),
+    /// Session policies.
+    SessionPolicy(record::Command<SessionPolicy>),
+    /// Custom fields of Jump Items and their values.
+    CustomField(custom_field::Command),
+    /// Custom attributes of sessions.
+    CustomSessionAttribute(record::Command<CustomSessionAttribute>),
     /// Access sessions.
     AccessSession(access_session::Command),
     /// Jump on Startup groups.
@@ -210,6 +220,37 @@ impl Command {
                 ),
                 shell::Command::Copy(..) => "shell_jump.copy",
             },
+            Self::Jumpoint(command) => match command {
+                jumpoint::Command::Record(command) => record_name(
+                    command,
+                    "jumpoint.create",
+                    "jumpoint.change",
+                    "jumpoint.delete",
+                ),
+                jumpoint::Command::AddUser(..) => "jumpoint.add_user",
+                jumpoint::Command::RemoveUser(..) => "jumpoint.remove_user",
+            },
+            Self::SessionPolicy(command) => record_name(
+                command,
+                "session_policy.create",
+                "session_policy.change",
+                "session_policy.delete",
+            ),
+            Self::CustomField(command) => match command {
+                custom_field::Command::Record(command) => record_name(
+                    command,
+                    "custom_field.create",
+                    "custom_field.change",
+                    "custom_field.delete",
+                ),
+                custom_field::Command::SetValues(..) => "jump_item.set_custom_fields",
+            },
+            Self::CustomSessionAttribute(command) => record_name(
+                command,
+                "custom_session_attribute.create",
+                "custom_session_attribute.change",
+                "custom_session_attribute.delete",
+            ),
             Self::AccessSession(command) => match command {
                 access_session::Command::Start(_) => "access_session.start",
                 access_session::Command::Establish { .. } => "access_session.establish",
@@ -367,6 +408,15 @@ impl Command {
                 startup_group::Command::Add { item, .. }
                 | startup_group::Command::Remove { item, .. },
             ) => Some(item.to_string()),
+            Self::Jumpoint(jumpoint::Command::Record(command)) => record_subject(command),
+            Self::Jumpoint(
+                jumpoint::Command::AddUser(jumpoint, _)
+                | jumpoint::Command::RemoveUser(jumpoint, _),
+            ) => of("jumpoint", jumpoint),
+            Self::SessionPolicy(command) => record_subject(command),
+            Self::CustomField(custom_field::Command::Record(command)) => record_subject(command),
+            Self::CustomField(custom_field::Command::SetValues(item, _)) => Some(item.to_string()),
+            Self::CustomSessionAttribute(command) => record_subject(command),
             Self::FirstStart(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)

@@ -10,15 +10,20 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::TicketRequestId;
 use crate::ids::{
-    AccessRequestId, ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId,
-    JumpItemRoleId, JumpPolicyId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch,
+    AccessRequestId, ApiAccountId, CustomFieldId, CustomSessionAttributeId, GroupPolicyId,
+    JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, JumpPolicyId,
+    JumpointId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, NodeEpoch, SessionPolicyId,
     ShellJumpId, SiteSettingsId, TeamId, TicketSystemId, UserId,
 };
+use crate::items::custom_field::{self, CustomField};
+use crate::items::jumpoint;
 use crate::items::shell::{self, ShellJump};
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket;
 use crate::policy::{access_request, jump_policy};
 use crate::record::{self, Record};
 use crate::session::{access_session, startup_group};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
@@ -73,6 +78,19 @@ pub enum Event {
     JumpClient(JumpClientId, jump_client::Event),
     /// A Shell Jump item.
     ShellJump(ShellJumpId, shell::Event),
+    /// A Jumpoint or its users.
+    Jumpoint(JumpointId, jumpoint::Event),
+    /// A session policy.
+    SessionPolicy(SessionPolicyId, record::Event<SessionPolicy>),
+    /// A custom field of Jump Items.
+    CustomField(CustomFieldId, record::Event<CustomField>),
+    /// The values of an item's custom fields.
+    ItemCustomFields(JumpItemRef, custom_field::ValuesSet),
+    /// A custom attribute of sessions.
+    CustomSessionAttribute(
+        CustomSessionAttributeId,
+        record::Event<CustomSessionAttribute>,
+    ),
     /// An access session.
     AccessSession(Lsid, access_session::Event),
     /// The Jump on Startup group of a user.
@@ -142,6 +160,15 @@ impl Event {
             Self::JumpClientInstaller(id, _) => format!("jump_client_installer-{id}"),
             Self::JumpClient(id, _) => format!("jump_client-{id}"),
             Self::ShellJump(id, _) => format!("shell_jump-{id}"),
+            Self::Jumpoint(id, _) => format!("jumpoint-{id}"),
+            Self::SessionPolicy(id, _) => format!("session_policy-{id}"),
+            Self::CustomField(id, _) => format!("custom_field-{id}"),
+            Self::ItemCustomFields(item, _) => {
+                // A stream has one dash, before its id.
+                let (kind, number) = (item.type_name(), item.number());
+                format!("item_custom_fields-{kind}_{number}")
+            }
+            Self::CustomSessionAttribute(id, _) => format!("custom_session_attribute-{id}"),
             Self::AccessSession(lsid, _) => format!("access_session-{lsid}"),
             Self::StartupGroup(user, _) => format!("startup_group-{user}"),
             Self::Node(epoch, _) => format!("node-{epoch}"),
@@ -172,6 +199,11 @@ impl Event {
             Self::JumpClientInstaller(_, event) => event.stored_name(),
             Self::JumpClient(_, event) => event.stored_name(),
             Self::ShellJump(_, event) => event.stored_name(),
+            Self::Jumpoint(_, event) => event.stored_name(),
+            Self::SessionPolicy(_, event) => event.stored_name(),
+            Self::CustomField(_, event) => event.stored_name(),
+            Self::ItemCustomFields(..) => custom_field::ValuesSet::STORED_NAME,
+            Self::CustomSessionAttribute(_, event) => event.stored_name(),
             Self::AccessSession(_, event) => event.stored_name(),
             Self::StartupGroup(_, event) => event.stored_name(),
             Self::Node(_, event) => event.stored_name(),
@@ -204,6 +236,11 @@ impl Event {
             Self::JumpClientInstaller(_, event) => serde_json::to_vec(event),
             Self::JumpClient(_, event) => serde_json::to_vec(event),
             Self::ShellJump(_, event) => serde_json::to_vec(event),
+            Self::Jumpoint(_, event) => serde_json::to_vec(event),
+            Self::SessionPolicy(_, event) => serde_json::to_vec(event),
+            Self::CustomField(_, event) => serde_json::to_vec(event),
+            Self::ItemCustomFields(_, event) => serde_json::to_vec(event),
+            Self::CustomSessionAttribute(_, event) => serde_json::to_vec(event),
             Self::AccessSession(_, event) => serde_json::to_vec(event),
             Self::StartupGroup(_, event) => serde_json::to_vec(event),
             Self::Node(_, event) => serde_json::to_vec(event),
@@ -308,6 +345,34 @@ impl Event {
                 record::Event::from_stored(name, text)
                     .map(|event| event.map(|event| Self::ShellJump(id, event)))
             }
+            "jumpoint" => {
+                let id = parse(stream, id)?;
+                jumpoint::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::Jumpoint(id, event)))
+            }
+            SessionPolicy::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::SessionPolicy(id, event)))
+            }
+            CustomField::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::CustomField(id, event)))
+            }
+            "item_custom_fields" => {
+                let item = match id.rsplit_once('_') {
+                    Some((kind, number)) => parse(stream, &format!("{kind}-{number}"))?,
+                    None => parse(stream, id)?,
+                };
+                custom_field::ValuesSet::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::ItemCustomFields(item, event)))
+            }
+            CustomSessionAttribute::CATEGORY => {
+                let id = parse(stream, id)?;
+                record::Event::from_stored(name, text)
+                    .map(|event| event.map(|event| Self::CustomSessionAttribute(id, event)))
+            }
             "access_session" => {
                 let id = parse(stream, id)?;
                 access_session::Event::from_stored(name, text)
@@ -371,6 +436,11 @@ impl Event {
         names.extend(JumpClientInstaller::STORED_NAMES);
         names.extend(jump_client::Event::STORED_NAMES);
         names.extend(ShellJump::STORED_NAMES);
+        names.extend(jumpoint::Event::STORED_NAMES);
+        names.extend(SessionPolicy::STORED_NAMES);
+        names.extend(CustomField::STORED_NAMES);
+        names.push(custom_field::ValuesSet::STORED_NAME);
+        names.extend(CustomSessionAttribute::STORED_NAMES);
         names.extend(access_session::Event::STORED_NAMES);
         names.extend(startup_group::Event::STORED_NAMES);
         names.extend(node::Event::STORED_NAMES);

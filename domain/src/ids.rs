@@ -69,6 +69,12 @@ numeric_ids! {
     JumpClientInstallerId;
     /// A Shell Jump item.
     ShellJumpId;
+    /// A session policy.
+    SessionPolicyId;
+    /// A custom field of Jump Items.
+    CustomFieldId;
+    /// A custom attribute of sessions.
+    CustomSessionAttributeId;
     /// The one record of site settings; always 1.
     SiteSettingsId;
     /// The one record of the ticket system; always 1.
@@ -185,6 +191,29 @@ impl fmt::Display for JumpItemRef {
     /// `<type>-<id>`, the form used in console URLs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.type_name(), self.number())
+    }
+}
+
+/// What was read names no item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this names no Jump Item")]
+pub struct NoSuchItemName;
+
+impl FromStr for JumpItemRef {
+    type Err = NoSuchItemName;
+
+    /// Reads `<type>-<id>`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, number) = text.rsplit_once('-').ok_or(NoSuchItemName)?;
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NoSuchItemName);
+        }
+        let number = number.parse().map_err(|_| NoSuchItemName)?;
+        match kind {
+            "jump_client" => Ok(Self::JumpClient(JumpClientId(number))),
+            "shell_jump" => Ok(Self::ShellJump(ShellJumpId(number))),
+            _ => Err(NoSuchItemName),
+        }
     }
 }
 

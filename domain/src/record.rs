@@ -54,6 +54,11 @@ pub enum Kind {
         /// Most characters of each.
         text_max: usize,
     },
+    /// A list of `{start, end}`, each an IPv4 address.
+    AddressRanges {
+        /// Most members.
+        members_max: usize,
+    },
     /// A point in time; RFC 3339 UTC or a UNIX number coming in, RFC 3339 going out, microseconds in the struct.
     Moment,
     /// A reference to a sealed secret. Bodies carry the secret itself, of at most this many characters; a handler puts it
@@ -75,6 +80,10 @@ pub enum Reference {
     JumpGroup,
     /// A user.
     User,
+    /// A Jumpoint.
+    Jumpoint,
+    /// A session policy.
+    SessionPolicy,
 }
 
 /// Which surface may write a field.
@@ -181,6 +190,8 @@ pub trait Record:
     type Id: NumericId + Send + Sync;
     /// The category of its streams, such as `jump_group`.
     const CATEGORY: &'static str;
+    /// The first number it gives.
+    const FIRST_ID: u32 = 1;
     /// What it is called in messages, such as `Jump Group`.
     const TITLE: &'static str;
     /// The stored names of its events: created, changed, deleted.
@@ -308,7 +319,7 @@ fn decide_create<R: Record>(
     check_references(world, R::FIELDS, &to_object(&record))?;
     record.check(world, None)?;
     Ok((
-        R::Id::from_number(world.next_id(R::CATEGORY)),
+        R::Id::from_number(world.next_id(R::CATEGORY).max(R::FIRST_ID)),
         Event::Created(record),
     ))
 }
@@ -562,6 +573,7 @@ pub fn read_value(field: &Field, value: &Value) -> Result<Value, String> {
             }
             Ok(value.clone())
         }
+        Kind::AddressRanges { members_max } => address_ranges(name, value, members_max),
         Kind::Moment => {
             let moment = match value {
                 Value::String(text) => Timestamp::parse_rfc3339_utc(text),
@@ -573,6 +585,30 @@ pub fn read_value(field: &Field, value: &Value) -> Result<Value, String> {
             })
         }
     }
+}
+
+/// The form alone: which addresses are right together is the record's own rule.
+fn address_ranges(name: &str, value: &Value, members_max: usize) -> Result<Value, String> {
+    let wrong = || format!("The {name} field must be an array of objects with start and end.");
+    let members = value.as_array().ok_or_else(wrong)?;
+    if members.len() > members_max {
+        return Err(format!(
+            "The {name} field must not have more than {members_max} members."
+        ));
+    }
+    for member in members {
+        let range = member.as_object().ok_or_else(wrong)?;
+        let is_text = |end: &str| {
+            range
+                .get(end)
+                .and_then(Value::as_str)
+                .is_some_and(|address| address.len() <= 45)
+        };
+        if range.len() != 2 || !is_text("start") || !is_text("end") {
+            return Err(wrong());
+        }
+    }
+    Ok(value.clone())
 }
 
 fn in_range(name: &str, value: &Value, min: i64, max: i64) -> Result<Value, String> {

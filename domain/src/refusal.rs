@@ -291,6 +291,24 @@ pub enum Refusal {
     NoMailServer,
 
     // --- the Jumpoint ---
+    /// The user may not deploy or make items through the Jumpoint (ROLE-17, JPT-27).
+    #[error("You are not allowed to use the Jumpoint \"{jumpoint}\".")]
+    JumpointNotAllowed {
+        /// What the Jumpoint is called.
+        jumpoint: String,
+    },
+
+    /// Nobody may jump through the Jumpoint (JPT-06).
+    #[error("The associated Jumpoint is disabled.")]
+    JumpointDisabled,
+
+    /// The Jumpoint does not serve this method (ITEM-49, JPT-07).
+    #[error("The associated Jumpoint does not allow the Jump method \"{method}\".")]
+    JumpointLacksMethod {
+        /// The method as the guides name it.
+        method: &'static str,
+    },
+
     /// No node of the Jumpoint is connected (ERR-03).
     #[error("The associated Jumpoint is not currently online.")]
     JumpointOffline,
@@ -431,6 +449,8 @@ impl Refusal {
             | Self::JumpClientDisabled
             | Self::JumpClientIdentityFailed
             | Self::JumpointOffline
+            | Self::JumpointDisabled
+            | Self::JumpointLacksMethod { .. }
             | Self::SpawnFailed
             | Self::SessionFull
             | Self::NotAMember
@@ -449,6 +469,7 @@ impl Refusal {
             | Self::EndpointAccessNotAllowed
             | Self::JumpMethodNotAllowed { .. }
             | Self::RoleLacks { .. }
+            | Self::JumpointNotAllowed { .. }
             | Self::NotYourSession
             | Self::OutsideSchedule { .. }
             | Self::SecondFactorUnavailable { .. }
@@ -511,6 +532,9 @@ impl Refusal {
             Self::JumpClientUninstalled => "jump_client_uninstalled",
             Self::JumpClientDisabled => "jump_client_disabled",
             Self::JumpClientIdentityFailed => "jump_client_identity_failed",
+            Self::JumpointNotAllowed { .. } => "jumpoint_not_allowed",
+            Self::JumpointDisabled => "jumpoint_disabled",
+            Self::JumpointLacksMethod { .. } => "jumpoint_lacks_method",
             Self::JumpointOffline => "jumpoint_offline",
             Self::JoinDenied => "join_denied",
             Self::SpawnFailed => "spawn_failed",

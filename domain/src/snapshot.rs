@@ -9,18 +9,23 @@ use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::TicketRequestId;
 use crate::ids::{
-    AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
-    JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, JumpPolicyId, Lsid,
-    MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
+    AccessRequestId, ApiAccountId, CustomFieldId, CustomSessionAttributeId, GroupPolicyId,
+    GroupPolicyMemberId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef,
+    JumpItemRoleId, JumpPolicyId, JumpointId, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch,
+    SessionPolicyId, ShellJumpId, TeamId, UserId,
 };
+use crate::items::custom_field::CustomField;
+use crate::items::jumpoint::Jumpoint;
 use crate::items::shell::ShellJumpItem;
 use crate::node::Node;
 use crate::policy::access_request::AccessRequest;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket::TicketRequest;
 use crate::session::access_session::AccessSession;
 use crate::site::api_account::{ApiAccount, SeenFrom};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::first_start::Site;
 use crate::site::mail_delivery::Delivery;
 use crate::site::mail_settings::MailSettings;
@@ -63,6 +68,12 @@ pub struct WorldSnapshot {
     pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
     pub jump_clients: Vec<(JumpClientId, JumpClient)>,
     pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
+    pub jumpoints: Vec<(JumpointId, Jumpoint)>,
+    pub jumpoint_users: Vec<(JumpointId, UserId)>,
+    pub session_policies: Vec<(SessionPolicyId, SessionPolicy)>,
+    pub custom_fields: Vec<(CustomFieldId, CustomField)>,
+    pub custom_values: Vec<(JumpItemRef, Vec<(CustomFieldId, String)>)>,
+    pub custom_session_attributes: Vec<(CustomSessionAttributeId, CustomSessionAttribute)>,
     pub sessions: Vec<(Lsid, AccessSession)>,
     pub startup_items: Vec<(UserId, JumpItemRef)>,
     pub nodes: Vec<(NodeEpoch, Node)>,
@@ -106,6 +117,16 @@ impl From<&World> for WorldSnapshot {
             installers: rows(&world.installers),
             jump_clients: rows(&world.jump_clients),
             shell_jumps: rows(&world.shell_jumps),
+            jumpoints: rows(&world.jumpoints),
+            jumpoint_users: world.jumpoint_users.iter().copied().collect(),
+            session_policies: rows(&world.session_policies),
+            custom_fields: rows(&world.custom_fields),
+            custom_values: world
+                .custom_values
+                .iter()
+                .map(|(item, values)| (*item, values.clone().into_iter().collect()))
+                .collect(),
+            custom_session_attributes: rows(&world.custom_session_attributes),
             sessions: rows(&world.sessions),
             startup_items: world.startup_items.iter().copied().collect(),
             nodes: rows(&world.nodes),
@@ -168,6 +189,16 @@ impl World {
             ticket_requests: snapshot.ticket_requests.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),
+            jumpoints: snapshot.jumpoints.into_iter().collect(),
+            jumpoint_users: snapshot.jumpoint_users.into_iter().collect(),
+            session_policies: snapshot.session_policies.into_iter().collect(),
+            custom_fields: snapshot.custom_fields.into_iter().collect(),
+            custom_values: snapshot
+                .custom_values
+                .into_iter()
+                .map(|(item, values)| (item, values.into_iter().collect()))
+                .collect(),
+            custom_session_attributes: snapshot.custom_session_attributes.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),
             startup_items: snapshot.startup_items.into_iter().collect(),
             nodes: snapshot.nodes.into_iter().collect(),

@@ -27,9 +27,9 @@ pub use asking::{
     Asked, add_member, change, create, delete, end, first_start, object, register, start, start_on,
 };
 pub use happening::{
-    client, connected, group, group_policy, installer, member, member_under, person, policy,
-    policy_member, policy_row, registered, role, schedule, session, shell_jump, starting, team,
-    team_member, user,
+    client, connected, group, group_policy, installer, jumpoint, jumpoint_user, member,
+    member_under, person, policy, policy_member, policy_row, registered, role, schedule, session,
+    session_policy, shell_jump, starting, team, team_member, user,
 };
 pub use one_of_each::one_of_each;
 

@@ -15,20 +15,25 @@ use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::TicketRequestId;
 use crate::ids::{
-    AccessRequestId, ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
-    JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId,
-    KeyedHash, Lsid, MailDeliveryId, MailTemplateId, NodeEpoch, ShellJumpId, TeamId, UserId,
+    AccessRequestId, ApiAccountId, CustomFieldId, CustomSessionAttributeId, GroupPolicyId,
+    GroupPolicyMemberId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef,
+    JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash, Lsid, MailDeliveryId,
+    MailTemplateId, NodeEpoch, SessionPolicyId, ShellJumpId, TeamId, UserId,
 };
+use crate::items::custom_field::{self, CustomField};
+use crate::items::jumpoint::{self, Jumpoint};
 use crate::items::shell::{self, ShellJumpItem};
 use crate::node::{self, Node};
 use crate::policy::access_request::{self, AccessRequest};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket::{self, TicketRequest};
 use crate::record;
 use crate::session::access_session::{self, AccessSession};
 use crate::session::startup_group;
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::first_start::{self, Site};
 use crate::site::mail_delivery::{self, About, Delivery};
 use crate::site::mail_settings::MailSettings;
@@ -44,6 +49,7 @@ use crate::{Command, Context, Decision, Event, Timestamp, audit};
 mod group_policies;
 mod groups;
 mod items;
+mod jumpoints;
 mod mail;
 pub(crate) mod names;
 mod people;
@@ -98,11 +104,21 @@ pub struct World {
     pub jump_clients: Table<JumpClientId, JumpClient>,
     /// Shell Jump items by id.
     pub shell_jumps: Table<ShellJumpId, ShellJumpItem>,
+    /// Jumpoints by id.
+    pub jumpoints: Table<JumpointId, Jumpoint>,
+    /// Session policies by id.
+    pub session_policies: Table<SessionPolicyId, SessionPolicy>,
+    /// The custom fields that items have.
+    pub custom_fields: Table<CustomFieldId, CustomField>,
+    /// The custom attributes that sessions may carry.
+    pub custom_session_attributes: Table<CustomSessionAttributeId, CustomSessionAttribute>,
     /// Sessions that have not ended.
     pub sessions: Table<Lsid, AccessSession>,
     /// Nodes that run.
     pub nodes: Table<NodeEpoch, Node>,
 
+    pub(crate) jumpoint_users: OrdSet<(JumpointId, UserId)>,
+    pub(crate) custom_values: Table<JumpItemRef, BTreeMap<CustomFieldId, String>>,
     pub(crate) members: Table<(JumpGroupId, UserId), Membership>,
     pub(crate) team_members: Table<(TeamId, UserId), TeamRole>,
     pub(crate) group_policy_order: Vector<GroupPolicyId>,
@@ -180,6 +196,18 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::JumpClientInstaller(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::ShellJump(command) => shell::decide(world, command, context),
+        Command::Jumpoint(command) => jumpoint::decide(world, command, context),
+        Command::SessionPolicy(command) => {
+            plain(record::decide(world, command, context)?, |(id, event)| {
+                Event::SessionPolicy(id, event)
+            })
+        }
+        Command::CustomField(command) => custom_field::decide(world, command, context),
+        Command::CustomSessionAttribute(command) => {
+            plain(record::decide(world, command, context)?, |(id, event)| {
+                Event::CustomSessionAttribute(id, event)
+            })
+        }
         Command::AccessSession(command) => access_session::decide(world, command, context),
         Command::StartupGroup(command) => startup_group::decide(world, command, context),
         Command::Node(command) => node::decide(world, command, context),
@@ -214,6 +242,13 @@ impl World {
             Event::JumpClientInstaller(id, event) => record::apply(self, *id, event, at),
             Event::JumpClient(id, event) => jump_client::apply(self, *id, event, at),
             Event::ShellJump(id, event) => record::apply(self, *id, event, at),
+            Event::Jumpoint(id, event) => jumpoint::apply(self, *id, event, at),
+            Event::SessionPolicy(id, event) => record::apply(self, *id, event, at),
+            Event::CustomField(id, event) => record::apply(self, *id, event, at),
+            Event::ItemCustomFields(item, event) => {
+                custom_field::apply_values(self, *item, event);
+            }
+            Event::CustomSessionAttribute(id, event) => record::apply(self, *id, event, at),
             Event::AccessSession(lsid, event) => access_session::apply(self, *lsid, event, at),
             Event::StartupGroup(user, event) => startup_group::apply(self, *user, event),
             Event::Node(epoch, event) => node::apply(self, *epoch, event, at),
@@ -266,6 +301,7 @@ impl World {
         for (id, policy) in self.jump_policies.clone().iter() {
             self.name_policy(*id, policy);
         }
+        self.name_what_items_need();
         self.api_accounts_by_client_id = self
             .api_accounts
             .iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::access::{group_policy, jump_group};
 use domain::fleet::jump_client;
-use domain::items::shell;
+use domain::items::{custom_field, jumpoint, shell};
 use domain::policy::access_request;
 use domain::policy::ticket;
 use domain::session::access_session;
@@ -236,6 +236,17 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
         Command::ShellJump(command) => match command {
             shell::Command::Record(command) => takes_away(command),
             shell::Command::Copy(..) => false,
+        },
+        Command::Jumpoint(command) => match command {
+            jumpoint::Command::Record(command) => takes_away(command),
+            jumpoint::Command::RemoveUser(..) => true,
+            jumpoint::Command::AddUser(..) => false,
+        },
+        Command::SessionPolicy(command) => takes_away(command),
+        Command::CustomSessionAttribute(command) => takes_away(command),
+        Command::CustomField(command) => match command {
+            custom_field::Command::Record(command) => takes_away(command),
+            custom_field::Command::SetValues(..) => false,
         },
         Command::JumpGroup(command) => match command {
             jump_group::Command::Record(command) => takes_away(command),

@@ -11,7 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, Presence};
-use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch, UserId};
+use domain::ids::{
+    JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch, ShellJumpId, UserId,
+};
+use domain::items::jumpoint;
 use domain::policy::jump_policy;
 use domain::policy::schedule::Schedule;
 use domain::session::access_session::{self, Command as Asked, SPAWN_TIMEOUT};
@@ -71,6 +74,8 @@ enum Touched {
     Nothing,
     Session(Lsid),
     Item(JumpItemRef),
+    /// All items that go through Jumpoints.
+    Shortcuts,
     Group(JumpGroupRef),
     Node(NodeEpoch),
     Policy(JumpPolicyId),
@@ -274,6 +279,12 @@ fn touched(event: &Event) -> Touched {
             | jump_client::Event::TokenConfirmed(_)
             | jump_client::Event::Quarantined(_) => Touched::Nothing,
         },
+        Event::Jumpoint(_, event) => match event {
+            jumpoint::Event::Record(record::Event::Deleted(_)) => Touched::Shortcuts,
+            jumpoint::Event::Record(_)
+            | jumpoint::Event::UserAdded(_)
+            | jumpoint::Event::UserRemoved(_) => Touched::Nothing,
+        },
         Event::ShellJump(item, _) => Touched::Item(JumpItemRef::ShellJump(*item)),
         Event::JumpGroup(group, event) => match event {
             jump_group::Event::Record(record::Event::Deleted(_)) => shared(*group),
@@ -315,6 +326,10 @@ fn touched(event: &Event) -> Touched {
         | Event::JumpItemRole(..)
         | Event::JumpClientInstaller(..)
         | Event::StartupGroup(..)
+        | Event::SessionPolicy(..)
+        | Event::CustomField(..)
+        | Event::ItemCustomFields(..)
+        | Event::CustomSessionAttribute(..)
         | Event::Audit(..) => Touched::Nothing,
     }
 }
@@ -336,6 +351,11 @@ impl Entries {
             Touched::Nothing => Vec::new(),
             Touched::Session(lsid) => vec![lsid],
             Touched::Item(item) => sessions_of(&self.by_item, item),
+            Touched::Shortcuts => self
+                .by_item
+                .range((JumpItemRef::ShellJump(ShellJumpId(0)), FIRST)..)
+                .map(|(_, lsid)| *lsid)
+                .collect(),
             Touched::Group(group) => sessions_of(&self.by_group, group),
             Touched::Node(epoch) => sessions_of(&self.by_node, epoch),
             Touched::Policy(policy) => sessions_of(&self.by_policy, policy),
@@ -542,6 +562,7 @@ mod tests {
         "ShellJumpCreated",
         "ShellJumpChanged",
         "ShellJumpDeleted",
+        "JumpointDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",
@@ -568,6 +589,20 @@ mod tests {
         "AccessRequestDenied",
         "AccessRequestCancelled",
         "AccessRequestUsed",
+        "SessionPolicyCreated",
+        "SessionPolicyChanged",
+        "SessionPolicyDeleted",
+        "CustomFieldCreated",
+        "CustomFieldChanged",
+        "CustomFieldDeleted",
+        "ItemCustomFieldsSet",
+        "CustomSessionAttributeCreated",
+        "CustomSessionAttributeChanged",
+        "CustomSessionAttributeDeleted",
+        "JumpointCreated",
+        "JumpointChanged",
+        "JumpointUserAdded",
+        "JumpointUserRemoved",
         "SiteCreated",
         "AccessSessionOwnerChanged",
         "AccessSessionInvited",

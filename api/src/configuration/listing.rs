@@ -194,6 +194,7 @@ fn check(field: &Field, value: &str) -> Result<(), String> {
         | Kind::Secret { .. }
         | Kind::CodeName
         | Kind::Texts { .. }
+        | Kind::AddressRanges { .. }
         | Kind::Moment => Ok(()),
     }
 }

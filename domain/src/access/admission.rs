@@ -100,6 +100,10 @@ const fn is_for(command: &Command) -> For {
         | Command::MailTemplate(_)
         | Command::MailDelivery(_)
         | Command::User(user::Command::Record(_))
+        | Command::Jumpoint(_)
+        | Command::SessionPolicy(_)
+        | Command::CustomField(crate::items::custom_field::Command::Record(_))
+        | Command::CustomSessionAttribute(_)
         | Command::Team(_)
         | Command::GroupPolicy(_)
         | Command::ApiAccount(
@@ -108,7 +112,6 @@ const fn is_for(command: &Command) -> For {
         | Command::JumpItemRole(_)
         | Command::JumpPolicy(_) => For::Administrators,
         Command::JumpGroup(_) => For::GroupEditors,
-        Command::JumpClientInstaller(_) | Command::ShellJump(_) => For::RoleHolders,
         Command::AccessRequest(
             access_request::Command::Submit(_) | access_request::Command::Cancel { .. },
         ) => For::RoleHolders,
@@ -116,6 +119,9 @@ const fn is_for(command: &Command) -> For {
             access_request::Command::Approve { .. } | access_request::Command::Deny { .. },
         ) => For::Approvers,
         Command::AccessRequest(access_request::Command::Expire { .. }) => For::Operator,
+        Command::JumpClientInstaller(_) | Command::ShellJump(_) | Command::CustomField(_) => {
+            For::RoleHolders
+        }
         Command::JumpClient(
             crate::fleet::jump_client::Command::Change(..)
             | crate::fleet::jump_client::Command::Delete(_),

@@ -163,7 +163,8 @@ impl Record for JumpClientInstaller {
             },
             "The session policy of its clients.",
         )
-        .nullable(),
+        .nullable()
+        .names(Reference::SessionPolicy),
         Field::new(
             "comments",
             Kind::Text { min: 0, max: 1024 },
@@ -283,16 +284,26 @@ impl Record for JumpClientInstaller {
         }
     }
 
-    fn check(&self, _world: &World, _id: Option<JumpClientInstallerId>) -> Result<(), Refusal> {
+    fn check(&self, world: &World, _id: Option<JumpClientInstallerId>) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         if self
             .jumpoint_proxy
             .as_deref()
             .is_some_and(|name| !name.is_empty())
         {
+            let is_there = self
+                .jumpoint_proxy
+                .as_deref()
+                .is_some_and(|name| world.jumpoint_named(name).is_some());
             errors.push(
                 "jumpoint_proxy",
-                "The associated Jumpoint-proxy no longer exists.",
+                if is_there {
+                    // Jumpoints have no nodes that could be online yet (ERR-03).
+                    "The associated Jumpoint is not currently online."
+                } else {
+                    // ERR-04
+                    "The associated Jumpoint-proxy no longer exists."
+                },
             );
         }
         if self.secret_hash.is_none() {

@@ -10,7 +10,7 @@ use crate::access::role::JumpItemPermission;
 use crate::ids::{
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, JumpointId, ShellJumpId, UserId,
 };
-use crate::items::rights;
+use crate::items::{custom_field, jumpoint, rights};
 use crate::record::{self, Field, Kind, Object, Purpose, Record, Reference};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
@@ -70,7 +70,7 @@ impl Default for ShellJump {
             jumpoint_id: JumpointId(0),
             hostname: String::new(),
             protocol: String::new(),
-            port: 0,
+            port: 22,
             jump_group_id: 0,
             jump_group_type: "shared".to_owned(),
             terminal: "xterm".to_owned(),
@@ -121,7 +121,8 @@ impl Record for ShellJump {
         .filter(),
         Field::new("jumpoint_id", Kind::Id, "The Jumpoint it goes through.")
             .required()
-            .filter(),
+            .filter()
+            .names(Reference::Jumpoint),
         Field::new(
             "hostname",
             Kind::Text { min: 1, max: 128 },
@@ -186,7 +187,8 @@ impl Record for ShellJump {
             },
             "Its session policy.",
         )
-        .nullable(),
+        .nullable()
+        .names(Reference::SessionPolicy),
     ];
 
     fn find(world: &World, id: ShellJumpId) -> Option<&Self> {
@@ -199,12 +201,6 @@ impl Record for ShellJump {
 
     fn remove(world: &mut World, id: ShellJumpId) {
         world.forget_shell_jump(id);
-    }
-
-    fn complete(&mut self, _world: &World, _id: Option<ShellJumpId>, _context: &Context) {
-        if self.port == 0 {
-            self.port = if self.protocol == "telnet" { 23 } else { 22 };
-        }
     }
 
     fn check(&self, _world: &World, _id: Option<ShellJumpId>) -> Result<(), Refusal> {
@@ -244,12 +240,20 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 }
 
 fn decide_create(world: &World, body: &Object, context: &Context) -> Decision {
-    let command = record::Command::Create(terminal_as_stored(body));
+    let mut body = terminal_as_stored(body);
+    if body
+        .get("protocol")
+        .is_some_and(|protocol| protocol == "telnet")
+    {
+        body.entry("port").or_insert_with(|| Value::from(23));
+    }
+    let command = record::Command::Create(body);
     let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
         return nothing();
     };
     if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
         rights::may_create(world, *user, made.group())?;
+        may_go_through(world, *user, made.jumpoint_id)?;
     }
     happened(crate::Event::ShellJump(id, event))
 }
@@ -274,6 +278,11 @@ fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Contex
             changes.keys().map(String::as_str),
             target,
         )?;
+        if let Some(through) = changes.get("jumpoint_id")
+            && let Some(number) = through.new.as_u64().and_then(|id| u32::try_from(id).ok())
+        {
+            may_go_through(world, *user, JumpointId(number))?;
+        }
     }
     happened(crate::Event::ShellJump(id, event))
 }
@@ -305,8 +314,22 @@ fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context)
     };
     if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
         rights::may_copy(world, *user, item, made.group())?;
+        may_go_through(world, *user, made.jumpoint_id)?;
     }
-    happened(crate::Event::ShellJump(copy, event))
+    let values = custom_field::copied(world, item, JumpItemRef::ShellJump(copy));
+    let made = crate::Event::ShellJump(copy, event);
+    Ok([made].into_iter().chain(values).collect())
+}
+
+/// A user makes items only through Jumpoints they may use (ROLE-17, JPT-27).
+fn may_go_through(world: &World, user: UserId, jumpoint: JumpointId) -> Result<(), Refusal> {
+    if jumpoint::may_use(world, user, jumpoint) {
+        return Ok(());
+    }
+    let name = world.jumpoints.get(&jumpoint);
+    Err(Refusal::JumpointNotAllowed {
+        jumpoint: name.map(|found| found.name.clone()).unwrap_or_default(),
+    })
 }
 
 /// `vt100` in any case is stored as `VT100` (ITEM-37).
@@ -321,12 +344,17 @@ fn terminal_as_stored(body: &Object) -> Object {
 }
 
 /// Why no session starts on the item now. There is always a reason: a Jumpoint has no nodes that could be online yet
-/// (ERR-03, ITEM-49, JPT-06).
+/// (ERR-03, ITEM-49, JPT-06, JPT-07).
 #[must_use]
 pub fn not_startable(world: &World, id: ShellJumpId) -> Refusal {
-    if world.shell_jumps.contains(&id) {
-        Refusal::JumpointOffline
-    } else {
-        Refusal::item_gone(JumpItemRef::ShellJump(id))
+    let Some(item) = world.shell_jumps.get(&id) else {
+        return Refusal::item_gone(JumpItemRef::ShellJump(id));
+    };
+    match world.jumpoints.get(&item.properties.jumpoint_id) {
+        Some(jumpoint) if !jumpoint.enabled => Refusal::JumpointDisabled,
+        Some(jumpoint) if !jumpoint.shell_jump_enabled => Refusal::JumpointLacksMethod {
+            method: "Shell Jump",
+        },
+        _ => Refusal::JumpointOffline,
     }
 }

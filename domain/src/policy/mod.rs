@@ -4,4 +4,5 @@ pub mod access_request;
 pub mod gates;
 pub mod jump_policy;
 pub mod schedule;
+pub mod session_policy;
 pub mod ticket;

@@ -1,6 +1,7 @@
 //! The site itself: its first start, its settings, its mail, its users and API accounts.
 
 pub mod api_account;
+pub mod custom_session_attribute;
 pub mod first_start;
 pub mod mail_delivery;
 pub mod mail_settings;

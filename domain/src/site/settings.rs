@@ -45,6 +45,8 @@ pub struct SiteSettings {
     pub schedule_with_approval_allowed: bool,
     pub simultaneous_jumps: String,
     pub session_idle_seconds: u32,
+    /// Whether Network Tunnel Jump is used on the site (JPT-09).
+    pub network_tunnel_jump_enabled: bool,
 }
 
 impl Default for SiteSettings {
@@ -67,6 +69,7 @@ impl Default for SiteSettings {
             schedule_with_approval_allowed: false,
             simultaneous_jumps: "disallow".to_owned(),
             session_idle_seconds: 0,
+            network_tunnel_jump_enabled: false,
         }
     }
 }
@@ -157,6 +160,11 @@ impl Record for SiteSettings {
                 max: 3_600,
             },
             "How long a session waits for its lost agent before it is closed, in seconds.",
+        ),
+        Field::new(
+            "network_tunnel_jump_enabled",
+            Kind::Boolean,
+            "Whether Network Tunnel Jump is used on the site.",
         ),
         Field::new(
             "outbound_networks",

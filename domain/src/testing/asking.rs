@@ -11,13 +11,17 @@ use crate::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, KeyedHash,
     LinkId, Lsid, SecretRef, UserId,
 };
+use crate::items::custom_field::{self, CustomField};
+use crate::items::jumpoint::{self, Jumpoint};
 use crate::items::shell::{self, ShellJump};
 use crate::policy::access_request;
 use crate::policy::jump_policy::{self, JumpPolicy};
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket;
 use crate::record::{self, Object, Record};
 use crate::session::{access_session, startup_group};
 use crate::site::api_account::{self, ApiAccount};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team};
@@ -56,6 +60,10 @@ asked! {
     JumpPolicy => |command| Command::JumpPolicy(jump_policy::Command::Record(command));
     JumpClientInstaller => Command::JumpClientInstaller;
     ShellJump => |command| Command::ShellJump(shell::Command::Record(command));
+    Jumpoint => |command| Command::Jumpoint(jumpoint::Command::Record(command));
+    SessionPolicy => Command::SessionPolicy;
+    CustomField => |command| Command::CustomField(custom_field::Command::Record(command));
+    CustomSessionAttribute => Command::CustomSessionAttribute;
 }
 
 impl Asked for Properties {
@@ -174,6 +182,18 @@ impl From<Register> for Command {
 impl From<jump_client::Command> for Command {
     fn from(command: jump_client::Command) -> Self {
         Self::JumpClient(command)
+    }
+}
+
+impl From<jumpoint::Command> for Command {
+    fn from(command: jumpoint::Command) -> Self {
+        Self::Jumpoint(command)
+    }
+}
+
+impl From<custom_field::Command> for Command {
+    fn from(command: custom_field::Command) -> Self {
+        Self::CustomField(command)
     }
 }
 

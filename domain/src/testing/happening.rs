@@ -9,11 +9,13 @@ use crate::fleet::jump_client::{self, Connected, Facts, Properties, Registered};
 use crate::ids::{
     GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId, JumpGroupId,
     JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash, LinkId, Lsid,
-    SecretRef, ShellJumpId, TeamId, UserId,
+    SecretRef, SessionPolicyId, ShellJumpId, TeamId, UserId,
 };
+use crate::items::jumpoint::{self, Jumpoint, JumpointUser};
 use crate::items::shell::ShellJump;
 use crate::policy::jump_policy::{self, JumpPolicy, ScheduleSet};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
+use crate::policy::session_policy::SessionPolicy;
 use crate::record;
 use crate::session::access_session::{self, Customer, Established, Representative, Started};
 use crate::site::team::{self, Team, TeamRole};
@@ -245,6 +247,41 @@ pub fn connected(id: JumpClientId, connection: u64) -> Event {
             boot_id: "boot-1".to_owned(),
         }),
     )
+}
+
+/// A Linux Jumpoint named `jumpoint-<id>` that serves Shell Jumps.
+#[must_use]
+pub fn jumpoint(id: JumpointId, change: impl FnOnce(&mut Jumpoint)) -> Event {
+    let mut jumpoint = Jumpoint {
+        name: format!("jumpoint-{id}"),
+        code_name: format!("jumpoint_{id}"),
+        platform: "linux-x86".to_owned(),
+        shell_jump_enabled: true,
+        ..Jumpoint::default()
+    };
+    change(&mut jumpoint);
+    Event::Jumpoint(
+        id,
+        jumpoint::Event::Record(record::Event::Created(jumpoint)),
+    )
+}
+
+/// A user who may go through a Jumpoint.
+#[must_use]
+pub fn jumpoint_user(id: JumpointId, user_id: UserId) -> Event {
+    let user = JumpointUser { user_id };
+    Event::Jumpoint(id, jumpoint::Event::UserAdded(user))
+}
+
+/// A session policy.
+#[must_use]
+pub fn session_policy(id: SessionPolicyId) -> Event {
+    let policy = SessionPolicy {
+        display_name: format!("Session policy {id}"),
+        code_name: format!("session_policy_{id}"),
+        ..SessionPolicy::default()
+    };
+    Event::SessionPolicy(id, record::Event::Created(policy))
 }
 
 /// A Shell Jump item named `shell-<id>`, through the first Jumpoint, in `group`.

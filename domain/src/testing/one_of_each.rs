@@ -12,10 +12,13 @@ use crate::fleet::jump_client::{
     self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
 };
 use crate::ids::{
-    AccessRequestId, GroupPolicyMemberId, JumpClientInstallerId, JumpGroupRef, JumpItemRef,
-    JumpItemRoleId, JumpointId, KeyedHash, LinkId, Lsid, MailDeliveryId, MailSettingsId,
-    MailTemplateId, SecretRef, ShellJumpId, SiteSettingsId, TicketRequestId,
+    AccessRequestId, CustomFieldId, CustomSessionAttributeId, GroupPolicyMemberId,
+    JumpClientInstallerId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpointId, KeyedHash,
+    LinkId, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef, SessionPolicyId,
+    ShellJumpId, SiteSettingsId, TicketRequestId,
 };
+use crate::items::custom_field::{CustomField, ValuesSet};
+use crate::items::jumpoint::{self, AddressRange, Jumpoint, JumpointUser};
 use crate::items::shell::ShellJump;
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::access_request::{
@@ -24,6 +27,7 @@ use crate::policy::access_request::{
 use crate::policy::gates::SessionNotifications;
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
+use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket;
 use crate::record::{self, Change, Deleted};
 use crate::session::access_session::Start;
@@ -33,6 +37,7 @@ use crate::session::access_session::{
 };
 use crate::session::{details, startup_group};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::first_start::{self, SiteCreated};
 use crate::site::mail_delivery::{
     self, ApproverAsked, Delivered, Discarded, Failed as MailFailed, Mail, Message, Parked,
@@ -567,11 +572,68 @@ fn of_items() -> Vec<Event> {
         session_policy_id: Some(2),
         ..ShellJump::default()
     };
+    let through = Jumpoint {
+        name: "Data center".to_owned(),
+        platform: "linux-x86".to_owned(),
+        code_name: "data_center".to_owned(),
+        comments: "east".to_owned(),
+        clustered: true,
+        shell_jump_enabled: true,
+        external_jump_item_network_id: Some("net-1".to_owned()),
+        managed_ip_ranges: vec![AddressRange {
+            start: "10.0.0.1".to_owned(),
+            end: "10.0.0.9".to_owned(),
+        }],
+        jzp_client_address_restrictions_type: "allow_all".to_owned(),
+        jzp_restricted_ips: vec!["10.0.0.0/8".to_owned()],
+        ..Jumpoint::default()
+    };
+    let of_jumpoint = |event| Event::Jumpoint(JumpointId(1), event);
+    let (policy, field) = (SessionPolicyId(2), CustomFieldId(1));
+    let attribute = CustomSessionAttributeId(1);
+    let session_policy = SessionPolicy {
+        display_name: "Strict".to_owned(),
+        code_name: "strict".to_owned(),
+        description: "for strangers".to_owned(),
+    };
+    let custom_field = CustomField {
+        display_name: "Rack".to_owned(),
+        code_name: "rack".to_owned(),
+    };
+    let session_attribute = CustomSessionAttribute {
+        display_name: "Change".to_owned(),
+        code_name: "change".to_owned(),
+        description: "the change it is for".to_owned(),
+    };
     let of_shell = |event| Event::ShellJump(ShellJumpId(1), event);
     vec![
         of_shell(record::Event::Created(made)),
         of_shell(changed("port", 22.into(), 2222.into())),
         of_shell(deleted("core router")),
+        of_jumpoint(jumpoint::Event::Record(record::Event::Created(through))),
+        of_jumpoint(jumpoint::Event::Record(changed(
+            "enabled",
+            true.into(),
+            false.into(),
+        ))),
+        of_jumpoint(jumpoint::Event::Record(deleted("Data center"))),
+        of_jumpoint(jumpoint::Event::UserAdded(JumpointUser { user_id: ANNA })),
+        of_jumpoint(jumpoint::Event::UserRemoved(JumpointUser { user_id: ANNA })),
+        Event::SessionPolicy(policy, record::Event::Created(session_policy)),
+        Event::SessionPolicy(policy, changed("description", "".into(), "x".into())),
+        Event::SessionPolicy(policy, deleted("Strict")),
+        Event::CustomField(field, record::Event::Created(custom_field)),
+        Event::CustomField(field, changed("display_name", "Rack".into(), "Row".into())),
+        Event::CustomField(field, deleted("Rack")),
+        Event::ItemCustomFields(
+            JumpItemRef::JumpClient(PC1),
+            ValuesSet {
+                values: BTreeMap::from([(field, "4".to_owned())]),
+            },
+        ),
+        Event::CustomSessionAttribute(attribute, record::Event::Created(session_attribute)),
+        Event::CustomSessionAttribute(attribute, changed("description", "".into(), "x".into())),
+        Event::CustomSessionAttribute(attribute, deleted("Change")),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::World;
 use crate::access::group_policy::{GroupPolicy, Of, Row};
-use crate::ids::{GroupPolicyId, GroupPolicyMemberId, JumpGroupId, JumpointId, TeamId, UserId};
+use crate::ids::{GroupPolicyId, GroupPolicyMemberId, JumpGroupId, TeamId, UserId};
 
 impl World {
     pub(crate) fn put_group_policy(&mut self, id: GroupPolicyId, policy: GroupPolicy) {
@@ -217,11 +217,5 @@ impl World {
         for policy in policies {
             self.forget_policy_row(policy, about);
         }
-    }
-
-    /// Whether the Jumpoint is there.
-    #[must_use]
-    pub fn has_jumpoint(&self, _jumpoint: JumpointId) -> bool {
-        false
     }
 }

@@ -3,7 +3,9 @@
 use crate::World;
 use crate::access::group_policy::Of;
 use crate::access::jump_group::{JumpGroup, Membership};
-use crate::ids::{JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
+use crate::ids::{
+    JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, JumpointId, SessionPolicyId, UserId,
+};
 use crate::policy::jump_policy::JumpPolicy;
 use crate::record::Reference;
 use crate::world::names;
@@ -130,6 +132,8 @@ impl World {
         match reference {
             Reference::JumpItemRole => self.jump_item_roles.contains(&JumpItemRoleId(number)),
             Reference::JumpPolicy => self.jump_policies.contains(&JumpPolicyId(number)),
+            Reference::Jumpoint => self.has_jumpoint(JumpointId(number)),
+            Reference::SessionPolicy => self.session_policies.contains(&SessionPolicyId(number)),
             Reference::User => self.users.contains(&UserId(number)),
             Reference::JumpGroup if personal => self.users.contains(&UserId(number)),
             Reference::JumpGroup => self.jump_groups.contains(&JumpGroupId(number)),

@@ -107,7 +107,10 @@ impl World {
             .shell_jumps
             .get(&id)
             .and_then(|item| item.last_access_at);
-        self.forget_shell_jump(id);
+        if let Some(before) = self.shell_jumps.get(&id) {
+            self.items_by_group
+                .remove(&(before.properties.group(), JumpItemRef::ShellJump(id)));
+        }
         self.items_by_group
             .insert((properties.group(), JumpItemRef::ShellJump(id)));
         let item = ShellJumpItem {
@@ -118,9 +121,11 @@ impl World {
     }
 
     pub(crate) fn forget_shell_jump(&mut self, id: ShellJumpId) {
+        self.custom_values.remove(&JumpItemRef::ShellJump(id));
         if let Some(item) = self.shell_jumps.remove(&id) {
             self.items_by_group
                 .remove(&(item.properties.group(), JumpItemRef::ShellJump(id)));
+            self.forget_startup_item(JumpItemRef::ShellJump(id));
         }
     }
 
@@ -192,6 +197,7 @@ impl World {
     }
 
     pub(crate) fn forget_jump_client(&mut self, id: JumpClientId) {
+        self.custom_values.remove(&JumpItemRef::JumpClient(id));
         if let Some(client) = self.jump_clients.remove(&id) {
             self.items_by_group
                 .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));

@@ -13,6 +13,16 @@ pub(crate) enum Kind {
     Policy,
     /// A Jump Policy's code name.
     PolicyCode,
+    /// What a Jumpoint is called.
+    Jumpoint,
+    /// A Jumpoint's code name.
+    JumpointCode,
+    /// A session policy's code name.
+    SessionPolicyCode,
+    /// The code name of a custom field of Jump Items.
+    CustomFieldCode,
+    /// The code name of a custom attribute of sessions.
+    SessionAttributeCode,
     /// A team's code name.
     TeamCode,
 }
@@ -27,6 +37,11 @@ impl Names {
         self.0
             .get(&(kind, name.to_lowercase()))
             .is_some_and(|holder| Some(*holder) != id)
+    }
+
+    /// Which record of the kind has this name.
+    pub(crate) fn holder(&self, kind: Kind, name: &str) -> Option<u32> {
+        self.0.get(&(kind, name.to_lowercase())).copied()
     }
 
     /// `id` has this name from now on.

@@ -46,6 +46,7 @@ impl World {
         for policy in self.policies_of_user(id).to_vec() {
             self.forget_policy_member(policy, id);
         }
+        self.forget_user_of_jumpoints(id);
         self.forget_items_of(JumpGroupRef::Personal(id));
         self.forget_startup_group(id);
     }

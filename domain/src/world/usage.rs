@@ -4,7 +4,9 @@ use crate::Refusal;
 use crate::World;
 use crate::access::group_policy::{Of, Row};
 use crate::access::jump_group::Membership;
-use crate::ids::{GroupPolicyId, JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, UserId};
+use crate::ids::{
+    GroupPolicyId, JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, SessionPolicyId, UserId,
+};
 
 impl World {
     /// Refuses where `users` names anyone.
@@ -108,6 +110,28 @@ impl World {
                 }
                 _ => None,
             })
+    }
+
+    /// Who uses a session policy: installers and items.
+    pub(crate) fn users_of_session_policy(&self, policy: SessionPolicyId) -> Vec<String> {
+        let policy = Some(policy.0);
+        let installers = self
+            .installers
+            .iter()
+            .filter(|(_, installer)| installer.session_policy_id == policy);
+        let clients = self
+            .jump_clients
+            .iter()
+            .filter(|(_, client)| client.properties.session_policy_id == policy);
+        let shells = self
+            .shell_jumps
+            .iter()
+            .filter(|(_, item)| item.properties.session_policy_id == policy);
+        installers
+            .map(|(id, _)| format!("installer {id}"))
+            .chain(clients.map(|(_, client)| format!("Jump Client \"{}\"", client.properties.name)))
+            .chain(shells.map(|(_, item)| format!("Shell Jump \"{}\"", item.properties.name)))
+            .collect()
     }
 
     fn member_title(&self, group: JumpGroupId, user: UserId) -> String {

@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, JumpClient, Presence};
 use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, NodeEpoch, ShellJumpId, UserId};
+use domain::items::jumpoint;
 use domain::items::shell::ShellJumpItem;
 use domain::session::access_session;
 use domain::site::user;
@@ -118,6 +119,14 @@ impl ConsoleView {
         match &recorded.event {
             Event::JumpClient(id, event) => self.apply_jump_client(*id, event, world_after),
             Event::ShellJump(id, _) => self.refresh_shell(*id, world_after),
+            Event::Jumpoint(_, event) => match event {
+                jumpoint::Event::Record(record::Event::Deleted(_)) => {
+                    self.remove_shortcuts_gone_from(world_after);
+                }
+                jumpoint::Event::Record(_)
+                | jumpoint::Event::UserAdded(_)
+                | jumpoint::Event::UserRemoved(_) => {}
+            },
             Event::AccessSession(lsid, event) => match event {
                 access_session::Event::Started(started) => {
                     self.refresh_accessed(started.item, world_after);
@@ -173,6 +182,10 @@ impl ConsoleView {
             | Event::AccessRequest(..)
             | Event::JumpClientInstaller(..)
             | Event::StartupGroup(..)
+            | Event::SessionPolicy(..)
+            | Event::CustomField(..)
+            | Event::ItemCustomFields(..)
+            | Event::CustomSessionAttribute(..)
             | Event::Audit(..) => {}
         }
     }
@@ -251,6 +264,20 @@ impl ConsoleView {
             | jump_client::Event::Disconnected(_)
             | jump_client::Event::Quarantined(_) => self.refresh_state(id, world),
             jump_client::Event::TokenOffered(_) | jump_client::Event::TokenConfirmed(_) => {}
+        }
+    }
+
+    /// The shortcuts through a Jumpoint go with it, by one event: all rows of shortcuts are looked at, which happens a few
+    /// times a year.
+    fn remove_shortcuts_gone_from(&self, world: &World) {
+        let gone: Vec<JumpItemRef> = self
+            .rows
+            .iter()
+            .filter(|row| row.connection == Connection::Jumpoint && !world.has_item(*row.key()))
+            .map(|row| *row.key())
+            .collect();
+        for item in gone {
+            self.remove(item);
         }
     }
 
@@ -503,6 +530,7 @@ mod tests {
         "ShellJumpCreated",
         "ShellJumpChanged",
         "ShellJumpDeleted",
+        "JumpointDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",
@@ -517,6 +545,20 @@ mod tests {
 
     /// The names whose events change nothing that the Jump interface shows.
     const PASSED_OVER: &[&str] = &[
+        "SessionPolicyCreated",
+        "SessionPolicyChanged",
+        "SessionPolicyDeleted",
+        "CustomFieldCreated",
+        "CustomFieldChanged",
+        "CustomFieldDeleted",
+        "ItemCustomFieldsSet",
+        "CustomSessionAttributeCreated",
+        "CustomSessionAttributeChanged",
+        "CustomSessionAttributeDeleted",
+        "JumpointCreated",
+        "JumpointChanged",
+        "JumpointUserAdded",
+        "JumpointUserRemoved",
         "AccessSessionEstablished",
         "AccessSessionFailed",
         "AccessSessionEnded",

@@ -348,6 +348,11 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::JumpClient(..)
         | Event::ShellJump(..)
         | Event::StartupGroup(..)
+        | Event::Jumpoint(..)
+        | Event::SessionPolicy(..)
+        | Event::CustomField(..)
+        | Event::ItemCustomFields(..)
+        | Event::CustomSessionAttribute(..)
         | Event::Node(..)
         | Event::Audit(..) => None,
     }
@@ -481,6 +486,21 @@ mod tests {
 
     /// The names whose events say nothing of a session. They are not even read.
     const PASSED_OVER: &[&str] = &[
+        "SessionPolicyCreated",
+        "SessionPolicyChanged",
+        "SessionPolicyDeleted",
+        "CustomFieldCreated",
+        "CustomFieldChanged",
+        "CustomFieldDeleted",
+        "ItemCustomFieldsSet",
+        "CustomSessionAttributeCreated",
+        "CustomSessionAttributeChanged",
+        "CustomSessionAttributeDeleted",
+        "JumpointCreated",
+        "JumpointChanged",
+        "JumpointUserAdded",
+        "JumpointUserRemoved",
+        "JumpointDeleted",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientChanged",

@@ -85,6 +85,9 @@ impl Teller<'_> {
         match event {
             Event::JumpClient(id, _) => self.item(JumpItemRef::JumpClient(*id)),
             Event::ShellJump(id, _) => self.item(JumpItemRef::ShellJump(*id)),
+            Event::ItemCustomFields(item, _) => self.item(*item),
+            // The shortcuts through a Jumpoint may have gone with it.
+            Event::Jumpoint(..) => self.items_changed = true,
             Event::AccessSession(lsid, event) => self.session(*lsid, event),
             Event::TicketRequest(id, event) => self.ticket_request(*id, event),
             // Clients are connected on nodes, so a node that stops takes many offline at once.
@@ -115,6 +118,9 @@ impl Teller<'_> {
             | Event::User(..)
             | Event::ApiAccount(..)
             | Event::JumpClientInstaller(..)
+            | Event::SessionPolicy(..)
+            | Event::CustomField(..)
+            | Event::CustomSessionAttribute(..)
             | Event::Audit(..) => {}
         }
     }

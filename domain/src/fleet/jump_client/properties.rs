@@ -132,7 +132,8 @@ impl Record for Properties {
             },
             "Its session policy.",
         )
-        .nullable(),
+        .nullable()
+        .names(Reference::SessionPolicy),
         Field::new(
             "max_offline_minutes",
             Kind::Integer {

@@ -79,6 +79,20 @@ fn at_and_beyond(field: &Field) -> (Vec<Value>, Vec<Value>) {
                 ],
             )
         }
+        Kind::AddressRanges { members_max } => {
+            let range = json!({"start": "10.0.0.1", "end": "10.0.0.9"});
+            (
+                vec![json!([]), json!(vec![range.clone(); members_max])],
+                vec![
+                    json!(vec![range; members_max + 1]),
+                    json!(["10.0.0.1"]),
+                    json!([{"start": "10.0.0.1"}]),
+                    json!([{"start": 1, "end": "10.0.0.9"}]),
+                    json!([{"start": "a".repeat(46), "end": "10.0.0.9"}]),
+                    json!({}),
+                ],
+            )
+        }
         Kind::Moment => (
             vec![json!("2026-03-02T09:00:00Z"), json!(0)],
             vec![json!("yesterday"), json!(true)],

@@ -13,8 +13,13 @@ use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::Properties;
 use crate::ids::NumericId;
+use crate::items::custom_field::CustomField;
+use crate::items::jumpoint::Jumpoint;
+use crate::items::shell::ShellJump;
 use crate::policy::jump_policy::JumpPolicy;
+use crate::policy::session_policy::SessionPolicy;
 use crate::site::api_account::ApiAccount;
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::settings::SiteSettings;
 use crate::site::user::User;
 use crate::testing::{ADMIN, API, WEB_SERVERS, change, create, given, group};
@@ -33,6 +38,11 @@ macro_rules! for_every_record {
         $check::<JumpPolicy>();
         $check::<JumpClientInstaller>();
         $check::<Properties>();
+        $check::<ShellJump>();
+        $check::<Jumpoint>();
+        $check::<SessionPolicy>();
+        $check::<CustomField>();
+        $check::<CustomSessionAttribute>();
     };
 }
 use for_every_record;

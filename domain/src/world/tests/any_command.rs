@@ -11,10 +11,9 @@ use crate::fleet::jump_client::{self, Facts, Properties};
 use crate::ids::{
     ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash,
-    LinkId, Lsid, NodeEpoch, SecretRef, ShellJumpId, SiteSettingsId, TeamId, TicketSystemId,
+    LinkId, Lsid, NodeEpoch, SecretRef, SessionPolicyId, SiteSettingsId, TeamId, TicketSystemId,
     UserId,
 };
-use crate::items::shell::{self, ShellJump};
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
@@ -27,8 +26,9 @@ use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, CARA, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
     USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
-    group, group_policy, installer, member, member_under, object, person, policy, policy_member,
-    policy_row, register, schedule, session, start, team, team_member,
+    group, group_policy, installer, jumpoint, jumpoint_user, member, member_under, person, policy,
+    policy_member, policy_row, register, schedule, session, session_policy, start, team,
+    team_member,
 };
 use crate::{Actor, Cause, Command, Event};
 
@@ -43,6 +43,11 @@ pub(super) fn base() -> Vec<Event> {
         policy(THURSDAYS, |_| {}),
         policy(ALWAYS, super::any_request::asks_for_approval),
         team(OPERATIONS),
+        jumpoint(JumpointId(1), |_| {}),
+        jumpoint(JumpointId(2), |_| {}),
+        jumpoint_user(JumpointId(1), ANNA),
+        jumpoint_user(JumpointId(2), BERT),
+        session_policy(SessionPolicyId(2)),
         group_policy(ADMINS, |_| {}),
         group_policy(USERS, |_| {}),
         team_member(OPERATIONS, ANNA, TeamRole::Member),
@@ -132,6 +137,7 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         8 => command,
         2 => super::any_mail::any_mail_command(),
         3 => super::any_request::any_request_command(),
+        2 => super::any_item::any_item_command(),
     ];
     prop_oneof![
         6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
@@ -147,7 +153,7 @@ pub(super) fn session_draw(item: JumpItemRef) -> u64 {
 }
 
 /// How many commands there are to choose from.
-const CHOICES: u32 = 59;
+const CHOICES: u32 = 56;
 
 fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
     match choice {
@@ -155,25 +161,7 @@ fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         15..=22 => of_people(choice, a, b, c, flag),
         23..=32 => of_clients(choice, a, b, c, flag),
         44..=55 => of_teams_and_group_policies(choice, a, b, c, flag),
-        56..=58 => of_shortcuts(choice, a, b, c, flag),
         _ => of_sessions(choice, a, b, c, flag),
-    }
-}
-
-fn of_shortcuts(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
-    let item = ShellJumpId(a);
-    match choice {
-        56 => create::<ShellJump>(json!({
-            "name": format!("router {a}"), "jumpoint_id": 1, "hostname": "r", "protocol": "ssh",
-            "jump_group_id": b, "jump_policy_id": flag.then_some(c),
-        })),
-        57 if flag => change::<ShellJump>(item, json!({"tag": format!("{b}"), "jump_group_id": c})),
-        57 => shell::Command::Copy(
-            item,
-            object(json!({"jump_group_id": b, "jump_group_type": "shared", "name": "copy"})),
-        )
-        .into(),
-        _ => delete::<ShellJump>(item),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::time::MINUTE;
 use crate::{Cause, Command, Context, Event, Timestamp};
 
 mod any_command;
+mod any_item;
 mod any_mail;
 mod any_member;
 mod any_request;

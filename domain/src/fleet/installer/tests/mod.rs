@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::{JumpClientInstaller, VALID_MINUTES_DEFAULT};
 use crate::access::role::{ADMINISTRATOR, JumpItemPermission, START_SESSIONS_ONLY};
-use crate::ids::{JumpGroupRef, KeyedHash};
+use crate::ids::{JumpGroupRef, KeyedHash, SessionPolicyId};
 use crate::record;
 use crate::testing::{
     ANNA, API, BERT, Given, INSTALLER, Outcome, SHARED, WEB_SERVERS, create, delete, drawn, given,
-    group, installer, member, person, user,
+    group, installer, member, person, session_policy, user,
 };
 use crate::time::MINUTE;
 use crate::{Event, Refusal};
@@ -18,6 +18,7 @@ fn site() -> Given {
         user(ANNA, |user| user.private_jump_item_role_id = ADMINISTRATOR),
         person(BERT),
         group(WEB_SERVERS, "Web Servers"),
+        session_policy(SessionPolicyId(2)),
         member(WEB_SERVERS, ANNA, START_SESSIONS_ONLY),
     ])
 }

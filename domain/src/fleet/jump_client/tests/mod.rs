@@ -5,12 +5,14 @@ use serde_json::json;
 use super::{Command, Connected, Event, Facts, Presence, Properties, Register, Token};
 use crate::access::role::{JumpItemPermission, START_SESSIONS_ONLY};
 use crate::fleet::installer::JumpClientInstaller;
-use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, JumpItemRoleId, KeyedHash, LinkId};
+use crate::ids::{
+    JumpClientId, JumpGroupRef, JumpItemRef, JumpItemRoleId, KeyedHash, LinkId, SessionPolicyId,
+};
 use crate::node::{self, StopReason};
 use crate::testing::{
     ADMIN, ALWAYS, ANNA, API, Given, INSTALLER, NODE, PC1, PC2, SHARED, USER_SYSTEMS, WEB_SERVERS,
     change, client, connected, delete, given, group, installer, member, person, policy, register,
-    registered, role,
+    registered, role, session_policy,
 };
 use crate::time::{DAY, HOUR};
 use crate::{Actor, Event as Happened, Refusal, World};
@@ -447,6 +449,7 @@ fn each_property_needs_the_permission_of_its_own() {
             person(ANNA),
             group(WEB_SERVERS, "Web Servers"),
             policy(ALWAYS, |_| {}),
+            session_policy(SessionPolicyId(2)),
             member(WEB_SERVERS, ANNA, EDITOR),
         ])
         .and(client(PC1, SHARED));

@@ -3,12 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::access::role::{JumpItemPermission, JumpItemRole};
-use crate::ids::{JumpGroupRef, JumpItemRef, JumpItemRoleId, ShellJumpId};
+use crate::ids::{
+    JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpointId, SessionPolicyId, ShellJumpId,
+};
 use crate::items::shell::{self, ShellJump, ShellJumpItem};
 use crate::record;
 use crate::testing::{
-    ADMIN, ANNA, BERT, Given, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS, change, create, delete,
-    given, group, member, object, person, policy, role, shell_jump, start_on, user,
+    ADMIN, ANNA, API, BERT, Given, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS, change, create,
+    delete, given, group, jumpoint, jumpoint_user, member, object, person, policy, role,
+    session_policy, shell_jump, start_on, user,
 };
 use crate::{Command, Event, Refusal};
 
@@ -46,6 +49,8 @@ fn site() -> Given {
         group(WEB_SERVERS, "Web Servers"),
         group(USER_SYSTEMS, "User Systems"),
         policy(THURSDAYS, |_| {}),
+        session_policy(SessionPolicyId(2)),
+        jumpoint(JumpointId(1), |_| {}),
     ])
 }
 
@@ -57,6 +62,7 @@ fn anna_has(here: impl FnOnce(&mut JumpItemRole), there: impl FnOnce(&mut JumpIt
         role(THERE, there),
         member(WEB_SERVERS, ANNA, HERE),
         member(USER_SYSTEMS, ANNA, THERE),
+        jumpoint_user(JumpointId(1), ANNA),
         shell_jump(ROUTER, SHARED, |_| {}),
     ])
 }
@@ -75,7 +81,7 @@ fn what_is_left_out_has_the_guides_defaults() {
     for (protocol, port) in [("ssh", 22), ("telnet", 23)] {
         let given = site()
             .when(
-                ADMIN,
+                API,
                 create::<ShellJump>(body(json!({"protocol": protocol}))),
             )
             .then_something();
@@ -106,11 +112,11 @@ fn values_out_of_their_limits_name_their_field() {
         ("jump_policy_id", json!(9)),
     ] {
         site()
-            .when(ADMIN, create::<ShellJump>(body(json!({field: value}))))
+            .when(API, create::<ShellJump>(body(json!({field: value}))))
             .then_invalid(&[field]);
     }
     site()
-        .when(ADMIN, create::<ShellJump>(json!({})))
+        .when(API, create::<ShellJump>(json!({})))
         .then_invalid(&[
             "name",
             "jumpoint_id",
@@ -125,10 +131,7 @@ fn values_out_of_their_limits_name_their_field() {
 fn a_terminal_is_compared_without_regard_to_case() {
     for written in ["VT100", "vt100", "Vt100"] {
         let given = site()
-            .when(
-                ADMIN,
-                create::<ShellJump>(body(json!({"terminal": written}))),
-            )
+            .when(API, create::<ShellJump>(body(json!({"terminal": written}))))
             .then_something();
         assert_eq!(made(&given).properties.terminal, "VT100");
     }
@@ -138,9 +141,9 @@ fn a_terminal_is_compared_without_regard_to_case() {
 #[test]
 fn a_second_item_with_the_same_name_and_host_is_another_item() {
     let given = site()
-        .when(ADMIN, create::<ShellJump>(body(json!({}))))
+        .when(API, create::<ShellJump>(body(json!({}))))
         .then_something()
-        .when(ADMIN, create::<ShellJump>(body(json!({}))))
+        .when(API, create::<ShellJump>(body(json!({}))))
         .then_something();
     assert_eq!(given.world().shell_jumps.len(), 2);
 }
