@@ -13,7 +13,10 @@ use domain::access::jump_group::JumpGroup;
 use domain::access::role::JumpItemRole;
 use domain::fleet::installer::JumpClientInstaller;
 use domain::fleet::jump_client::Properties;
+use domain::items::jumpoint::Jumpoint;
+use domain::items::shell::ShellJump;
 use domain::policy::jump_policy::JumpPolicy;
+use domain::policy::session_policy::SessionPolicy;
 use domain::record::{Field, Kind, Record, Write};
 use domain::site::api_account::ApiAccount;
 use domain::site::mail_settings::MailSettings;
@@ -39,7 +42,7 @@ use utoipa::openapi::{
 
 use crate::access::{Access, Permission};
 use crate::configuration::resource::{Fixed, Resource};
-use crate::configuration::{self, jump_approval, jump_group_user};
+use crate::configuration::{self, jump_approval, jump_group_user, jumpoint_user, shell_jump};
 use crate::console;
 use crate::error::Problem;
 use crate::oauth::TOKEN_PATH;
@@ -391,6 +394,25 @@ fn schemas() -> Vec<(&'static str, Schema)> {
             fields_schema(jump_group_user::FIELDS, &[], false),
         ),
         ("JumpClient", resource_schema::<Properties>()),
+        ("ShellJumpItem", resource_schema::<ShellJump>()),
+        ("Jumpoint", resource_schema::<Jumpoint>()),
+        (
+            "JumpointUser",
+            fields_schema(jumpoint_user::FIELDS, &[], false),
+        ),
+        ("SessionPolicy", resource_schema::<SessionPolicy>()),
+        (
+            shell_jump::COPY_SCHEMA,
+            fields_schema(shell_jump::COPY_FIELDS, &[], false),
+        ),
+        (
+            shell_jump::COPIED_SCHEMA,
+            object(vec![
+                ("action", text()),
+                ("success", text()),
+                ("destId", whole()),
+            ]),
+        ),
         (
             "JumpClientInstaller",
             resource_schema::<JumpClientInstaller>(),

@@ -141,7 +141,7 @@ impl Greeting<'_> {
     async fn resume(self, world: &World, resume: &Resume) -> Result<Greeted, Turned> {
         let id = u32::try_from(resume.client_id).map(JumpClientId).ok();
         let shown = keyed(self.inner, LINK_TOKEN, resume.token.expose().as_bytes());
-        let Some((id, client)) = id.and_then(|id| Some((id, world.jump_clients.get(&id)?))) else {
+        let Some((id, client)) = id.and_then(|id| Some((id, world.endpoint(id)?))) else {
             // A client that was offline when it was removed learns of it now (CLNT-60).
             let was_there = id.is_some_and(|id| id.0 < world.next_id("jump_client"));
             let code = if was_there {

@@ -77,6 +77,8 @@ pub(crate) struct Inner {
     links: DashMap<JumpClientId, LinkHandle>,
     /// Which client a session that was seen to start is on: an ended one has left the world.
     sessions: DashMap<Lsid, JumpClientId>,
+    /// Which client a copy is a copy of: one that was removed has left the world.
+    copies: DashMap<JumpClientId, JumpClientId>,
     connections: AtomicU64,
     closed: AtomicBool,
     /// Set once and for good: the node's run is over, or about to be.
@@ -128,12 +130,14 @@ impl Hub {
             refused_attempts: options.refused_attempts,
             links: DashMap::new(),
             sessions: DashMap::new(),
+            copies: DashMap::new(),
             connections: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             open: watch::Sender::new(0),
         }));
         hub.0.remember_sessions();
+        hub.0.remember_copies();
         let follower = tokio::spawn(follow(hub.clone(), committed, stopped));
         let task = HubTask {
             stop,
@@ -287,7 +291,7 @@ impl Inner {
             return Some(End::going_away());
         }
         out_of_service(&published.world, client).or_else(|| {
-            let known = published.world.jump_clients.get(&client)?;
+            let known = published.world.endpoint(client)?;
             (known.presence != Presence::Connected(link)).then(End::replaced)
         })
     }
@@ -308,9 +312,18 @@ impl Inner {
 
     // --- sessions ---
 
+    fn remember_copies(&self) {
+        for (id, client) in self.engine.published().world.jump_clients.iter() {
+            if client.endpoint != *id {
+                self.copies.insert(*id, client.endpoint);
+            }
+        }
+    }
+
     fn remember_sessions(&self) {
-        for (lsid, session) in self.engine.published().world.sessions.iter() {
-            if let Some(client) = session.item.jump_client() {
+        let published = self.engine.published();
+        for (lsid, session) in published.world.sessions.iter() {
+            if let Some(client) = published.world.endpoint_of(session.item) {
                 self.sessions.insert(*lsid, client);
             }
         }
@@ -319,23 +332,29 @@ impl Inner {
     /// What an agent that just connected must be told of sessions: `kept` are those it says it still has.
     pub(crate) fn sessions_to_tell(&self, client: JumpClientId, kept: &[String]) -> SessionsToTell {
         let published = self.engine.published();
-        let running = published.world.session_on(JumpItemRef::JumpClient(client));
+        let world = &published.world;
+        let running: Vec<Lsid> = world
+            .items_of_endpoint(client)
+            .into_iter()
+            .filter_map(|item| world.session_on(JumpItemRef::JumpClient(item)))
+            .collect();
         let mut told = SessionsToTell {
             frames: Vec::new(),
-            unknown_at_agent: None,
+            unknown_at_agent: Vec::new(),
         };
-        if let Some(lsid) = running
-            && let Some(session) = published.world.sessions.get(&lsid)
-        {
+        for lsid in &running {
+            let Some(session) = world.sessions.get(lsid) else {
+                continue;
+            };
             if !session.established {
                 // Also where the agent keeps it: its word that it is up was lost, and this asks for it again.
-                told.frames.push(start_frame(lsid, &session.owner_name));
+                told.frames.push(start_frame(*lsid, &session.owner_name));
             } else if !kept.contains(&lsid.to_string()) {
-                told.unknown_at_agent = Some(lsid);
+                told.unknown_at_agent.push(*lsid);
             }
         }
-        let running = running.map(|lsid| lsid.to_string());
-        for lsid in kept.iter().filter(|kept| running.as_ref() != Some(*kept)) {
+        let running: Vec<String> = running.iter().map(Lsid::to_string).collect();
+        for lsid in kept.iter().filter(|kept| !running.contains(kept)) {
             told.frames
                 .push(end_frame(lsid.clone(), "The session is over."));
         }
@@ -346,8 +365,8 @@ impl Inner {
 /// See [`Inner::sessions_to_tell`].
 pub(crate) struct SessionsToTell {
     pub(crate) frames: Vec<ServerFrame>,
-    /// A session that was up and that the agent no longer has.
-    pub(crate) unknown_at_agent: Option<Lsid>,
+    /// Sessions that were up and that the agent no longer has.
+    pub(crate) unknown_at_agent: Vec<Lsid>,
 }
 
 fn start_frame(lsid: Lsid, owner_name: &str) -> ServerFrame {
@@ -379,7 +398,7 @@ pub(crate) fn for_people(text: &str, chars_max: usize) -> String {
 
 /// Why a client is served no more, by what the world says of it.
 fn out_of_service(world: &World, client: JumpClientId) -> Option<End> {
-    match world.jump_clients.get(&client) {
+    match world.endpoint(client) {
         None => Some(cut(RefusedCode::ClientRemoved, &Refusal::JumpClientGone)),
         Some(client) if client.quarantined => Some(quarantined()),
         Some(_) => None,
@@ -442,13 +461,19 @@ fn tell(inner: &Inner, recorded: &Recorded) {
                 link.mailbox.tell(Order::Displaced { boot_id });
             }
         }
+        Event::JumpClient(copy, jump_client::Event::Copied(copied)) => {
+            inner.copies.insert(*copy, copied.endpoint);
+        }
         Event::JumpClient(
             client,
             jump_client::Event::Quarantined(_)
             | jump_client::Event::Record(record::Event::Deleted(_)),
         ) => {
-            if let Some(link) = inner.link(*client)
-                && let Some(end) = out_of_service(&inner.engine.published().world, *client)
+            // The last copy takes along an endpoint whose own item went before.
+            let copy_of = inner.copies.remove(client).map(|(_, endpoint)| endpoint);
+            let client = copy_of.unwrap_or(*client);
+            if let Some(link) = inner.link(client)
+                && let Some(end) = out_of_service(&inner.engine.published().world, client)
             {
                 link.mailbox.end(end);
             }
@@ -466,7 +491,8 @@ fn tell(inner: &Inner, recorded: &Recorded) {
 fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
     match event {
         access_session::Event::Started(started) => {
-            let Some(client) = started.item.jump_client() else {
+            let published = inner.engine.published();
+            let Some(client) = published.world.endpoint_of(started.item) else {
                 return;
             };
             inner.sessions.insert(lsid, client);
@@ -531,7 +557,7 @@ fn catch_up(inner: &Inner) {
         };
         if let Some(end) = out_of_service(world, client) {
             link.mailbox.end(end);
-        } else if let Some(known) = world.jump_clients.get(&client)
+        } else if let Some(known) = world.endpoint(client)
             && published.tail.position >= link.since
             && known.presence
                 != Presence::Connected(LinkId {
@@ -553,7 +579,7 @@ fn catch_up(inner: &Inner) {
         end(inner, lsid, "The session is over.");
     }
     for (lsid, session) in world.sessions.iter() {
-        let Some(client) = session.item.jump_client() else {
+        let Some(client) = world.endpoint_of(session.item) else {
             continue;
         };
         if inner.sessions.insert(*lsid, client).is_none() && !session.established {

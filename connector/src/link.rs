@@ -243,7 +243,7 @@ impl<'h> Talk<'h> {
         for frame in told.frames {
             send(transport, frame).await?;
         }
-        if let Some(lsid) = told.unknown_at_agent {
+        for lsid in told.unknown_at_agent {
             self.say(Saying::End(lsid, "unknown_session".to_owned()))?;
         }
         Ok(())
@@ -425,8 +425,7 @@ impl<'h> Talk<'h> {
         let published = inner.engine.published();
         let is_due = published
             .world
-            .jump_clients
-            .get(&self.client)
+            .endpoint(self.client)
             .is_some_and(|client| greeting::token_is_due(inner, client));
         if !is_due || self.offering || self.offered.is_some() {
             return Ok(());

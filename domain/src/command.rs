@@ -208,6 +208,7 @@ impl Command {
                 jump_client::Command::OfferToken { .. } => "jump_client.offer_token",
                 jump_client::Command::ConfirmToken { .. } => "jump_client.confirm_token",
                 jump_client::Command::Quarantine { .. } => "jump_client.quarantine",
+                jump_client::Command::Copy(..) => "jump_client.copy",
                 jump_client::Command::Change(..) => "jump_client.change",
                 jump_client::Command::Delete(_) => "jump_client.delete",
             },
@@ -362,6 +363,7 @@ impl Command {
                 | jump_client::Command::OfferToken { client, .. }
                 | jump_client::Command::ConfirmToken { client, .. }
                 | jump_client::Command::Quarantine { client, .. }
+                | jump_client::Command::Copy(client, _)
                 | jump_client::Command::Change(client, _)
                 | jump_client::Command::Delete(client) => of("jump_client", client),
             },

@@ -214,7 +214,7 @@ fn decide_check_ins(world: &World, epoch: NodeEpoch, check_ins: &[RoutineCheckIn
     let check_ins: Vec<RoutineCheckIn> = check_ins
         .iter()
         .copied()
-        .filter(|seen| world.jump_clients.contains(&seen.client))
+        .filter(|seen| world.endpoint(seen.client).is_some())
         .collect();
     let event = |check_ins: &[RoutineCheckIn]| {
         let check_ins = check_ins.to_vec();

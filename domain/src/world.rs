@@ -117,6 +117,7 @@ pub struct World {
     /// Nodes that run.
     pub nodes: Table<NodeEpoch, Node>,
 
+    pub(crate) bare_endpoints: Table<JumpClientId, JumpClient>,
     pub(crate) jumpoint_users: OrdSet<(JumpointId, UserId)>,
     pub(crate) custom_values: Table<JumpItemRef, BTreeMap<CustomFieldId, String>>,
     pub(crate) members: Table<(JumpGroupId, UserId), Membership>,
@@ -143,6 +144,7 @@ pub struct World {
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
     pub(crate) clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
+    pub(crate) copies: OrdSet<(JumpClientId, JumpClientId)>,
     pub(crate) items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
     pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
@@ -316,6 +318,11 @@ impl World {
             .shell_jumps
             .iter()
             .map(|(id, item)| (item.properties.group(), JumpItemRef::ShellJump(*id)))
+            .collect();
+        self.clients_by_attempt = self
+            .bare_endpoints
+            .iter()
+            .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
             .collect();
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {

@@ -12,7 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, Presence};
 use domain::ids::{
-    JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch, ShellJumpId, UserId,
+    JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch,
+    ShellJumpId, UserId,
 };
 use domain::items::jumpoint;
 use domain::policy::jump_policy;
@@ -74,6 +75,8 @@ enum Touched {
     Nothing,
     Session(Lsid),
     Item(JumpItemRef),
+    /// All items that share an endpoint.
+    Endpoint(JumpClientId),
     /// All items that go through Jumpoints.
     Shortcuts,
     Group(JumpGroupRef),
@@ -149,11 +152,11 @@ impl Timers {
             return;
         }
         let touched = touched(&recorded.event);
-        if matches!(touched, Touched::Nothing) || self.is_untouched(touched) {
+        if matches!(touched, Touched::Nothing) || self.is_untouched(touched, world_after) {
             return;
         }
         let mut entries = self.write();
-        for lsid in entries.named_by(touched) {
+        for lsid in entries.named_by(touched, world_after) {
             entries.refresh(lsid, world_after);
         }
     }
@@ -226,10 +229,10 @@ impl Timers {
     }
 
     /// Most events of clients concern none with a session: they are passed over without locking readers out.
-    fn is_untouched(&self, touched: Touched) -> bool {
+    fn is_untouched(&self, touched: Touched, world: &World) -> bool {
         match touched {
             Touched::Session(_) => false,
-            _ => self.read().named_by(touched).is_empty(),
+            _ => self.read().named_by(touched, world).is_empty(),
         }
     }
 
@@ -270,10 +273,12 @@ fn touched(event: &Event) -> Touched {
             | access_session::Event::AttributesChanged(_) => Touched::Nothing,
         },
         Event::JumpClient(client, event) => match event {
-            jump_client::Event::Connected(_)
-            | jump_client::Event::Disconnected(_)
-            | jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
+            jump_client::Event::Connected(_) | jump_client::Event::Disconnected(_) => {
+                Touched::Endpoint(*client)
+            }
+            jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
             jump_client::Event::Registered(_)
+            | jump_client::Event::Copied(_)
             | jump_client::Event::CheckedIn(_)
             | jump_client::Event::TokenOffered(_)
             | jump_client::Event::TokenConfirmed(_)
@@ -346,11 +351,16 @@ const FIRST: Lsid = Lsid(0);
 const LAST: Lsid = Lsid(u128::MAX);
 
 impl Entries {
-    fn named_by(&self, touched: Touched) -> Vec<Lsid> {
+    fn named_by(&self, touched: Touched, world: &World) -> Vec<Lsid> {
         match touched {
             Touched::Nothing => Vec::new(),
             Touched::Session(lsid) => vec![lsid],
             Touched::Item(item) => sessions_of(&self.by_item, item),
+            Touched::Endpoint(endpoint) => world
+                .items_of_endpoint(endpoint)
+                .into_iter()
+                .flat_map(|item| sessions_of(&self.by_item, JumpItemRef::JumpClient(item)))
+                .collect(),
             Touched::Shortcuts => self
                 .by_item
                 .range((JumpItemRef::ShellJump(ShellJumpId(0)), FIRST)..)
@@ -651,6 +661,7 @@ mod tests {
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",
         "JumpClientRegistered",
+        "JumpClientCopied",
         "JumpClientCheckedIn",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",

@@ -3,9 +3,12 @@
 mod support;
 
 use domain::fleet::jump_client::{self, Facts, Properties};
-use domain::ids::JumpItemRef;
+use domain::ids::{JumpItemRef, JumpointId, LinkId, ShellJumpId};
+use domain::items::jumpoint::Jumpoint;
+use domain::items::shell::ShellJump;
 use domain::testing::{
-    ADMIN, ANNA, FIRST, PC1, PC2, SHARED, change, client, delete, registered, session,
+    ADMIN, ANNA, API, FIRST, NODE, PC1, PC2, SHARED, change, client, delete, jumpoint, object,
+    registered, session, shell_jump,
 };
 use domain::{Event, time};
 use projections::{SearchField, Status};
@@ -169,4 +172,102 @@ fn figures_stay_with_the_client_and_go_with_it() {
     log.ask(ADMIN, delete::<Properties>(PC1));
     fold_batch(&views, &log);
     assert_eq!(views.console.figures(JumpItemRef::JumpClient(PC1)), None);
+}
+
+/// SESS-01, SESS-02, SESS-04, GRP-22, GRP-23, GRP-24, GRP-25
+#[test]
+fn a_shortcut_is_listed_searched_and_counted_beside_clients() {
+    let router = JumpItemRef::ShellJump(ShellJumpId(1));
+    let (mut log, views) = with(client(PC1, SHARED));
+    happen(
+        &mut log,
+        &views,
+        [
+            jumpoint(JumpointId(1), |_| {}),
+            shell_jump(ShellJumpId(1), SHARED, |shell| {
+                shell.name = "Core Router".to_owned();
+                shell.tag = "core".to_owned();
+            }),
+        ],
+    );
+    let row = views.console.row(router).expect("a row");
+    let settings = &log.world.settings;
+    assert_eq!(row.jump_method(), "Shell Jump");
+    assert_eq!(row.texts.hostname(), "shell-1.example.com");
+    assert_eq!(row.status(log.now, settings).words(), "Unavailable");
+    assert!(!row.online && row.offline_since.is_none());
+    assert!(row.matches(&[SearchField::Name], "core r", log.now, settings));
+    assert!(row.matches(&[SearchField::JumpMethod], "shell", log.now, settings));
+    assert!(!row.matches(&[SearchField::Fqdn], "shell", log.now, settings));
+    let counts = views.console.counts(SHARED);
+    assert_eq!(
+        counts.to_string(),
+        "2 Jump Items total. 1 Jump Clients total. 1 online, 0 offline, 0 passive."
+    );
+    let tags = |views: &projections::Views| -> Vec<String> {
+        let tags = views.console.tags(SHARED).into_iter();
+        tags.map(|(tag, _)| tag).collect()
+    };
+    assert_eq!(tags(&views), ["", "core"]);
+    log.ask(
+        API,
+        change::<ShellJump>(ShellJumpId(1), json!({"tag": "", "comments": "rack 4"})),
+    );
+    fold_batch(&views, &log);
+    assert_eq!(tags(&views), [""]);
+    let row = views.console.row(router).expect("a row");
+    assert_eq!((row.texts.tag(), row.texts.comments()), ("", "rack 4"));
+}
+
+/// JPT-32
+#[test]
+fn the_rows_of_a_jumpoint_go_with_it() {
+    let (mut log, views) = with([
+        jumpoint(JumpointId(1), |_| {}),
+        jumpoint(JumpointId(2), |_| {}),
+    ]);
+    happen(
+        &mut log,
+        &views,
+        [
+            shell_jump(ShellJumpId(1), SHARED, |_| {}),
+            shell_jump(ShellJumpId(2), SHARED, |shell| {
+                shell.jumpoint_id = JumpointId(2);
+            }),
+        ],
+    );
+    log.ask(ADMIN, delete::<Jumpoint>(JumpointId(1)));
+    fold_batch(&views, &log);
+    let row = |id| views.console.row(JumpItemRef::ShellJump(ShellJumpId(id)));
+    assert!(row(1).is_none() && row(2).is_some());
+    assert_eq!(views.console.counts(SHARED).items, 1);
+}
+
+/// CLNT-51
+#[test]
+fn copies_are_as_online_as_their_endpoint() {
+    let (mut log, views) = with(client(PC1, SHARED));
+    let body = object(json!({"jump_group_id": 1, "jump_group_type": "shared"}));
+    log.ask(API, jump_client::Command::Copy(PC1, body));
+    fold_batch(&views, &log);
+    let online = |id| {
+        let row = views.console.row(JumpItemRef::JumpClient(id));
+        row.expect("a row").online
+    };
+    assert!(online(PC1) && online(PC2));
+    assert_eq!(views.console.counts(SHARED).online, 2);
+    log.ask(
+        PC1,
+        jump_client::Command::Disconnect {
+            client: PC1,
+            link: LinkId {
+                node: NODE,
+                connection: u64::from(PC1.0),
+            },
+            reason: String::new(),
+        },
+    );
+    fold_batch(&views, &log);
+    assert!(!online(PC1) && !online(PC2));
+    assert_eq!(views.console.counts(SHARED).offline, 2);
 }

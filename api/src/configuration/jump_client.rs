@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::State;
+use axum::http::Method;
 use domain::fleet::jump_client::{self, JumpClient, Properties};
 use domain::ids::JumpClientId;
 use domain::record::{self, Object, Record};
@@ -12,8 +14,13 @@ use domain::{Command, Event, Timestamp, World};
 use serde_json::Value;
 
 use super::listing::filter_text;
-use super::resource::{self, Resource};
-use crate::route::Routes;
+use super::resource::{self, PathIds, Resource};
+use super::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
+use crate::answer::Answer;
+use crate::caller::Caller;
+use crate::change::Change;
+use crate::error::{JsonError, Problem};
+use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
 impl Resource for Properties {
@@ -82,7 +89,34 @@ impl Resource for Properties {
 pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     let routes = resource::read_routes::<Properties>(site);
     let routes = resource::change_route::<Properties>(routes);
-    resource::delete_route::<Properties>(routes)
+    let routes = resource::delete_route::<Properties>(routes);
+    routes.route(
+        Method::POST,
+        &format!("{}/{{id}}/copy", resource::path_of::<Properties>()),
+        resource::ACCESS,
+        About::new("Makes a second item for the same endpoint.")
+            .takes(COPY_SCHEMA)
+            .gives(Gives::One(COPIED_SCHEMA)),
+        copy,
+    )
+}
+
+async fn copy(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    ids: PathIds,
+    change: Change,
+) -> Result<Answer<Value>, JsonError> {
+    let command = jump_client::Command::Copy(ids.id(0), without_id(&change.body));
+    let done = site
+        .execute(&caller, &change, Command::JumpClient(command), None)
+        .await?;
+    let made = done.events.iter().find_map(|event| match event {
+        Event::JumpClient(id, jump_client::Event::Copied(_)) => Some(id.0),
+        _ => None,
+    });
+    let made = made.ok_or_else(Problem::internal)?;
+    Ok(Answer::done(&done, copied(made)))
 }
 
 /// The members that are shown and not stored.

@@ -23,6 +23,10 @@ pub mod jump_group;
 pub mod jump_group_user;
 pub mod jump_item_role;
 pub mod jump_policy;
+pub mod jumpoint;
+pub mod jumpoint_user;
+pub mod session_policy;
+pub mod shell_jump;
 pub mod user;
 
 /// Where the Configuration API is (CONF-01).
@@ -34,6 +38,10 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .merge(jump_group_user::routes(site))
         .merge(installer::routes(site))
         .merge(jump_client::routes(site))
+        .merge(shell_jump::routes(site))
+        .merge(jumpoint::routes(site))
+        .merge(jumpoint_user::routes(site))
+        .merge(session_policy::routes(site))
         .merge(user::routes(site))
         .merge(jump_policy::routes(site))
         .merge(jump_approval::routes(site))

@@ -35,6 +35,9 @@ pub trait Resource: Record {
     /// Fields of the table that only handlers write; in a body they are as unknown as any other name.
     const INTERNAL: &'static [&'static str] = &[];
 
+    /// What lists can be filtered by and records have no member for.
+    const FILTERS_ALONE: &'static [Field] = &[];
+
     /// The records, by id.
     fn rows(world: &World) -> impl Iterator<Item = (Self::Id, &Self)>;
 
@@ -100,6 +103,7 @@ pub fn filters<R: Resource>() -> Vec<&'static Field> {
         .iter()
         .chain(R::COMPUTED)
         .filter(|field| field.filter)
+        .chain(R::FILTERS_ALONE)
         .collect()
 }
 

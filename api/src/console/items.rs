@@ -6,11 +6,11 @@ use axum::extract::{Path, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant, JumpMethod};
-use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, ShellJumpId, UserId};
+use domain::ids::{JumpGroupRef, JumpItemRef, UserId};
 use domain::policy::access_request::standing;
 use domain::{Refusal, Timestamp, World};
 use projections::{ConsoleRow, Counts};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::access::Access;
 use crate::answer::Answer;
@@ -56,14 +56,7 @@ pub(super) fn user_of(caller: &Caller) -> Result<UserId, JsonError> {
 /// Reads `jump_client-5` or `shell_jump-5`.
 #[must_use]
 pub fn item_named(text: &str) -> Option<JumpItemRef> {
-    let (kind, number) = text.rsplit_once('-')?;
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number = number.parse().ok().filter(|_| digits)?;
-    match kind {
-        "jump_client" => Some(JumpItemRef::JumpClient(JumpClientId(number))),
-        "shell_jump" => Some(JumpItemRef::ShellJump(ShellJumpId(number))),
-        _ => None,
-    }
+    text.parse().ok()
 }
 
 async fn list(
@@ -136,7 +129,11 @@ async fn get(
     let view = &site.engine.views().console;
     let row = view.row(item).ok_or_else(|| Refusal::item_gone(item))?;
     let now = site.engine.clock().now();
-    let body = details(world, user, &grant, &row, view.figures(item), now);
+    // A copy has the figures of its endpoint.
+    let endpoint = world
+        .endpoint_of(item)
+        .map_or(item, JumpItemRef::JumpClient);
+    let body = details(world, user, &grant, &row, view.figures(endpoint), now);
     Ok(Answer::known(&known.0, body))
 }
 
@@ -193,6 +190,11 @@ fn details(
         body["terminal"] = json!(shell.properties.terminal);
         body["username"] = json!(shell.properties.username);
     }
+    let values: Map<String, Value> = world
+        .custom_values_of(row.item)
+        .map(|(code_name, value)| (code_name.to_owned(), value.into()))
+        .collect();
+    body["custom_fields"] = Value::Object(values);
     let own_policy = world.item_jump_policy(row.item);
     body["jump_policy_id"] = json!(grant.jump_policy_id.or(own_policy));
     body["approval"] =
@@ -235,6 +237,8 @@ pub(super) fn group(group: JumpGroupRef, name: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use domain::ids::{JumpClientId, ShellJumpId};
+
     use super::*;
 
     #[test]

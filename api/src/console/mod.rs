@@ -7,7 +7,7 @@
 //! - [`access_requests`]: asking for approval, and answering
 //! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
 //! - [`live`]: what changes, as it changes
-//! - [`administration`], [`api_accounts`], [`mail`]: for administrators, in the form of the Configuration API
+//! - [`administration`], [`api_accounts`], [`item_settings`], [`mail`]: for administrators, in the form of the Configuration API
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub mod gate;
 pub mod sign_in;
 
 pub mod access_requests;
+pub mod item_edits;
 pub mod item_list;
 pub mod items;
 pub mod live;
@@ -33,6 +34,7 @@ mod fields;
 
 pub mod administration;
 pub mod api_accounts;
+pub mod item_settings;
 pub mod mail;
 pub mod ticket_system;
 
@@ -47,6 +49,8 @@ pub fn routes(site: &Arc<Site>) -> Routes {
     let behind_the_gate = Routes::new(site)
         .merge(sign_in::routes_behind_the_gate(site))
         .merge(items::routes(site))
+        .merge(item_edits::routes(site))
+        .merge(item_settings::routes(site))
         .merge(sessions::routes(site))
         .merge(session_start::routes(site))
         .merge(session_members::routes(site))

@@ -1,12 +1,15 @@
 //! The console API's own shapes for the OpenAPI document; its records' come from their tables.
 
+use domain::items::custom_field::CustomField;
 use domain::record::{Record, Write};
 use domain::site::api_account::ApiAccount;
+use domain::site::custom_session_attribute::CustomSessionAttribute;
 use domain::site::ticket_system::TicketSystem;
 use domain::site::user::User;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
+use crate::configuration::resource::Resource;
 use crate::console::access_requests;
 use crate::openapi::fields_schema;
 
@@ -35,6 +38,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     ];
     schemas.extend(mail());
     schemas.extend(items());
+    schemas.extend(item_settings());
     schemas.extend(sessions());
     schemas.extend(access_requests());
     schemas
@@ -137,6 +141,12 @@ fn items() -> Vec<(&'static str, Schema)> {
         ("approval", perhaps(Type::Object)),
         ("session_policy_id", perhaps(Type::Integer)),
         ("last_connect_at", text()),
+        ("jumpoint_id", perhaps(Type::Integer)),
+        ("protocol", text()),
+        ("port", whole()),
+        ("terminal", text()),
+        ("username", text()),
+        ("custom_fields", anything()),
         ("figures", perhaps(Type::Object)),
         (
             "role",
@@ -162,6 +172,37 @@ fn items() -> Vec<(&'static str, Schema)> {
                 ("by_status", anything()),
                 ("counts", anything()),
                 ("footer", text()),
+            ]),
+        ),
+    ]
+}
+
+fn item_settings() -> Vec<(&'static str, Schema)> {
+    vec![
+        (
+            CustomField::SCHEMA,
+            fields_schema(CustomField::FIELDS, &[], true),
+        ),
+        (
+            CustomSessionAttribute::SCHEMA,
+            fields_schema(CustomSessionAttribute::FIELDS, &[], true),
+        ),
+        // The members are those of the item's type.
+        (
+            "JumpItemChange",
+            Schema::Object(ObjectBuilder::new().build()),
+        ),
+        // The members are the code names of the site's custom fields.
+        (
+            "CustomFieldValues",
+            Schema::Object(ObjectBuilder::new().build()),
+        ),
+        (
+            "JumpointDependents",
+            object(&[
+                ("jump_items", whole()),
+                ("users", whole()),
+                ("group_policies", anything()),
             ]),
         ),
     ]

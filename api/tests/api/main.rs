@@ -27,6 +27,7 @@ mod nodes;
 mod people;
 mod reporting;
 mod reporting_strain;
+mod shortcuts;
 mod tickets;
 mod token;
 mod trouble;

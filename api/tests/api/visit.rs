@@ -330,7 +330,8 @@ impl Agent {
                     else {
                         continue;
                     };
-                    let Some(client) = started.item.jump_client() else {
+                    let published = engine.published();
+                    let Some(client) = published.world.endpoint_of(started.item) else {
                         continue;
                     };
                     let answer = match conduct {

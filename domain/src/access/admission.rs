@@ -123,7 +123,8 @@ const fn is_for(command: &Command) -> For {
             For::RoleHolders
         }
         Command::JumpClient(
-            crate::fleet::jump_client::Command::Change(..)
+            crate::fleet::jump_client::Command::Copy(..)
+            | crate::fleet::jump_client::Command::Change(..)
             | crate::fleet::jump_client::Command::Delete(_),
         ) => For::RoleHolders,
         Command::User(_)

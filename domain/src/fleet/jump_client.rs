@@ -10,7 +10,7 @@ use crate::access::permission;
 use crate::access::role::JumpItemPermission;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::ids::{JumpClientId, JumpClientInstallerId, JumpItemRef, KeyedHash, LinkId};
-use crate::items::rights;
+use crate::items::{custom_field, rights};
 use crate::record::{self, Record};
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
@@ -44,6 +44,9 @@ pub struct JumpClient {
     pub properties: Properties,
     /// What the agent says of its machine.
     pub facts: Facts,
+    /// The id its agent signs in with: its own, or for a copy that of the client it is a copy of (CLNT-50). What the agent
+    /// says and how it is connected is the same in all that share it.
+    pub endpoint: JumpClientId,
     /// The installer that brought it.
     pub installer: JumpClientInstallerId,
     /// `active` or `passive`.
@@ -127,6 +130,8 @@ pub enum Command {
         /// How it was seen.
         evidence: String,
     },
+    /// Make a second item for the same endpoint, with the name and in the group of the body (CLNT-50).
+    Copy(JumpClientId, record::Object),
     /// Change the properties.
     Change(JumpClientId, record::Object),
     /// Remove it from the console; an agent that is connected is told to uninstall.
@@ -218,6 +223,15 @@ pub struct Quarantined {
     pub evidence: String,
 }
 
+/// A second item was made for an endpoint. Expected rate: a few a month.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The id its agent signs in with.
+    pub endpoint: JumpClientId,
+    /// The properties of the copy.
+    pub properties: Properties,
+}
+
 /// What happens to a Jump Client.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -240,6 +254,8 @@ pub enum Event {
     TokenConfirmed(Token),
     /// Two machines showed its identity.
     Quarantined(Quarantined),
+    /// It was made as a second item of an endpoint.
+    Copied(Copied),
     /// Its properties changed, or it was deleted.
     Record(record::Event<Properties>),
 }
@@ -254,6 +270,7 @@ impl Event {
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "JumpClientQuarantined",
+        "JumpClientCopied",
         "JumpClientChanged",
         "JumpClientDeleted",
     ];
@@ -269,6 +286,7 @@ impl Event {
             Self::TokenOffered(_) => "JumpClientTokenOffered",
             Self::TokenConfirmed(_) => "JumpClientTokenConfirmed",
             Self::Quarantined(_) => "JumpClientQuarantined",
+            Self::Copied(_) => "JumpClientCopied",
             Self::Record(event) => event.stored_name(),
         }
     }
@@ -299,6 +317,9 @@ impl Event {
             }
             "JumpClientQuarantined" => {
                 serde_json::from_slice(text).map(|event| Some(Self::Quarantined(event)))
+            }
+            "JumpClientCopied" => {
+                serde_json::from_slice(text).map(|event| Some(Self::Copied(event)))
             }
             _ => Ok(record::Event::from_stored(name, text)?.map(Self::Record)),
         }
@@ -335,6 +356,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::OfferToken { client, token } => decide_offer_token(world, *client, token),
         Command::ConfirmToken { client, token } => decide_confirm_token(world, *client, token),
         Command::Quarantine { client, evidence } => decide_quarantine(world, *client, evidence),
+        Command::Copy(client, body) => decide_copy(world, *client, body, context),
         Command::Change(client, body) => decide_change(world, *client, body, context),
         Command::Delete(client) => decide_delete(world, *client, context),
     }
@@ -348,6 +370,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             JumpClient {
                 properties: registered.properties.clone(),
                 facts: registered.facts.clone(),
+                endpoint: id,
                 installer: registered.installer,
                 connection_type: registered.connection_type.clone(),
                 public_ip: String::new(),
@@ -364,26 +387,26 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 last_access_at: None,
             },
         ),
-        Event::Connected(connected) => world.change_jump_client(id, |client| {
+        Event::Connected(connected) => world.change_endpoint(id, |client| {
             client.presence = Presence::Connected(connected.link);
             client.public_ip.clone_from(&connected.public_ip);
             client.boot_id.clone_from(&connected.boot_id);
             client.last_connect_at = at;
         }),
-        Event::Disconnected(_) => world.change_jump_client(id, |client| {
+        Event::Disconnected(_) => world.change_endpoint(id, |client| {
             client.presence = Presence::Disconnected;
             client.last_disconnect_at = Some(at);
         }),
         Event::CheckedIn(checked_in) => {
-            world.change_jump_client(id, |client| checked_in.changed.apply_to(&mut client.facts));
+            world.change_endpoint(id, |client| checked_in.changed.apply_to(&mut client.facts));
         }
         Event::TokenOffered(offered) => {
-            world.change_jump_client(id, |client| {
+            world.change_endpoint(id, |client| {
                 client.offered_token = Some(offered.token.clone())
             });
         }
         Event::TokenConfirmed(confirmed) => {
-            world.change_jump_client(id, |client| {
+            world.change_endpoint(id, |client| {
                 if client.token != confirmed.token {
                     let before = std::mem::replace(&mut client.token, confirmed.token.clone());
                     client.previous_token = Some(before);
@@ -393,7 +416,18 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             });
             world.registration_is_over(id);
         }
-        Event::Quarantined(_) => world.change_jump_client(id, |client| client.quarantined = true),
+        Event::Quarantined(_) => world.change_endpoint(id, |client| client.quarantined = true),
+        Event::Copied(copied) => {
+            if let Some(original) = world.endpoint(copied.endpoint) {
+                let copy = JumpClient {
+                    properties: copied.properties.clone(),
+                    attempt: None,
+                    last_access_at: None,
+                    ..original.clone()
+                };
+                world.put_jump_client(id, copy);
+            }
+        }
         Event::Record(event) => record::apply(world, id, event, at),
     }
 }
@@ -523,7 +557,7 @@ fn check_overrides(installer: &JumpClientInstaller, register: &Register) -> Resu
 }
 
 fn decide_connect(world: &World, id: JumpClientId, connected: Connected) -> Decision {
-    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
     if !world.nodes.contains(&connected.link.node) {
         return Err(Refusal::NodeStopped);
     }
@@ -537,7 +571,7 @@ fn decide_connect(world: &World, id: JumpClientId, connected: Connected) -> Deci
 }
 
 fn decide_check_in(world: &World, id: JumpClientId, facts: &Facts) -> Decision {
-    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
     let changed = FactsChange::between(&client.facts, facts);
     if changed.is_empty() {
         return nothing();
@@ -549,7 +583,7 @@ fn decide_check_in(world: &World, id: JumpClientId, facts: &Facts) -> Decision {
 }
 
 fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str) -> Decision {
-    match world.jump_clients.get(&id) {
+    match world.endpoint(id) {
         // A client of a stopped node is offline already, since the node stopped.
         Some(client) if client.presence == Presence::Connected(link) && world.is_online(client) => {
             let disconnected = Disconnected {
@@ -566,7 +600,7 @@ fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str
 }
 
 fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
-    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
     if client.offered_token.as_ref() == Some(token) {
         return nothing();
     }
@@ -579,7 +613,7 @@ fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Dec
 }
 
 fn decide_confirm_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
-    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
     if client.token == *token && client.attempt.is_none() && client.offered_token.is_none() {
         return nothing();
     }
@@ -595,7 +629,7 @@ fn decide_confirm_token(world: &World, id: JumpClientId, token: &KeyedHash) -> D
 }
 
 fn decide_quarantine(world: &World, id: JumpClientId, evidence: &str) -> Decision {
-    match world.jump_clients.get(&id) {
+    match world.endpoint(id) {
         Some(client) if !client.quarantined => happened(crate::Event::JumpClient(
             id,
             Event::Quarantined(Quarantined {
@@ -625,6 +659,42 @@ fn decide_change(
         properties::may_change(world, *user, id, changes)?;
     }
     happened(crate::Event::JumpClient(id, Event::Record(event)))
+}
+
+fn decide_copy(
+    world: &World,
+    id: JumpClientId,
+    body: &record::Object,
+    context: &Context,
+) -> Decision {
+    let item = JumpItemRef::JumpClient(id);
+    rights::seen(world, item, context)?;
+    let original = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    if original.connection_type == UNINSTALLED {
+        return Err(Refusal::JumpClientUninstalled);
+    }
+    let asked = record::read_body(rights::COPY_FIELDS, &[], body, record::Purpose::Create)?;
+    let mut object = record::to_object(&original.properties);
+    object.extend(asked);
+    let properties: Properties = serde_json::from_value(object.into())
+        .map_err(|error| Refusal::field("body", error.to_string()))?;
+    if !world.has_group(properties.group()) {
+        return Err(Refusal::field(
+            "jump_group_id",
+            "The selected jump_group_id is invalid.",
+        ));
+    }
+    if let Actor::User(user) = context.actor() {
+        rights::may_copy(world, *user, item, properties.group())?;
+    }
+    let copy = JumpClientId(world.next_id(Properties::CATEGORY));
+    let copied = Copied {
+        endpoint: original.endpoint,
+        properties,
+    };
+    let values = custom_field::copied(world, item, JumpItemRef::JumpClient(copy));
+    let made = crate::Event::JumpClient(copy, Event::Copied(copied));
+    Ok([made].into_iter().chain(values).collect())
 }
 
 fn decide_delete(world: &World, id: JumpClientId, context: &Context) -> Decision {

@@ -3,7 +3,24 @@
 use crate::access::permission::{self, Access};
 use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpGroupRef, JumpItemRef, UserId};
+use crate::record::{Field, Kind};
 use crate::{Actor, Context, Refusal, World};
+
+/// The body of every copy (config-api.md, `JumpItem`). Without a name the copy is called as its original is.
+pub const COPY_FIELDS: &[Field] = &[
+    Field::new("jump_group_id", Kind::Id, "The group of the copy.").required(),
+    Field::new(
+        "jump_group_type",
+        Kind::Word(&["shared", "personal"]),
+        "Which kind of group.",
+    )
+    .required(),
+    Field::new(
+        "name",
+        Kind::Text { min: 1, max: 128 },
+        "What the copy is called; as its original where absent.",
+    ),
+];
 
 /// The permission that a change of `field` needs (ROLE-18, ROLE-21 to ROLE-25).
 #[must_use]

@@ -208,22 +208,6 @@ impl Record for ShellJump {
     }
 }
 
-/// The body of every copy (config-api.md, `JumpItem`). Without a name the copy is called as its original is.
-pub const COPY_FIELDS: &[Field] = &[
-    Field::new("jump_group_id", Kind::Id, "The group of the copy.").required(),
-    Field::new(
-        "jump_group_type",
-        Kind::Word(&["shared", "personal"]),
-        "Which kind of group.",
-    )
-    .required(),
-    Field::new(
-        "name",
-        Kind::Text { min: 1, max: 128 },
-        "What the copy is called; as its original where absent.",
-    ),
-];
-
 /// Decides what becomes of `command`, given all that is known.
 ///
 /// # Errors
@@ -305,7 +289,7 @@ fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context)
     let item = JumpItemRef::ShellJump(id);
     rights::seen(world, item, context)?;
     let original = ShellJump::find(world, id).ok_or_else(|| Refusal::item_gone(item))?;
-    let asked = record::read_body(COPY_FIELDS, &[], body, Purpose::Create)?;
+    let asked = record::read_body(rights::COPY_FIELDS, &[], body, Purpose::Create)?;
     let mut properties = record::to_object(original);
     properties.extend(asked);
     let command = record::Command::Create(properties);

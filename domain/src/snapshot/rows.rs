@@ -36,6 +36,7 @@ pub struct RowIndexes {
     users_by_name: OrdMap<String, UserId>,
     clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
     items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
+    copies: OrdSet<(JumpClientId, JumpClientId)>,
 }
 
 impl WorldSnapshot {
@@ -84,6 +85,10 @@ impl RowIndexes {
             items_by_group: clients()
                 .map(|(id, client)| (client.properties.group(), JumpItemRef::JumpClient(*id)))
                 .collect(),
+            copies: clients()
+                .filter(|(id, client)| client.endpoint != *id)
+                .map(|(id, client)| (client.endpoint, *id))
+                .collect(),
         }
     }
 }
@@ -102,8 +107,9 @@ impl World {
     /// Makes a world of [`World::of_snapshot`] whole.
     pub fn put_row_indexes(&mut self, indexes: RowIndexes) {
         self.users_by_name = indexes.users_by_name;
-        self.clients_by_attempt = indexes.clients_by_attempt;
+        self.copies = indexes.copies;
         // Those of the small tables are there.
+        self.clients_by_attempt.extend(indexes.clients_by_attempt);
         let others = std::mem::replace(&mut self.items_by_group, indexes.items_by_group);
         self.items_by_group.extend(others);
     }

@@ -9,7 +9,8 @@ use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{
-    self, CheckedIn, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered, Token,
+    self, CheckedIn, Copied, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered,
+    Token,
 };
 use crate::ids::{
     AccessRequestId, CustomFieldId, CustomSessionAttributeId, GroupPolicyMemberId,
@@ -50,8 +51,8 @@ use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
 use crate::site::user::{self, AdministratorReset, Signed, User};
 use crate::testing::{
-    ADMINS, ALWAYS, ANNA, API, BERT, INSTALLER, MONDAY, NODE, OPERATIONS, PC1, THURSDAYS, USERS,
-    WEB_SERVERS, connected, policy_member, policy_row, schedule, starting,
+    ADMINS, ALWAYS, ANNA, API, BERT, INSTALLER, MONDAY, NODE, OPERATIONS, PC1, PC2, THURSDAYS,
+    USERS, WEB_SERVERS, connected, policy_member, policy_row, schedule, starting,
 };
 use crate::{Event, time};
 
@@ -520,6 +521,7 @@ fn of_the_fleet() -> Vec<Event> {
         token: hash('2'),
         attempt: hash('3'),
     };
+    let registered_properties = registered.properties.clone();
     let link = LinkId {
         node: NODE,
         connection: 7,
@@ -546,6 +548,13 @@ fn of_the_fleet() -> Vec<Event> {
         of_client(jump_client::Event::Quarantined(Quarantined {
             evidence: "two boot ids".to_owned(),
         })),
+        Event::JumpClient(
+            PC2,
+            jump_client::Event::Copied(Copied {
+                endpoint: PC1,
+                properties: registered_properties,
+            }),
+        ),
         of_client(jump_client::Event::Record(changed(
             "jump_policy_id",
             2.into(),

@@ -161,6 +161,11 @@ impl World {
         self.forget_jump_client(id);
         self.items_by_group
             .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
+        if client.endpoint == id {
+            self.bare_endpoints.remove(&id);
+        } else {
+            self.copies.insert((client.endpoint, id));
+        }
         if let Some(attempt) = &client.attempt {
             self.clients_by_attempt.insert(attempt.clone(), id);
         }
@@ -187,25 +192,93 @@ impl World {
 
     /// The client has its token: its registration is not repeated any more.
     pub(crate) fn registration_is_over(&mut self, id: JumpClientId) {
-        let attempt = self
-            .jump_clients
-            .get_mut(&id)
-            .and_then(|client| client.attempt.take());
+        let attempt = match self.jump_clients.get_mut(&id) {
+            Some(client) => client.attempt.take(),
+            None => self
+                .bare_endpoints
+                .get_mut(&id)
+                .and_then(|client| client.attempt.take()),
+        };
         if let Some(attempt) = attempt {
             self.clients_by_attempt.remove(&attempt);
         }
     }
 
+    /// Changes what the agent says of itself, in every item of its endpoint.
+    pub(crate) fn change_endpoint(
+        &mut self,
+        endpoint: JumpClientId,
+        change: impl Fn(&mut JumpClient),
+    ) {
+        for item in self.items_of_endpoint(endpoint) {
+            self.change_jump_client(item, &change);
+        }
+        if let Some(bare) = self.bare_endpoints.get_mut(&endpoint) {
+            change(bare);
+        }
+    }
+
+    /// Takes an item away. Its endpoint stays as long as another item shares it (CLNT-51).
     pub(crate) fn forget_jump_client(&mut self, id: JumpClientId) {
         self.custom_values.remove(&JumpItemRef::JumpClient(id));
-        if let Some(client) = self.jump_clients.remove(&id) {
-            self.items_by_group
-                .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));
+        let Some(client) = self.jump_clients.remove(&id) else {
+            return;
+        };
+        self.items_by_group
+            .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));
+        self.forget_startup_item(JumpItemRef::JumpClient(id));
+        let endpoint = client.endpoint;
+        self.copies.remove(&(endpoint, id));
+        let is_shared = self.copies_of(endpoint).next().is_some();
+        if endpoint == id && is_shared {
+            self.bare_endpoints.insert(id, client);
+        } else if endpoint == id {
             if let Some(attempt) = &client.attempt {
                 self.clients_by_attempt.remove(attempt);
             }
-            self.forget_startup_item(JumpItemRef::JumpClient(id));
+        } else if !is_shared
+            && let Some(bare) = self.bare_endpoints.remove(&endpoint)
+            && let Some(attempt) = &bare.attempt
+        {
+            self.clients_by_attempt.remove(attempt);
         }
+    }
+
+    /// The client as its agent knows it: the one with the id the agent signs in with, also where only copies of it are left
+    /// as items.
+    #[must_use]
+    pub fn endpoint(&self, id: JumpClientId) -> Option<&JumpClient> {
+        self.jump_clients
+            .get(&id)
+            .filter(|client| client.endpoint == id)
+            .or_else(|| self.bare_endpoints.get(&id))
+    }
+
+    /// The id that the agent of an item signs in with; none for an item without an agent of its own, and for one that is gone.
+    #[must_use]
+    pub fn endpoint_of(&self, item: JumpItemRef) -> Option<JumpClientId> {
+        let client = self.jump_clients.get(&item.jump_client()?)?;
+        Some(client.endpoint)
+    }
+
+    /// The items that share an endpoint, the original first, copies by id.
+    #[must_use]
+    pub fn items_of_endpoint(&self, endpoint: JumpClientId) -> Vec<JumpClientId> {
+        let original = self
+            .jump_clients
+            .get(&endpoint)
+            .filter(|client| client.endpoint == endpoint)
+            .map(|_| endpoint);
+        original
+            .into_iter()
+            .chain(self.copies_of(endpoint))
+            .collect()
+    }
+
+    fn copies_of(&self, endpoint: JumpClientId) -> impl Iterator<Item = JumpClientId> {
+        self.copies
+            .range((endpoint, JumpClientId(0))..=(endpoint, JumpClientId(u32::MAX)))
+            .map(|(_, copy)| *copy)
     }
 
     /// Whether the item is there at once when somebody jumps to it, and not dialled first (SESS-31).

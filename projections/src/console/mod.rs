@@ -251,8 +251,14 @@ impl ConsoleView {
 
     fn apply_jump_client(&self, id: JumpClientId, event: &jump_client::Event, world: &World) {
         match event {
-            jump_client::Event::Registered(_) | jump_client::Event::CheckedIn(_) => {
+            jump_client::Event::Registered(_) | jump_client::Event::Copied(_) => {
                 self.refresh_all(id, world);
+            }
+            // What an agent says and how it is connected is the same in every item of its endpoint.
+            jump_client::Event::CheckedIn(_) => {
+                for item in world.items_of_endpoint(id) {
+                    self.refresh_all(item, world);
+                }
             }
             jump_client::Event::Record(event) => match event {
                 record::Event::Created(_) | record::Event::Changed(_) => {
@@ -262,7 +268,11 @@ impl ConsoleView {
             },
             jump_client::Event::Connected(_)
             | jump_client::Event::Disconnected(_)
-            | jump_client::Event::Quarantined(_) => self.refresh_state(id, world),
+            | jump_client::Event::Quarantined(_) => {
+                for item in world.items_of_endpoint(id) {
+                    self.refresh_state(item, world);
+                }
+            }
             jump_client::Event::TokenOffered(_) | jump_client::Event::TokenConfirmed(_) => {}
         }
     }
@@ -539,6 +549,7 @@ mod tests {
         "JumpGroupCreated",
         "JumpGroupChanged",
         "JumpClientRegistered",
+        "JumpClientCopied",
         "JumpClientCheckedIn",
         "JumpClientQuarantined",
     ];

@@ -505,6 +505,7 @@ mod tests {
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
+        "JumpClientCopied",
         "ShellJumpCreated",
         "ShellJumpChanged",
         "ShellJumpDeleted",

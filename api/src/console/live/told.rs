@@ -83,7 +83,12 @@ const fn is_of_members_alone(event: &access_session::Event) -> bool {
 impl Teller<'_> {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::JumpClient(id, _) => self.item(JumpItemRef::JumpClient(*id)),
+            Event::JumpClient(id, _) => {
+                self.item(JumpItemRef::JumpClient(*id));
+                for item in self.now.items_of_endpoint(*id) {
+                    self.item(JumpItemRef::JumpClient(item));
+                }
+            }
             Event::ShellJump(id, _) => self.item(JumpItemRef::ShellJump(*id)),
             Event::ItemCustomFields(item, _) => self.item(*item),
             // The shortcuts through a Jumpoint may have gone with it.

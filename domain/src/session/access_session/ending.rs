@@ -2,7 +2,7 @@
 
 use super::{AccessSession, EndReason, Ended, Event, Failed, Failure, SPAWN_TIMEOUT};
 use crate::access::permission;
-use crate::ids::{ApiAccountId, JumpClientId, JumpItemRef, Lsid};
+use crate::ids::{ApiAccountId, JumpClientId, Lsid};
 use crate::{Actor, Context, Decision, Refusal, World, happened, nothing, time};
 
 pub(super) fn session_of(
@@ -13,7 +13,11 @@ pub(super) fn session_of(
     world
         .sessions
         .get(&lsid)
-        .filter(|session| session.item == JumpItemRef::JumpClient(client))
+        .filter(|session| {
+            // One whose item is gone is still that agent's.
+            let agent = world.endpoint_of(session.item);
+            agent.or(session.item.jump_client()) == Some(client)
+        })
         .ok_or(Refusal::SessionNotActive)
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::Command;
+use crate::fleet::jump_client;
 use crate::ids::{
     CustomFieldId, CustomSessionAttributeId, JumpClientId, JumpItemRef, JumpointId,
     SessionPolicyId, ShellJumpId, UserId,
@@ -33,6 +34,11 @@ fn command(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         4 => shell::Command::Copy(
             item,
             object(json!({"jump_group_id": b, "jump_group_type": "shared", "name": "copy"})),
+        )
+        .into(),
+        5 if flag => jump_client::Command::Copy(
+            JumpClientId(a),
+            object(json!({"jump_group_id": b, "jump_group_type": "shared"})),
         )
         .into(),
         5 => delete::<ShellJump>(item),

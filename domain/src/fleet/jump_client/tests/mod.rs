@@ -17,6 +17,8 @@ use crate::testing::{
 use crate::time::{DAY, HOUR};
 use crate::{Actor, Event as Happened, Refusal, World};
 
+mod copies;
+
 const EDITOR: JumpItemRoleId = JumpItemRoleId(4);
 
 fn link(connection: u64) -> LinkId {
