@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use domain::Surface;
+use domain::access::group_policy::GroupPolicy;
 use domain::access::jump_group::JumpGroup;
 use domain::access::role::JumpItemRole;
 use domain::fleet::installer::JumpClientInstaller;
@@ -21,6 +22,7 @@ use domain::record::{Field, Kind, Record, Write};
 use domain::site::api_account::ApiAccount;
 use domain::site::mail_settings::MailSettings;
 use domain::site::settings::SiteSettings;
+use domain::site::team::Team;
 use domain::site::user::User;
 use serde_json::json;
 use utoipa::openapi::path::{
@@ -42,7 +44,10 @@ use utoipa::openapi::{
 
 use crate::access::{Access, Permission};
 use crate::configuration::resource::{Fixed, Resource};
-use crate::configuration::{self, jump_approval, jump_group_user, jumpoint_user, shell_jump};
+use crate::configuration::{
+    self, group_policy, group_policy_member, group_policy_row, jump_approval, jump_group_user,
+    jumpoint_user, shell_jump, team_user, user_group_policies,
+};
 use crate::console;
 use crate::error::Problem;
 use crate::oauth::TOKEN_PATH;
@@ -377,6 +382,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
             });
         Schema::Object(builder.build())
     };
+    let ids = || Schema::Array(ArrayBuilder::new().items(RefOr::T(whole())).build());
     let entry = object(vec![
         ("start_day", whole()),
         ("start_time", text()),
@@ -392,6 +398,44 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         (
             "JumpGroupUser",
             fields_schema(jump_group_user::FIELDS, &[], false),
+        ),
+        ("Team", resource_schema::<Team>()),
+        (
+            team_user::SCHEMA,
+            fields_schema(team_user::FIELDS, &[], false),
+        ),
+        ("GroupPolicy", resource_schema::<GroupPolicy>()),
+        (
+            group_policy::COPY_SCHEMA,
+            fields_schema(group_policy::COPY_FIELDS, &[], false),
+        ),
+        (
+            group_policy_member::SCHEMA,
+            fields_schema(group_policy_member::FIELDS, &[], true),
+        ),
+        (
+            "GroupPolicyJumpGroup",
+            fields_schema(group_policy_row::JumpGroups::LINES, &[], false),
+        ),
+        (
+            "GroupPolicyTeam",
+            fields_schema(group_policy_row::Teams::LINES, &[], false),
+        ),
+        (
+            "GroupPolicyJumpoint",
+            fields_schema(group_policy_row::Jumpoints::LINES, &[], false),
+        ),
+        (
+            user_group_policies::SCHEMA,
+            object(vec![("id", whole()), ("name", text())]),
+        ),
+        (
+            user_group_policies::CHANGES_SCHEMA,
+            object(vec![("added", ids()), ("removed", ids())]),
+        ),
+        (
+            user_group_policies::PROVISION_SCHEMA,
+            object(vec![("user_ids", ids())]),
         ),
         ("JumpClient", resource_schema::<Properties>()),
         ("ShellJumpItem", resource_schema::<ShellJump>()),

@@ -169,6 +169,7 @@ impl Command {
                 group_policy::Command::AddJumpoint(..) => "group_policy.add_jumpoint",
                 group_policy::Command::AddRemoval(..) => "group_policy.add_removal",
                 group_policy::Command::DropRow(..) => "group_policy.drop_row",
+                group_policy::Command::DropRemoval(..) => "group_policy.drop_removal",
                 group_policy::Command::Provision(_) => "group_policy.provision",
             },
             Self::JumpPolicy(command) => match command {
@@ -332,6 +333,7 @@ impl Command {
                 | group_policy::Command::AddJumpoint(policy, _)
                 | group_policy::Command::AddRemoval(policy, _)
                 | group_policy::Command::DropRow(policy, _)
+                | group_policy::Command::DropRemoval(policy, _)
                 | group_policy::Command::Provision(policy) => of("group_policy", policy),
             },
             Self::JumpPolicy(jump_policy::Command::Record(command)) => record_subject(command),

@@ -8,15 +8,15 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
+use domain::Command;
 use domain::access::jump_group::{self, JumpGroup, Membership};
 use domain::ids::{JumpGroupId, JumpItemRoleId, JumpPolicyId, UserId};
 use domain::record::{self, Field, Kind, Object, Purpose, Record, Reference};
-use domain::{Command, FieldErrors};
 use serde_json::{Value, json};
 
 use super::BASE;
-use super::listing::{Listing, base_url, strictly_unknown};
-use super::resource::{ACCESS, PathIds};
+use super::listing::{Listing, base_url};
+use super::resource::{ACCESS, PathIds, number, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -138,7 +138,7 @@ async fn create(
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
     let group: JumpGroupId = ids.id(0);
-    let body = read(&change.body, Purpose::Create, &known)?;
+    let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
     let user = UserId(number(&body, "user_id").unwrap_or(0));
     let membership = merged(Membership::default(), &body);
     let command = Command::JumpGroup(jump_group::Command::AddMember(group, user, membership));
@@ -162,7 +162,7 @@ async fn change(
         .world()
         .membership(group, user)
         .ok_or_else(not_a_member)?;
-    let body = read(&change.body, Purpose::Change, &known)?;
+    let body = read_fields(FIELDS, &change.body, Purpose::Change, &known)?;
     let membership = merged(*current, &body);
     let command = Command::JumpGroup(jump_group::Command::ChangeMember(group, user, membership));
     let done = site.execute(&caller, &change, command, None).await?;
@@ -180,19 +180,6 @@ async fn delete(
     Ok(Answer::nothing(&done))
 }
 
-fn read(body: &Object, purpose: Purpose, known: &Known) -> Result<Object, JsonError> {
-    let mut unknown = FieldErrors::default();
-    for name in body.keys() {
-        if name != "id" && !FIELDS.iter().any(|field| field.name == name) {
-            unknown.push(name.clone(), format!("The {name} field is not known."));
-        }
-    }
-    if !unknown.0.is_empty() && known.world().settings.strict_compatibility {
-        return Err(strictly_unknown(unknown).into());
-    }
-    Ok(record::read_body(FIELDS, &[], body, purpose)?)
-}
-
 fn merged(mut membership: Membership, body: &Object) -> Membership {
     if body.contains_key("jump_item_role_id") {
         membership.jump_item_role_id = number(body, "jump_item_role_id").map(JumpItemRoleId);
@@ -201,10 +188,6 @@ fn merged(mut membership: Membership, body: &Object) -> Membership {
         membership.jump_policy_id = number(body, "jump_policy_id").map(JumpPolicyId);
     }
     membership
-}
-
-fn number(body: &Object, name: &str) -> Option<u32> {
-    body.get(name)?.as_u64()?.try_into().ok()
 }
 
 fn group_there(known: &Known, group: JumpGroupId) -> Result<(), Problem> {

@@ -16,6 +16,9 @@ pub mod listing;
 pub mod resource;
 
 pub mod api_account;
+pub mod group_policy;
+pub mod group_policy_member;
+pub mod group_policy_row;
 pub mod installer;
 pub mod jump_approval;
 pub mod jump_client;
@@ -27,7 +30,10 @@ pub mod jumpoint;
 pub mod jumpoint_user;
 pub mod session_policy;
 pub mod shell_jump;
+pub mod team;
+pub mod team_user;
 pub mod user;
+pub mod user_group_policies;
 
 /// Where the Configuration API is (CONF-01).
 pub const BASE: &str = "/api/config/v1";
@@ -43,6 +49,12 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .merge(jumpoint_user::routes(site))
         .merge(session_policy::routes(site))
         .merge(user::routes(site))
+        .merge(user_group_policies::routes(site))
+        .merge(team::routes(site))
+        .merge(team_user::routes(site))
+        .merge(group_policy::routes(site))
+        .merge(group_policy_member::routes(site))
+        .merge(group_policy_row::routes(site))
         .merge(jump_policy::routes(site))
         .merge(jump_approval::routes(site))
         .merge(jump_item_role::routes(site))

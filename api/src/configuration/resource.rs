@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use domain::ids::NumericId;
-use domain::record::{self, Field, Object, Record};
+use domain::record::{self, Field, Object, Purpose, Record};
 use domain::{Command, Event, FieldErrors, World};
 use engine::Done;
 use serde_json::Value;
@@ -86,7 +86,9 @@ pub enum Fixed {
 }
 
 impl Fixed {
-    fn value(self) -> Value {
+    /// It, in JSON.
+    #[must_use]
+    pub fn value(self) -> Value {
         match self {
             Self::False => Value::Bool(false),
             Self::Zero => Value::from(0),
@@ -318,6 +320,35 @@ pub fn made_by<R: Resource>(done: &Done) -> Result<(R::Id, &R), JsonError> {
 #[must_use]
 pub fn location<R: Resource>(parts: &Parts, site: &Site, id: R::Id) -> String {
     format!("{}{}/{id}", base_url(parts, site), path_of::<R>())
+}
+
+/// Reads the body of what is no record of its own, such as a membership, against a table. Where the site wants strict
+/// compatibility, names that are not known are 401.
+///
+/// # Errors
+/// 422 or 401 naming the fields.
+pub fn read_fields(
+    fields: &[Field],
+    body: &Object,
+    purpose: Purpose,
+    known: &Known,
+) -> Result<Object, JsonError> {
+    let mut unknown = FieldErrors::default();
+    for name in body.keys() {
+        if name != "id" && !fields.iter().any(|field| field.name == name) {
+            unknown.push(name.clone(), format!("The {name} field is not known."));
+        }
+    }
+    if !unknown.0.is_empty() && known.world().settings.strict_compatibility {
+        return Err(strictly_unknown(unknown).into());
+    }
+    Ok(record::read_body(fields, &[], body, purpose)?)
+}
+
+/// The whole number of a member, if the body has it.
+#[must_use]
+pub fn number(body: &Object, name: &str) -> Option<u32> {
+    body.get(name)?.as_u64()?.try_into().ok()
 }
 
 /// The body without what is accepted and ignored (config-api.md 2.3). Names that nobody knows stay, for the rules to name; where

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
+use domain::access::permission::Effective;
 use domain::ids::UserId;
 use domain::record::{self, Object};
 use domain::site::user::{self, User};
@@ -52,6 +53,28 @@ impl Resource for User {
 
     fn command(command: record::Command<Self>) -> Command {
         Command::User(user::Command::Record(command))
+    }
+
+    /// Permissions are shown as they count, after group policies.
+    fn show(&self, _site: &Site, world: &World, id: UserId) -> Object {
+        let mut shown = record::render(id, self);
+        if let Some(block) = Effective::of(world, id).and_then(|settings| settings.block()) {
+            for (name, value) in record::to_object(block) {
+                if shown.contains_key(&name) {
+                    shown.insert(name, value);
+                }
+            }
+            let access = if block.perm_access_allowed {
+                "full_support"
+            } else {
+                "not_allowed"
+            };
+            shown.insert("perm_access_allowed".to_owned(), access.into());
+        }
+        for (name, fixed) in Self::FIXED {
+            shown.insert((*name).to_owned(), fixed.value());
+        }
+        shown
     }
 
     fn made(event: &Event) -> Option<(UserId, &Self)> {

@@ -1,13 +1,15 @@
 //! The console API, `/api/console/v1`: what people do, and what administrators set that the published API can only read.
 //!
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
-//! - [`items`] with [`item_list`]: the items in sight
+//! - [`items`] with [`item_list`]: the items in sight; [`item_access`]: why they may be used or not
 //! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
 //! - [`startup_group`]: what starts by itself
 //! - [`access_requests`]: asking for approval, and answering
 //! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
 //! - [`live`]: what changes, as it changes
-//! - [`administration`], [`api_accounts`], [`item_settings`], [`mail`]: for administrators, in the form of the Configuration API
+//! - [`administration`], [`api_accounts`], [`item_settings`], [`group_policies`], [`mail`]: for administrators, in the form of
+//!   the Configuration API
+//! - [`tables`]: what the administrators' pages show in tables
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ pub mod gate;
 pub mod sign_in;
 
 pub mod access_requests;
+pub mod item_access;
 pub mod item_edits;
 pub mod item_list;
 pub mod items;
@@ -34,8 +37,10 @@ mod fields;
 
 pub mod administration;
 pub mod api_accounts;
+pub mod group_policies;
 pub mod item_settings;
 pub mod mail;
+pub mod tables;
 pub mod ticket_system;
 
 pub mod schemas;
@@ -51,6 +56,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(items::routes(site))
         .merge(item_edits::routes(site))
         .merge(item_settings::routes(site))
+        .merge(item_access::routes(site))
         .merge(sessions::routes(site))
         .merge(session_start::routes(site))
         .merge(session_members::routes(site))
@@ -63,6 +69,8 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(api_accounts::routes(site))
         .merge(mail::routes(site))
         .merge(ticket_system::routes(site))
+        .merge(group_policies::routes(site))
+        .merge(tables::routes(site))
         .guarded(Some(BASE), gate::users_only);
     Routes::new(site)
         .merge(sign_in::open_routes(site))

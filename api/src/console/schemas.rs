@@ -37,11 +37,88 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("ApiAccountWithSecret", with_secret()),
     ];
     schemas.extend(mail());
+    schemas.extend(access());
     schemas.extend(items());
     schemas.extend(item_settings());
     schemas.extend(sessions());
     schemas.extend(access_requests());
     schemas
+}
+
+fn access() -> Vec<(&'static str, Schema)> {
+    let named = || RefOr::T(object(&[("id", whole()), ("name", text())]));
+    let reason = object(&[("code", text()), ("message", text()), ("rule", text())]);
+    let ids = Schema::Array(ArrayBuilder::new().items(whole()).build());
+    let texts = Schema::Array(ArrayBuilder::new().items(text()).build());
+    let anythings = Schema::Array(ArrayBuilder::new().items(anything()).build());
+    vec![
+        (
+            "JumpItemAccess",
+            object(&[
+                ("allowed", flag()),
+                ("grant", of_type(SchemaType::AnyValue)),
+                ("granted_by", perhaps(Type::String)),
+                ("rule", text()),
+                ("role", perhaps(Type::Object)),
+                ("settings_from", perhaps(Type::String)),
+                ("policy", perhaps(Type::Object)),
+                ("reasons", list_of("JumpItemAccessReason")),
+                ("needs", RefOr::T(anythings)),
+                ("would_help", RefOr::T(texts)),
+            ]),
+        ),
+        ("JumpItemAccessReason", reason),
+        ("GroupPolicyOrder", {
+            let entries = Schema::Array(ArrayBuilder::new().items(named()).build());
+            object(&[("order", RefOr::T(entries))])
+        }),
+        (
+            "GroupPolicyOrderChange",
+            object(&[("order", RefOr::T(ids))]),
+        ),
+        (
+            "GroupPolicyRemoval",
+            object(&[("type", text()), ("id", whole())]),
+        ),
+        (
+            "JumpGroupRow",
+            object(&[
+                ("id", whole()),
+                ("name", text()),
+                ("code_name", text()),
+                ("comments", perhaps(Type::String)),
+                ("ecm_group", text()),
+                ("items", text()),
+            ]),
+        ),
+        (
+            "JumpGroupMember",
+            object(&[
+                ("user_id", whole()),
+                ("user", text()),
+                ("jump_item_role", text()),
+                ("jump_item_role_id", whole()),
+                ("is_default_role", flag()),
+                ("jump_policy", text()),
+                ("jump_policy_id", perhaps(Type::Integer)),
+                ("granted_by", text()),
+                ("editable", flag()),
+            ]),
+        ),
+        (
+            "JumpItemRoleRow",
+            object(&[
+                ("id", whole()),
+                ("name", text()),
+                ("jump", text()),
+                ("create_deploy", text()),
+                ("remove", text()),
+                ("move_copy", text()),
+                ("edit", text()),
+                ("view_reports", text()),
+            ]),
+        ),
+    ]
 }
 
 fn me() -> Vec<(&'static str, RefOr<Schema>)> {

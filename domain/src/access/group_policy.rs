@@ -335,8 +335,10 @@ pub enum Command {
     AddJumpoint(GroupPolicyId, JumpointId),
     /// Take away what policies further up gave.
     AddRemoval(GroupPolicyId, Of),
-    /// Drop a row, whatever it does.
+    /// Drop a row that puts members into something.
     DropRow(GroupPolicyId, Of),
+    /// Drop a row that takes something away.
+    DropRemoval(GroupPolicyId, Of),
     /// Make what is set take effect. It has already (GPOL-09).
     Provision(GroupPolicyId),
 }
@@ -478,7 +480,8 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             decide_row(world, *policy, Of::Jumpoint(*jumpoint), Row::Jumpoint)
         }
         Command::AddRemoval(policy, of) => decide_row(world, *policy, *of, Row::Removal),
-        Command::DropRow(policy, of) => decide_drop(world, *policy, *of),
+        Command::DropRow(policy, of) => decide_drop(world, *policy, *of, false),
+        Command::DropRemoval(policy, of) => decide_drop(world, *policy, *of, true),
         Command::Provision(policy) => is_there(world, *policy).map(|_| Vec::new()),
     }
 }
@@ -732,9 +735,10 @@ fn decide_row(world: &World, policy: GroupPolicyId, about: Of, row: Row) -> Deci
     happened(of(policy, Event::RowSet(RowSet { of: about, row })))
 }
 
-fn decide_drop(world: &World, policy: GroupPolicyId, about: Of) -> Decision {
+fn decide_drop(world: &World, policy: GroupPolicyId, about: Of, removal: bool) -> Decision {
     is_there(world, policy)?;
-    if world.policy_row(policy, about).is_none() {
+    let row = world.policy_row(policy, about);
+    if row.is_none_or(|row| (row == Row::Removal) != removal) {
         return Err(Refusal::not_found(match about {
             Of::JumpGroup(_) => JumpGroup::TITLE,
             Of::Team(_) => Team::TITLE,

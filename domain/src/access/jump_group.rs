@@ -38,6 +38,18 @@ pub struct JumpGroup {
     pub ecm_group_id: Option<u32>,
 }
 
+impl JumpGroup {
+    /// Whether the name or the comments contain `term`, without regard to case (GRP-03).
+    #[must_use]
+    pub fn contains(&self, term: &str) -> bool {
+        let term = term.to_lowercase();
+        let comments = self.comments.as_deref().unwrap_or_default();
+        [self.name.as_str(), comments]
+            .iter()
+            .any(|text| text.to_lowercase().contains(&term))
+    }
+}
+
 impl Record for JumpGroup {
     type Id = JumpGroupId;
     const CATEGORY: &'static str = "jump_group";

@@ -126,6 +126,30 @@ impl JumpItemRole {
         }
     }
 
+    /// How much of an item can be edited: `All`, `None`, or `Some` for one to five of the six permissions (ROLE-27).
+    #[must_use]
+    pub const fn edit_in_a_word(&self) -> &'static str {
+        let all = self.perm_edit_tag
+            && self.perm_edit_comments
+            && self.perm_edit_jump_policy
+            && self.perm_edit_session_policy
+            && self.perm_edit_identity
+            && self.perm_edit_behavior;
+        let any = self.perm_edit_tag
+            || self.perm_edit_comments
+            || self.perm_edit_jump_policy
+            || self.perm_edit_session_policy
+            || self.perm_edit_identity
+            || self.perm_edit_behavior;
+        if all {
+            "All"
+        } else if any {
+            "Some"
+        } else {
+            "None"
+        }
+    }
+
     /// Whether the role gives any access at all (ROLE-03).
     #[must_use]
     pub const fn gives_access(&self) -> bool {

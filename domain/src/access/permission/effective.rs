@@ -141,6 +141,12 @@ impl<'w> Effective<'w> {
         self.policy.map(|(id, _)| id)
     }
 
+    /// The block of that policy.
+    #[must_use]
+    pub fn block(&self) -> Option<&'w GroupPolicy> {
+        self.policy.map(|(_, policy)| policy)
+    }
+
     /// Allowed to access endpoints at all (GPOL-04).
     #[must_use]
     pub fn may_access_endpoints(&self) -> bool {

@@ -420,6 +420,7 @@ fn of_teams_and_group_policies(choice: u32, a: u32, b: u32, c: u32, flag: bool) 
         )
         .into(),
         _ if flag => group_policy::Command::AddRemoval(policy, of).into(),
+        _ if a == c => group_policy::Command::DropRemoval(policy, of).into(),
         _ => group_policy::Command::DropRow(policy, of).into(),
     }
 }

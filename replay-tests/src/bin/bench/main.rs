@@ -7,6 +7,7 @@ mod append;
 mod bare;
 mod fleet;
 mod freshness;
+mod permission;
 mod startup;
 
 use anyhow::{Result, bail};
@@ -32,11 +33,14 @@ async fn main() -> Result<()> {
     if wanted("freshness") {
         freshness::run().await?;
     }
+    if wanted("permission") {
+        permission::run()?;
+    }
     Ok(())
 }
 
 /// The benches by name, in the order they run.
-const ALL: &[&str] = &["append", "startup", "freshness"];
+const ALL: &[&str] = &["append", "startup", "freshness", "permission"];
 
 /// The middle one of some figures.
 fn median(mut figures: Vec<f64>) -> f64 {

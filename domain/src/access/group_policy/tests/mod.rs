@@ -294,6 +294,20 @@ fn rows_are_set_replaced_and_dropped() {
         .then([of(ADMINS, Event::RowDropped(RowDropped { of: WEB }))])
         .when(ADMIN, Command::DropRow(ADMINS, WEB))
         .then_refused(Refusal::NotFound { what: "Jump Group" });
+    let removal = with
+        .clone()
+        .when(ADMIN, Command::AddRemoval(ADMINS, WEB))
+        .then_something();
+    removal
+        .clone()
+        .when(ADMIN, Command::DropRow(ADMINS, WEB))
+        .then_refused(Refusal::NotFound { what: "Jump Group" });
+    removal
+        .when(ADMIN, Command::DropRemoval(ADMINS, WEB))
+        .then([of(ADMINS, Event::RowDropped(RowDropped { of: WEB }))]);
+    with.clone()
+        .when(ADMIN, Command::DropRemoval(ADMINS, WEB))
+        .then_refused(Refusal::NotFound { what: "Jump Group" });
     for (of_what, what) in [
         (Of::Team(OPERATIONS), "Team"),
         (Of::Jumpoint(JumpointId(1)), "Jumpoint"),

@@ -11,6 +11,7 @@ use crate::{Event, Refusal};
 
 mod against_a_reference;
 mod grants;
+mod use_cases;
 
 const HERS: JumpGroupRef = JumpGroupRef::Personal(ANNA);
 const HIS: JumpGroupRef = JumpGroupRef::Personal(BERT);
