@@ -344,6 +344,10 @@ fn would_open(refusal: &Refusal) -> (&'static str, String) {
             "APPR-01",
             format!("An approver whom the policy \"{policy}\" names and who is there."),
         ),
+        Refusal::SecondFactorUnavailable { policy } => (
+            "SESS-17",
+            format!("Another policy than \"{policy}\", or one without a second factor."),
+        ),
         other => ("SESS-17", format!("A change of what says: {other}")),
     }
 }

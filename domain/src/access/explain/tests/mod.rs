@@ -209,6 +209,45 @@ fn the_state_of_the_item_and_what_is_needed_are_named() {
     assert!(!why.allowed && why.needs.len() == 1);
 }
 
+/// APPR-01: an approval that nobody could give, and one that somebody could.
+#[test]
+fn approval_says_whose_would_help() {
+    let approved_by = |users: &[&str]| {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        policy(THURSDAYS, |policy| {
+            policy.display_name = "Careful".to_owned();
+            policy.approval_required = true;
+            policy.approval_max_duration = 60;
+            policy.approval_user_ids = users;
+            policy.approval_display_name = "the owners".to_owned();
+        })
+    };
+    let site = site().and([member_under(
+        WEB_SERVERS,
+        ANNA,
+        START_SESSIONS_ONLY,
+        THURSDAYS,
+    )]);
+    let nobody = site.clone().and([approved_by(&["99"])]);
+    let why = of_anna(&nobody, Action::Start);
+    assert_eq!(codes(&why), [("no_approver", "APPR-01")]);
+    let second = nobody.and([policy(THURSDAYS, |policy| {
+        policy.display_name = "Careful".to_owned();
+        policy.two_factor_challenge_required = true;
+    })]);
+    let why = of_anna(&second, Action::Start);
+    assert_eq!(codes(&why), [("second_factor_unavailable", "SESS-17")]);
+    let somebody = site.and([
+        approved_by(&["3"]),
+        user(BERT, |user| {
+            user.email_address = "bert@example.com".to_owned()
+        }),
+    ]);
+    let why = of_anna(&somebody, Action::Start);
+    assert!(!why.allowed && why.reasons.is_empty(), "{why:?}");
+    assert_eq!(why.would_help, ["One approval of the owners."]);
+}
+
 /// ROLE-12, GRP-16: a teammate's list.
 #[test]
 fn the_list_of_a_teammate_says_what_rank_would_help() {
