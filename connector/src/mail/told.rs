@@ -1,10 +1,15 @@
 //! Who is told of what: from an event of the log to the mails that follow from it.
 //!
-//! Approvers are told of a request, each by a mail of their own (APPR-06); its requester of every decision (APPR-18).
+//! Approvers are told of a request, each by a mail of their own (APPR-06); its requester of every decision (APPR-18); the
+//! recipients that a policy names of sessions that start and end, one mail an address (POL-23, POL-24). A session has started when
+//! it is up: one that never came up is told to nobody.
 
-use domain::ids::AccessRequestId;
+use domain::ids::{AccessRequestId, JumpItemRef, Lsid};
 use domain::policy::access_request::{self, Answered, Submitted};
-use domain::site::mail_delivery::{ApproverAsked, Mail, Message, RequestTold, RequesterTold};
+use domain::session::access_session::{self, Started};
+use domain::site::mail_delivery::{
+    ApproverAsked, Mail, Message, RequestTold, RequesterTold, SessionTold,
+};
 use domain::{Event, Timestamp, World, time};
 use eventstore::{Direction, EventStore, Selection};
 use projections::Recorded;
@@ -16,6 +21,8 @@ const CONCERNS: &[&str] = &[
     "AccessRequestSubmitted",
     "AccessRequestApproved",
     "AccessRequestDenied",
+    "AccessSessionEstablished",
+    "AccessSessionEnded",
 ];
 
 /// News older than this is not told any more. A repeat within it is recognised by the engine, so nothing is told twice even
@@ -38,6 +45,7 @@ pub(super) async fn mails_of(
     world: &World,
     recorded: &Recorded,
 ) -> Result<Vec<Mail>, Broken> {
+    let at = recorded.recorded_at;
     match &recorded.event {
         Event::AccessRequest(id, access_request::Event::Submitted(submitted)) => {
             Ok(to_approvers(*id, submitted))
@@ -55,6 +63,18 @@ pub(super) async fn mails_of(
                 .map(|(to, told)| mail(to, Message::RequestDenied(told)))
                 .into_iter()
                 .collect())
+        }
+        Event::AccessSession(lsid, access_session::Event::Established(_)) => {
+            let started = start_of(store, *lsid).await?;
+            Ok(started.map_or_else(Vec::new, |started| {
+                of_session(world, *lsid, &started, at, Moment::Start)
+            }))
+        }
+        Event::AccessSession(lsid, access_session::Event::Ended(_)) => {
+            let started = start_of(store, *lsid).await?;
+            Ok(started.map_or_else(Vec::new, |started| {
+                of_session(world, *lsid, &started, at, Moment::End)
+            }))
         }
         _ => Ok(Vec::new()),
     }
@@ -134,7 +154,76 @@ fn request(id: AccessRequestId, submitted: &Submitted) -> RequestTold {
     }
 }
 
-// --- the log ---
+// --- sessions ---
+
+#[derive(Clone, Copy)]
+enum Moment {
+    Start,
+    End,
+}
+
+fn of_session(
+    world: &World,
+    lsid: Lsid,
+    started: &Started,
+    at: Timestamp,
+    moment: Moment,
+) -> Vec<Mail> {
+    let Some(notifications) = &started.notifications else {
+        return Vec::new();
+    };
+    let is_wanted = match moment {
+        Moment::Start => notifications.at_start,
+        Moment::End => notifications.at_end,
+    };
+    if !is_wanted {
+        return Vec::new();
+    }
+    let told = SessionTold {
+        lsid,
+        item_name: started.customer.name.clone(),
+        item_fqdn: fqdn(world, started),
+        group_name: started.group_name.clone(),
+        user_display_name: started.representative.public_display_name.clone(),
+        at,
+    };
+    notifications
+        .addresses
+        .iter()
+        .map(|address| {
+            let to = To {
+                recipient: address.clone(),
+                language: notifications.language.clone(),
+            };
+            let message = match moment {
+                Moment::Start => Message::SessionStarted(told.clone()),
+                Moment::End => Message::SessionEnded(told.clone()),
+            };
+            mail(to, message)
+        })
+        .collect()
+}
+
+/// The item's full name in the network, where it is still there and said one; else its host name as of the start.
+fn fqdn(world: &World, started: &Started) -> String {
+    let said = match started.item {
+        JumpItemRef::JumpClient(client) => world
+            .jump_clients
+            .get(&client)
+            .map(|client| client.facts.fqdn.clone()),
+        JumpItemRef::ShellJump(_) => None,
+    };
+    said.filter(|fqdn| !fqdn.is_empty())
+        .unwrap_or_else(|| started.customer.hostname.clone())
+}
+
+/// How a session began: it may have left the world.
+async fn start_of(store: &EventStore, lsid: Lsid) -> Result<Option<Started>, Broken> {
+    match first_of(store, format!("access_session-{lsid}")).await? {
+        Some(Event::AccessSession(_, access_session::Event::Started(started))) => Ok(Some(started)),
+        _ => Ok(None),
+    }
+}
 
 async fn first_of(store: &EventStore, stream: String) -> Result<Option<Event>, Broken> {
     let stream = Selection::Stream(stream);

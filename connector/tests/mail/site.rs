@@ -10,9 +10,9 @@ use domain::record;
 use domain::site::mail_delivery::{self, ApproverAsked, Mail, Message, RequestTold};
 use domain::site::mail_settings::MAIL_SETTINGS;
 use domain::site::{first_start, mail_template};
-use domain::{Actor, Cause, Command, Event, Surface, World};
+use domain::{Actor, Cause, Command, Event, Refusal, Surface, World};
 use engine::testing::{CountingFresh, TestClock};
-use engine::{Engine, EngineSetup, EngineTask, Lane, Submission};
+use engine::{Engine, EngineSetup, EngineTask, ExecuteError, Lane, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Fence, NodeEpoch, SideTable, SideWrite};
 use secrets::{KeyFile, Sealer};
@@ -144,6 +144,13 @@ impl Site {
     pub(crate) async fn run_as(&self, actor: Actor, command: Command) -> Vec<Event> {
         let done = self.engine.execute(submission(command, actor)).await;
         done.expect("it is done").events
+    }
+
+    pub(crate) async fn refused_as(&self, actor: Actor, command: Command) -> Refusal {
+        match self.engine.execute(submission(command, actor)).await {
+            Err(ExecuteError::Refused { refusal, .. }) => refusal,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Queues a mail to an approver.

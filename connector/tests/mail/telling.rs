@@ -11,6 +11,7 @@ use domain::ids::{
 use domain::policy::access_request::{self, Submit};
 use domain::policy::jump_policy::JumpPolicy;
 use domain::record;
+use domain::session::access_session::{self, Start};
 use domain::site::user::{self, User};
 use domain::testing::{INSTALLER, NODE, add_member, change, create, register};
 use domain::{Actor, Command, node};
@@ -220,4 +221,133 @@ async fn a_request_waits_where_its_mail_can_not_leave() {
         .get(&request)
         .expect("there");
     assert_eq!(kept.state.word(), "pending");
+}
+
+fn notifies(start: bool, end: bool) -> Value {
+    json!({
+        "display_name": "Tell", "schedule_enabled": false,
+        "session_start_notification": start, "session_end_notification": end,
+        "notification_email_addresses": ["boss@example.com", "deputy@example.com"],
+        "notification_display_name": "Manager",
+    })
+}
+
+fn jump(notification_consent: bool) -> Command {
+    let item = JumpItemRef::JumpClient(CLIENT);
+    let start = Start {
+        notification_consent,
+        ..Start::new(
+            ANNA,
+            item,
+            "192.0.2.10:50000".to_owned(),
+            "Linux".to_owned(),
+        )
+    };
+    Command::AccessSession(access_session::Command::Start(start))
+}
+
+/// Jumps with consent, and ends in good order.
+async fn session(site: &Site) {
+    let events = site.run_as(Actor::User(ANNA), jump(true)).await;
+    let lsid = events
+        .iter()
+        .find_map(|event| match event {
+            domain::Event::AccessSession(lsid, _) => Some(*lsid),
+            _ => None,
+        })
+        .expect("a session");
+    let client = CLIENT;
+    let up = access_session::Command::Establish { lsid, client };
+    site.run_as(Actor::JumpClient(CLIENT), Command::AccessSession(up))
+        .await;
+    let end = access_session::Command::End { lsid };
+    site.run_as(Actor::User(ANNA), Command::AccessSession(end))
+        .await;
+}
+
+/// POL-23, POL-24, POL-45, POL-53: one mail to each address when a session starts, and one when it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipients_of_a_policy_are_told_of_start_and_end() {
+    let mut server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), notifies(true, true)).await;
+    session(&site).await;
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let mail = server.mail().await;
+        let body = mail["body"].as_str().expect("text").to_owned();
+        for part in ["System Name: web01<", "Group: Web Servers<", "Name: Anna<"] {
+            assert!(body.contains(part), "{part} {body}");
+        }
+        told.push(format!("{} {}", mail["to"][0], mail["subject"]));
+    }
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "\"boss@example.com\" \"Session End Notification - web01\"",
+            "\"boss@example.com\" \"Session Start Notification - web01\"",
+            "\"deputy@example.com\" \"Session End Notification - web01\"",
+            "\"deputy@example.com\" \"Session Start Notification - web01\"",
+        ]
+    );
+    assert!(server.is_silent_for(Duration::from_millis(300)).await);
+}
+
+/// POL-23, POL-24: only what the policy says.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_end_is_told_where_the_policy_says_so() {
+    let mut server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), notifies(false, true)).await;
+    session(&site).await;
+    for _ in 0..2 {
+        let mail = server.mail().await;
+        assert_eq!(mail["subject"], "Session End Notification - web01");
+    }
+    assert!(server.is_silent_for(Duration::from_millis(300)).await);
+}
+
+/// POL-25, POL-26: who does not agree to be told of starts no session, and nobody gets a mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_consent_nothing_starts_and_nothing_is_sent() {
+    let mut server = MailServer::plain().await;
+    for policy in [notifies(true, false), notifies(false, true)] {
+        let site = with_a_machine(&server, anna(), policy).await;
+        let refused = site.refused_as(Actor::User(ANNA), jump(false)).await;
+        assert_eq!(refused.code(), "start_needs");
+        assert!(site.engine.published().world.sessions.is_empty());
+    }
+    assert!(server.is_silent_for(Duration::from_millis(500)).await);
+}
+
+/// POL-31: a notification that can't leave does not keep the session from starting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_starts_where_its_mail_can_not_leave() {
+    let server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), notifies(true, true)).await;
+    site.configure(1, json!({"host": "", "from_address": ""}))
+        .await;
+    session(&site).await;
+    site.until("all four are parked", |world| {
+        world.parked_mails().count() == 4
+    })
+    .await;
+}
+
+/// POL-23: a session that never came up is told to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_never_came_up_is_told_to_nobody() {
+    let mut server = MailServer::plain().await;
+    let site = with_a_machine(&server, anna(), notifies(true, true)).await;
+    let events = site.run_as(Actor::User(ANNA), jump(true)).await;
+    let Some(domain::Event::AccessSession(lsid, _)) = events.first() else {
+        panic!("{events:?}");
+    };
+    let fail = access_session::Command::Fail {
+        lsid: *lsid,
+        client: CLIENT,
+        reason: "no shell".to_owned(),
+    };
+    site.run_as(Actor::JumpClient(CLIENT), Command::AccessSession(fail))
+        .await;
+    assert!(server.is_silent_for(Duration::from_millis(500)).await);
 }
