@@ -150,6 +150,14 @@ impl Problem {
     /// The answer in JSON: `{"message", "errors"?, "needs"?, "code", "refusal"?}`; 401 in the form of OAuth2 (AUTH-13).
     #[must_use]
     pub fn to_json(&self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
+        self.add_retry_after(&mut response);
+        response
+    }
+
+    /// What it says in JSON.
+    #[must_use]
+    pub fn body(&self) -> Value {
         let mut body = if self.code == "access_denied" {
             json!({"error": "access_denied", "message": self.message})
         } else {
@@ -164,9 +172,7 @@ impl Problem {
         if let Some(event) = self.event {
             body["refusal"] = Value::from(event.to_string());
         }
-        let mut response = (self.status, axum::Json(body)).into_response();
-        self.add_retry_after(&mut response);
-        response
+        body
     }
 
     /// The answer in XML: `<error>` in the surface's namespace. What the guides show as an error of the call itself comes with

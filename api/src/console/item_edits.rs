@@ -24,6 +24,7 @@ use crate::configuration::listing::base_url;
 use crate::configuration::resource::{Resource, made_by};
 use crate::configuration::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
 use crate::console::BASE;
+use crate::console::item_changes::{change_of, removal_of};
 use crate::console::items::{item_named, user_of};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
@@ -111,11 +112,7 @@ async fn change_item(
     Path(item): Path<String>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let body = change.body.clone();
-    let command = match named(&item)? {
-        JumpItemRef::JumpClient(id) => Command::JumpClient(jump_client::Command::Change(id, body)),
-        JumpItemRef::ShellJump(id) => ShellJump::command(record::Command::Change(id, body)),
-    };
+    let command = change_of(named(&item)?, &change.body);
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }
@@ -126,10 +123,7 @@ async fn remove(
     Path(item): Path<String>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = match named(&item)? {
-        JumpItemRef::JumpClient(id) => Command::JumpClient(jump_client::Command::Delete(id)),
-        JumpItemRef::ShellJump(id) => ShellJump::command(record::Command::Delete(id)),
-    };
+    let command = removal_of(named(&item)?);
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

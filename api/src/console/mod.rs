@@ -2,6 +2,7 @@
 //!
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
 //! - [`items`] with [`item_list`]: the items in sight; [`item_access`]: why they may be used or not
+//! - [`item_edits`]: what is done to one item; [`item_changes`]: to several at once, and their export
 //! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
 //! - [`startup_group`]: what starts by itself
 //! - [`access_requests`]: asking for approval, and answering
@@ -22,6 +23,7 @@ pub mod sign_in;
 
 pub mod access_requests;
 pub mod item_access;
+pub mod item_changes;
 pub mod item_edits;
 pub mod item_list;
 pub mod items;
@@ -57,6 +59,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(item_edits::routes(site))
         .merge(item_settings::routes(site))
         .merge(item_access::routes(site))
+        .merge(item_changes::routes(site))
         .merge(sessions::routes(site))
         .merge(session_start::routes(site))
         .merge(session_members::routes(site))

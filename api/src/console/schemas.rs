@@ -345,6 +345,18 @@ fn sessions() -> Vec<(&'static str, Schema)> {
                 &["kind"],
             ),
         ),
+        (
+            "Items",
+            required(object(&[("items", of_type(Type::Array))]), &["items"]),
+        ),
+        (
+            "ItemChanges",
+            required(
+                object(&[("items", of_type(Type::Array)), ("changes", anything())]),
+                &["items", "changes"],
+            ),
+        ),
+        ("ItemResults", object(&[("results", of_type(Type::Array))])),
         ("StartupItems", object(&[("items", of_type(Type::Array))])),
         (
             "TicketRequest",

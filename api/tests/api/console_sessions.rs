@@ -431,3 +431,99 @@ async fn the_startup_group_starts_what_may_start() {
     assert_eq!(told["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(anna.put("startup-items/x", json!({})).await.0, 404);
 }
+
+/// SESS-09, SESS-10, SESS-14: what an item's menu may offer is told with it; a Jump begins a session named by its item.
+#[tokio::test]
+async fn an_items_menu_offers_what_its_user_may() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Fleet").await;
+    let client = fleet.machine(1).await;
+    let anna = served.jumper("anna").await;
+    let editor = served
+        .user("editor", json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    let may = async |visitor: &Visitor<'_>| {
+        let (status, told) = visitor.get(&format!("items/{}", item(client))).await;
+        assert_eq!(status, 200);
+        let may = &told["may"];
+        ["start", "remove", "edit_tag"].map(|what| may[what].as_bool().expect("a flag"))
+    };
+    assert_eq!(may(&anna).await, [true, false, false]);
+    assert_eq!(may(&editor).await, [false, true, true]);
+    let agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let (status, session) = anna.post("sessions", json!({"item": item(client)})).await;
+    drop(agent);
+    assert_eq!(status, 201);
+    assert_eq!(session["item"]["name"], "host-1");
+}
+
+/// SESS-11, SESS-37: several items are changed and removed each by itself; "Export..." writes one down.
+#[tokio::test]
+async fn several_items_are_changed_and_removed_each_by_itself() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Fleet").await;
+    let (first, second) = (fleet.machine(1).await, fleet.machine(2).await);
+    let editor = served
+        .user("editor", json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    let anna = served.jumper("anna").await;
+    served
+        .change_client(first, json!({"comments": "rack 4"}))
+        .await;
+    let both = json!([item(first), item(second), "jump_client-99"]);
+    let body = json!({"items": both, "changes": {"tag": "linux"}});
+    let (status, told) = editor.patch("items", body.clone()).await;
+    assert_eq!(status, 200, "{told}");
+    let statuses = |told: &Value| -> Vec<u64> {
+        let results = told["results"].as_array().expect("results");
+        results
+            .iter()
+            .map(|result| result["status"].as_u64().expect("a status"))
+            .collect()
+    };
+    assert_eq!(statuses(&told), [200, 200, 404]);
+    let (_, seen) = editor.get(&format!("items/{}", item(first))).await;
+    assert_eq!(
+        (&seen["tag"], &seen["comments"]),
+        (&json!("linux"), &json!("rack 4"))
+    );
+    let (_, told) = anna.patch("items", body).await;
+    assert_eq!(statuses(&told), [403, 403, 404]);
+    assert!(told["results"][0]["error"]["refusal"].is_string(), "{told}");
+    let renamed = json!({"items": both, "changes": {"name": "x"}});
+    let (status, told) = editor.patch("items", renamed).await;
+    assert_eq!(status, 422);
+    assert!(told["errors"]["changes.name"].is_array(), "{told}");
+    for bad in [
+        json!({}),
+        json!({"items": [], "changes": {"tag": "x"}}),
+        json!({"items": both}),
+        json!({"items": ["x"], "changes": {"tag": "x"}}),
+    ] {
+        assert_eq!(editor.patch("items", bad).await.0, 422);
+    }
+
+    let (status, definition) = anna.get(&format!("items/{}/export", item(first))).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&definition["type"], &definition["tag"]),
+        (&json!("jump_client"), &json!("linux"))
+    );
+    let path = format!("items/{}/export?format=csv", item(first));
+    let response = anna.send(Method::GET, &path, None).await;
+    let text = response.text().await.expect("text");
+    assert!(text.contains(",rack 4,") && text.contains(",tag"), "{text}");
+    assert_eq!(
+        anna.get(&format!("items/{}/export?format=x", item(first)))
+            .await
+            .0,
+        422
+    );
+    assert_eq!(anna.get("items/jump_client-99/export").await.0, 404);
+
+    let (_, told) = anna.post("items/remove", json!({"items": both})).await;
+    assert_eq!(statuses(&told), [403, 403, 404]);
+    let (_, told) = editor.post("items/remove", json!({"items": both})).await;
+    assert_eq!(statuses(&told), [200, 200, 404]);
+    assert_eq!(editor.get(&format!("items/{}", item(first))).await.0, 404);
+}
