@@ -60,7 +60,11 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     outcome
 }
 
-async fn serve_site(
+/// Serves a site that is open, until it is told to stop. Scenario tests open theirs with a clock of their own.
+///
+/// # Errors
+/// It can't start, or had to stop by itself.
+pub async fn serve_site(
     configuration: &Configuration,
     open: &OpenSite,
     mut signals: Signals,
@@ -190,7 +194,7 @@ async fn serve_node(
     let routes = api::router(Arc::clone(&site));
     let mut https = listen::https(https, tls, routes.clone(), &cap);
     let mut http = http.map(|bound| listen::http(bound, routes, &cap));
-    tasks.spawn(renew(certificate, signals.reload()?, stopped.clone()));
+    tasks.spawn(renew(certificate, signals.reload.take(), stopped.clone()));
     let orders = Orders {
         engine: engine.clone(),
         sealer: Arc::clone(&open.sealer),
@@ -200,7 +204,7 @@ async fn serve_node(
     announce(configuration, &url, &https, http.as_ref(), engine);
 
     let outcome = tokio::select! {
-        name = signals.stop() => {
+        name = &mut signals.stop => {
             tracing::info!(signal = name, "stopping");
             Ok(())
         }
@@ -345,14 +349,14 @@ async fn close_agents_when_faint(
 /// Keeps the node's certificate new.
 async fn renew(
     mut certificate: NodeCertificate,
-    mut reload: Signal,
+    mut reload: Option<Signal>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut tick = tokio::time::interval(RENEW_EVERY);
     loop {
         let asked = tokio::select! {
             _ = tick.tick() => false,
-            _ = reload.recv() => true,
+            () = asked_by(&mut reload) => true,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
         match certificate.renew(SystemClock.now(), asked) {
@@ -440,32 +444,52 @@ fn announce(
     }
 }
 
-/// The signals that the program listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Option<Signal>,
+/// Waits for the signal; for ever where none is listened to.
+async fn asked_by(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What a running server is told from outside.
+pub struct Signals {
+    /// Ends when the server is to stop, with the name of what said so.
+    stop: BoxFuture<'static, &'static str>,
+    /// SIGHUP: read the certificate's files anew.
+    reload: Option<Signal>,
 }
 
 impl Signals {
+    /// The signals of the process.
     fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("listening to signals");
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hang_up: Some(listen(SignalKind::hangup())?),
+            stop: Box::pin(stop),
+            reload: Some(listen(SignalKind::hangup())?),
         })
     }
 
-    /// SIGHUP, once.
-    fn reload(&mut self) -> Result<Signal> {
-        self.hang_up.take().context("SIGHUP is listened to already")
-    }
-
-    async fn stop(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// No signal of the process: the server stops when `stop` ends.
+    #[must_use]
+    pub fn when(stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        let stop = async move {
+            stop.await;
+            "asked"
+        };
+        Self {
+            stop: Box::pin(stop),
+            reload: None,
         }
     }
 }

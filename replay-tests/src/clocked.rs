@@ -1,0 +1,183 @@
+//! The whole server inside the test, served over real sockets, under a clock that the test moves: for what waits.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use domain::Timestamp;
+use eventstore::testing::TestDatabase;
+use gatebook::command_line::{PlaceOptions, ServeOptions};
+use gatebook::configuration;
+use gatebook::opening::OpenSite;
+use gatebook::serve::{Signals, serve_site};
+use gatebook::virtual_clock::VirtualClock;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::caller::Caller;
+use crate::program::free_port;
+
+/// How long the server may take to answer first.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A server that runs in this process.
+pub struct ClockedSite {
+    /// Moves the server's time.
+    pub clock: VirtualClock,
+    /// HTTPS.
+    pub https: SocketAddr,
+    /// Plain HTTP.
+    pub http: SocketAddr,
+    /// The log and the folder of the node.
+    pub database: TestDatabase,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<()>>,
+}
+
+impl ClockedSite {
+    /// Serves a new site with SQLite; its clock stands at `at`.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn start(at: Timestamp) -> Result<Self> {
+        let database = TestDatabase::sqlite();
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (https, http) = (local(free_port()?), local(free_port()?));
+        let clock = VirtualClock::new(at);
+        let (stop, stopped) = oneshot::channel();
+        let served = serve(
+            database.directory().to_owned(),
+            https,
+            http,
+            clock.clone(),
+            stopped,
+        );
+        let mut site = Self {
+            clock,
+            https,
+            http,
+            database,
+            stop: Some(stop),
+            task: tokio::spawn(served),
+        };
+        site.wait_until_ready().await?;
+        Ok(site)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}/check_health", self.url());
+        let until = Instant::now() + READY_WITHIN;
+        while Instant::now() < until {
+            if self.task.is_finished() {
+                let ended = (&mut self.task).await.map_err(|error| anyhow!(error))?;
+                return ended.and_then(|()| bail!("the server ended before it answered"));
+            }
+            if let Ok(answer) = client.get(&url).send().await
+                && answer.status().is_success()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the server does not answer at {url}")
+    }
+
+    /// The plain HTTP address, as a URL without a path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// The HTTPS address as agents are given it.
+    #[must_use]
+    pub fn agent_url(&self) -> String {
+        format!("https://localhost:{}", self.https.port())
+    }
+
+    /// What the first start left in `first-run.json`.
+    ///
+    /// # Errors
+    /// When the file is not there or not readable.
+    pub fn first_run(&self) -> Result<Value> {
+        read_json(&self.database.directory().join("first-run.json"))
+    }
+
+    /// The first API account, with a token.
+    ///
+    /// # Errors
+    /// When the server does not give one.
+    pub async fn api(&self) -> Result<Caller> {
+        Caller::first_account(&self.url(), &self.first_run()?).await
+    }
+
+    /// The first administrator, signed in.
+    ///
+    /// # Errors
+    /// When the server does not let them in.
+    pub async fn administrator(&self) -> Result<Caller> {
+        let first_run = self.first_run()?;
+        let text = |name: &str| {
+            first_run["administrator"][name]
+                .as_str()
+                .with_context(|| format!("no {name} in the first run"))
+        };
+        Caller::console(&self.url(), text("username")?, text("password")?).await
+    }
+
+    /// Stops the server as a signal would.
+    ///
+    /// # Errors
+    /// When it ended badly.
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended by itself; what it ended with is told below.
+            let _ = stop.send(());
+        }
+        (&mut self.task).await.map_err(|error| anyhow!(error))?
+    }
+}
+
+fn read_json(file: &Path) -> Result<Value> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+async fn serve(
+    data: std::path::PathBuf,
+    https: SocketAddr,
+    http: SocketAddr,
+    clock: VirtualClock,
+    stopped: oneshot::Receiver<()>,
+) -> Result<()> {
+    let options = ServeOptions {
+        place: PlaceOptions {
+            data: Some(data),
+            database: None,
+            key_file: None,
+            config: None,
+        },
+        node: Some("one".to_owned()),
+        url: None,
+        listen: Some(https),
+        tls_cert: None,
+        tls_key: None,
+        listen_http: Some(http),
+        trusted_proxy: Vec::new(),
+        agent_trust: None,
+        log_format: None,
+    };
+    let configuration = configuration::serve(&options)?;
+    let open = OpenSite::open_with(&configuration.place, Arc::new(clock), |fresh| fresh).await?;
+    let signals = Signals::when(async {
+        // A test that ended without saying stop has dropped the sender.
+        let _ = stopped.await;
+    });
+    let outcome = serve_site(&configuration, &open, signals).await;
+    open.close().await;
+    outcome
+}
