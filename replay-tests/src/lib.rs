@@ -2,8 +2,10 @@
 //!
 //! - [`program`]: runs `gatebook` and `gatebook-agent` as processes of their own, and ends them.
 //! - [`caller`]: an API account that calls the HTTP API.
+//! - [`clocked`]: the whole program inside the test, under a clock that the test moves.
 //! - [`in_process`]: an engine inside the test, and the log folded without one.
 
 pub mod caller;
+pub mod clocked;
 pub mod in_process;
 pub mod program;

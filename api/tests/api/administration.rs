@@ -69,7 +69,10 @@ async fn a_schedule_is_set_whole_and_an_enabled_one_has_entries() {
     let path = format!("jump-policies/{}/schedule", policy["id"]);
     assert_eq!(
         admin.get(&path).await,
-        (200, json!({"timezone": "UTC", "entries": []}))
+        (
+            200,
+            json!({"timezone": "UTC", "entries": [], "override_allowed": false})
+        )
     );
     let thursdays = json!({
         "timezone": "Europe/Berlin",
@@ -341,46 +344,27 @@ async fn threat_g_nobody_but_administrators_administers() {
         "unassigned_jump_item_role_id": 3,
     });
     let anna = served.user("anna", everything_but).await;
-    let own = format!("users/{}/permissions", anna.id);
-    let routes = [
-        (Method::GET, "jump-item-roles"),
-        (Method::POST, "jump-item-roles"),
-        (Method::GET, "jump-item-roles/3"),
-        (Method::PATCH, "jump-item-roles/3"),
-        (Method::DELETE, "jump-item-roles/2"),
-        (Method::GET, "jump-policies/1/schedule"),
-        (Method::PUT, "jump-policies/1/schedule"),
-        (Method::GET, own.as_str()),
-        (Method::PATCH, own.as_str()),
-        (Method::GET, "api-accounts"),
-        (Method::POST, "api-accounts"),
-        (Method::GET, "api-accounts/1"),
-        (Method::PATCH, "api-accounts/1"),
-        (Method::DELETE, "api-accounts/1"),
-        (Method::POST, "api-accounts/1/regenerate-secret"),
-        (Method::GET, "site/settings"),
-        (Method::PATCH, "site/settings"),
-        (Method::GET, "mail-settings"),
-        (Method::PATCH, "mail-settings"),
-        (Method::POST, "mail-settings/test"),
-        (Method::GET, "mail-templates"),
-        (Method::GET, "mail-templates/approval/en-us"),
-        (Method::PUT, "mail-templates/approval/en-us"),
-        (Method::DELETE, "mail-templates/approval/en-us"),
-        (Method::GET, "mail-deliveries"),
-        (Method::POST, "mail-deliveries/replay"),
-        (Method::GET, "mail-deliveries/1"),
-        (Method::DELETE, "mail-deliveries/1"),
-        (Method::POST, "mail-deliveries/1/replay"),
-    ];
-    let in_table = api::routes(&served.site)
+    // Whatever stands in a path: it is refused before anybody looks for it.
+    let filled = |segment: &str| match segment {
+        "{kind}" => "approval".to_owned(),
+        "{language}" => "en-us".to_owned(),
+        number if number.starts_with('{') => "1".to_owned(),
+        name => name.to_owned(),
+    };
+    let table = api::routes(&served.site);
+    let routes: Vec<(Method, String)> = table
         .table()
         .iter()
         .filter(|route| route.access == api::access::Access::Administrator)
-        .count();
-    assert_eq!(routes.len(), in_table, "every such route is asked here");
+        .map(|route| {
+            let segments: Vec<String> = route.path.split('/').map(filled).collect();
+            (route.method.clone(), segments.join("/"))
+        })
+        .collect();
+    assert!(routes.len() >= 60, "{}", routes.len());
     for (number, (method, path)) in (1..).zip(routes) {
         let body = json!({"perm_admin": true, "name": "x", "enabled": true});
+        let path = path.trim_start_matches("/api/console/v1/");
         let response = anna.send(method.clone(), path, Some(body)).await;
         let (status, told) = answer(response).await;
         assert_eq!(status, 403, "{method} {path} {told}");
@@ -419,7 +403,7 @@ async fn the_console_is_in_the_openapi_document() {
         assert!(operation.is_object(), "{method} {}", route.path);
         count += 1;
     }
-    assert_eq!(count, 53);
+    assert_eq!(count, 102);
     let text = document.to_string();
     for reference in text.split("\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().expect("a name");

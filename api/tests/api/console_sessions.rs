@@ -472,7 +472,7 @@ async fn several_items_are_changed_and_removed_each_by_itself() {
         .await;
     let both = json!([item(first), item(second), "jump_client-99"]);
     let body = json!({"items": both, "changes": {"tag": "linux"}});
-    let (status, told) = editor.patch("items", body.clone()).await;
+    let (status, told) = editor.patch("items", body).await;
     assert_eq!(status, 200, "{told}");
     let statuses = |told: &Value| -> Vec<u64> {
         let results = told["results"].as_array().expect("results");
@@ -487,6 +487,7 @@ async fn several_items_are_changed_and_removed_each_by_itself() {
         (&seen["tag"], &seen["comments"]),
         (&json!("linux"), &json!("rack 4"))
     );
+    let body = json!({"items": both, "changes": {"tag": "mine"}});
     let (_, told) = anna.patch("items", body).await;
     assert_eq!(statuses(&told), [403, 403, 404]);
     assert!(told["results"][0]["error"]["refusal"].is_string(), "{told}");

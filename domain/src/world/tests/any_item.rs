@@ -81,7 +81,7 @@ fn of_names(choice: u32, a: u32, b: u32, flag: bool) -> Command {
         14 if flag => create::<SessionPolicy>(json!({"display_name": format!("S{b}")})),
         14 => create::<CustomSessionAttribute>(json!({"display_name": format!("A{b}")})),
         15 if flag => delete::<SessionPolicy>(policy),
-        15 if a == b => delete::<CustomSessionAttribute>(attribute),
+        15 if b.is_multiple_of(2) => delete::<CustomSessionAttribute>(attribute),
         _ if flag => change::<SessionPolicy>(policy, text),
         _ => change::<CustomSessionAttribute>(attribute, text),
     }
