@@ -6,6 +6,7 @@ mod due_dates;
 mod failures;
 mod idempotency;
 mod nodes;
+mod races;
 mod refusals;
 mod rewinding;
 mod shutdown;
