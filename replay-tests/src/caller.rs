@@ -100,6 +100,41 @@ impl Caller {
         read(self.request(method, path).json(body).send().await?, path).await
     }
 
+    /// Sends JSON, and answers the status and the JSON that came, whatever they are.
+    ///
+    /// # Errors
+    /// When nothing or no JSON comes.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let answer = self.request(method, path).json(body).send().await?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        if text.is_empty() {
+            return Ok((status, Value::Null));
+        }
+        let body = serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))?;
+        Ok((status, body))
+    }
+
+    /// Sends JSON that must be refused with this status and these words; answers all that was said.
+    ///
+    /// # Errors
+    /// When it is not refused, or otherwise.
+    pub async fn refused(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        (status, words): (u16, &str),
+    ) -> Result<Value> {
+        let what = format!("{method} {path} {body}");
+        let (given, said) = self.ask(method, path, body).await?;
+        ensure!(
+            given == status && said["message"] == words,
+            "{what} is not refused with {status} \"{words}\": {given} {said}"
+        );
+        Ok(said)
+    }
+
     /// Gets JSON.
     ///
     /// # Errors

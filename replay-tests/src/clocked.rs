@@ -1,13 +1,14 @@
 //! The whole server inside the test, served over real sockets, under a clock that the test moves: for what waits.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use domain::Timestamp;
 use eventstore::testing::TestDatabase;
+use eventstore::{Access, Direction, EventStore, Location, Options, RecordedEvent, Selection};
 use gatebook::command_line::{PlaceOptions, ServeOptions};
 use gatebook::configuration;
 use gatebook::opening::OpenSite;
@@ -22,6 +23,8 @@ use crate::program::free_port;
 
 /// How long the server may take to answer first.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Most events that a scenario leaves.
+const EVENTS_MAX: usize = 10_000;
 
 /// A server that runs in this process.
 pub struct ClockedSite {
@@ -31,10 +34,21 @@ pub struct ClockedSite {
     pub https: SocketAddr,
     /// Plain HTTP.
     pub http: SocketAddr,
-    /// The log and the folder of the node.
+    /// The log, which is in the folder of the node.
     pub database: TestDatabase,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<()>>,
+}
+
+/// An event as the log has it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// The stream it is in.
+    pub stream: String,
+    /// Its stored name.
+    pub name: String,
+    /// What happened, and who caused it.
+    pub text: String,
 }
 
 impl ClockedSite {
@@ -48,13 +62,7 @@ impl ClockedSite {
         let (https, http) = (local(free_port()?), local(free_port()?));
         let clock = VirtualClock::new(at);
         let (stop, stopped) = oneshot::channel();
-        let served = serve(
-            database.directory().to_owned(),
-            https,
-            http,
-            clock.clone(),
-            stopped,
-        );
+        let served = serve(folder_of(&database)?, https, http, clock.clone(), stopped);
         let mut site = Self {
             clock,
             https,
@@ -103,7 +111,64 @@ impl ClockedSite {
     /// # Errors
     /// When the file is not there or not readable.
     pub fn first_run(&self) -> Result<Value> {
-        read_json(&self.database.directory().join("first-run.json"))
+        read_json(&self.folder()?.join("first-run.json"))
+    }
+
+    /// The folder of the node, with the log.
+    ///
+    /// # Errors
+    /// When the log is not in a folder.
+    pub fn folder(&self) -> Result<PathBuf> {
+        folder_of(&self.database)
+    }
+
+    /// The certificate of the site's own authority, which vouches for its HTTPS address.
+    ///
+    /// # Errors
+    /// When the log is not in a folder.
+    pub fn anchor(&self) -> Result<PathBuf> {
+        Ok(self.folder()?.join("site-ca.pem"))
+    }
+
+    /// A client for the HTTPS address that trusts the site's authority and shows no identity: a browser, a ticket system.
+    ///
+    /// # Errors
+    /// When the authority's certificate can't be read.
+    pub fn stranger(&self) -> Result<reqwest::Client> {
+        let pem = std::fs::read(self.anchor()?)?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([reqwest::Certificate::from_pem(&pem)?])
+            .timeout(Duration::from_secs(30))
+            .build()?;
+        Ok(client)
+    }
+
+    /// Every event of the log: its stream, its stored name, and its text with who caused it.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn log(&self) -> Result<Vec<Logged>> {
+        let options = Options {
+            access: Access::ReadOnly,
+            ..Options::default()
+        };
+        let store = EventStore::open(self.database.location(), options).await?;
+        let events = store
+            .read(&Selection::All, 0, Direction::Forward, EVENTS_MAX)
+            .await?;
+        store.close().await;
+        ensure!(events.len() < EVENTS_MAX, "the log is longer than expected");
+        let logged = |event: RecordedEvent| Logged {
+            stream: event.stream,
+            name: event.event_type,
+            text: format!(
+                "{} {}",
+                String::from_utf8_lossy(&event.data),
+                String::from_utf8_lossy(&event.meta)
+            ),
+        };
+        Ok(events.into_iter().map(logged).collect())
     }
 
     /// The first API account, with a token.
@@ -141,6 +206,13 @@ impl ClockedSite {
     }
 }
 
+fn folder_of(database: &TestDatabase) -> Result<PathBuf> {
+    match database.location() {
+        Location::Sqlite { directory } => Ok(directory.clone()),
+        Location::Postgres { .. } => bail!("the log is in a server's database"),
+    }
+}
+
 fn read_json(file: &Path) -> Result<Value> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
@@ -148,7 +220,7 @@ fn read_json(file: &Path) -> Result<Value> {
 }
 
 async fn serve(
-    data: std::path::PathBuf,
+    data: PathBuf,
     https: SocketAddr,
     http: SocketAddr,
     clock: VirtualClock,

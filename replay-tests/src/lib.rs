@@ -3,9 +3,11 @@
 //! - [`program`]: runs `gatebook` and `gatebook-agent` as processes of their own, and ends them.
 //! - [`caller`]: an API account that calls the HTTP API.
 //! - [`clocked`]: the whole program inside the test, under a clock that the test moves.
+//! - [`stage`]: such a program with people and machines, for the worked scenarios.
 //! - [`in_process`]: an engine inside the test, and the log folded without one.
 
 pub mod caller;
 pub mod clocked;
 pub mod in_process;
 pub mod program;
+pub mod stage;
