@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use domain::access::permission;
 use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
 use domain::record::{Field, Kind};
 use domain::site::settings::SiteSettings;
-use domain::{FieldErrors, Timestamp};
-use projections::{ConsoleRow, SearchField, Status};
+use domain::{FieldErrors, Timestamp, World};
+use projections::{ConsoleRow, ConsoleView, SearchField, Status};
 
 /// Most items of a page.
 pub const PER_PAGE_MAX: usize = 500;
@@ -241,8 +242,26 @@ pub struct Page {
     pub by_status: BTreeMap<&'static str, usize>,
 }
 
+/// What `user` may see of the items, as asked.
+#[must_use]
+pub fn page_of(
+    view: &ConsoleView,
+    world: &World,
+    user: UserId,
+    query: &Query,
+    now: Timestamp,
+) -> Page {
+    let groups = permission::visible_groups(world, user);
+    let rows = groups
+        .iter()
+        .filter(|group| query.group.is_none_or(|wanted| wanted == **group))
+        .flat_map(|group| world.items_of(*group))
+        .filter_map(|item| view.row(item));
+    choose(rows, query, now, &world.settings)
+}
+
 /// Chooses and orders the rows in sight.
-pub fn choose(
+fn choose(
     rows: impl Iterator<Item = ConsoleRow>,
     query: &Query,
     now: Timestamp,

@@ -86,12 +86,7 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
     let view = &site.engine.views().console;
     let groups = permission::visible_groups(world, user);
     let counts: Counts = groups.iter().map(|group| view.counts(*group)).sum();
-    let rows = groups
-        .iter()
-        .filter(|group| query.group.is_none_or(|wanted| wanted == **group))
-        .flat_map(|group| world.items_of(*group))
-        .filter_map(|item| view.row(item));
-    let page = item_list::choose(rows, query, now, &world.settings);
+    let page = item_list::page_of(view, world, user, query, now);
     let items: Vec<Value> = page
         .rows
         .iter()

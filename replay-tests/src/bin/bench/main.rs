@@ -5,6 +5,7 @@
 
 mod append;
 mod bare;
+mod due_dates;
 mod fleet;
 mod freshness;
 mod permission;
@@ -36,11 +37,14 @@ async fn main() -> Result<()> {
     if wanted("permission") {
         permission::run()?;
     }
+    if wanted("due_dates") {
+        due_dates::run().await?;
+    }
     Ok(())
 }
 
 /// The benches by name, in the order they run.
-const ALL: &[&str] = &["append", "startup", "freshness", "permission"];
+const ALL: &[&str] = &["append", "startup", "freshness", "permission", "due_dates"];
 
 /// The middle one of some figures.
 fn median(mut figures: Vec<f64>) -> f64 {

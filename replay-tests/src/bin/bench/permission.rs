@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::Result;
+use api::console::item_list::{Query, page_of};
 use domain::access::group_policy::{self, GroupPolicy, Of, Row};
 use domain::access::jump_group::{self, JumpGroup, Membership};
 use domain::access::permission::{self, JumpMethod};
@@ -21,6 +22,7 @@ use domain::policy::jump_policy::{self, JumpPolicy, ScheduleSet};
 use domain::policy::schedule::{Schedule, ScheduleEntry};
 use domain::site::user::{self, User};
 use domain::{Event, Timestamp, World, record};
+use projections::{ConsoleView, Status};
 
 use crate::median;
 
@@ -53,6 +55,7 @@ pub(crate) fn run() -> Result<()> {
             "{:>8} {:>7} {:>7} {:>9} {:>12.2} {:>12.2} {:>16.2}",
             site.items, site.users, site.groups, site.policies, plain, gated, worst
         );
+        lists(&world, &site);
         let seen = (0..DECISIONS).filter(|turn| {
             let (user, item) = any(*turn);
             decide(&world, user, item)
@@ -64,6 +67,37 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// "All items I may see": the first page with its total and its counts by status, and a search through every field.
+fn lists(world: &World, site: &Sizes) {
+    let view = ConsoleView::of(world);
+    let first_page = Query::default();
+    let by_status = Query {
+        status: Some(Status::Offline),
+        order: "tag",
+        descending: true,
+        ..Query::default()
+    };
+    let search = Query {
+        search: "ine-77".to_owned(),
+        ..Query::default()
+    };
+    for (who, user) in [("some groups", UserId(8)), ("every group", EVERYWHERE)] {
+        let [first, filtered, searched] = [&first_page, &by_status, &search].map(|query| {
+            let turns = (0..TURNS).map(|_| {
+                let began = Instant::now();
+                black_box(page_of(&view, world, black_box(user), query, NOW));
+                began.elapsed().as_secs_f64() * 1e3
+            });
+            median(turns.collect())
+        });
+        let total = page_of(&view, world, user, &first_page, NOW).total;
+        println!(
+            "{:>8} list of {who}, {total} in sight: first page {first:.2} ms, filtered and sorted {filtered:.2} ms, search {searched:.2} ms",
+            site.items
+        );
+    }
 }
 
 /// Whether the user may jump to the item, as far as settings and role go.
@@ -240,7 +274,12 @@ impl Sizes {
                     group_policy::Event::MemberAdded(member),
                 ));
             }
-            for step in 0..number % 4 {
+            let direct = if id == EVERYWHERE {
+                self.groups
+            } else {
+                number % 4
+            };
+            for step in 0..direct {
                 let group = JumpGroupId((number * 3 + step) % self.groups + 1);
                 let member = jump_group::Member {
                     user_id: id,
