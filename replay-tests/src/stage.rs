@@ -76,6 +76,17 @@ impl Stage {
         self.administrator.send(Method::PATCH, &path, &body).await
     }
 
+    /// Moves the clock on to `moment`. What the administrator and the account show may have run out meanwhile: both come anew.
+    ///
+    /// # Errors
+    /// When they are not let in.
+    pub async fn move_to(&mut self, moment: &str) -> Result<()> {
+        self.site.clock.advance_to(at(moment)?);
+        self.administrator = self.site.administrator().await?;
+        self.api = self.site.api().await?;
+        Ok(())
+    }
+
     /// Makes a user without permissions of their own, with an address where one is given; answers the id.
     ///
     /// # Errors
