@@ -66,8 +66,7 @@ async fn list(
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
     let world = known.world();
-    let items: Vec<Value> = world
-        .startup_items(user)
+    let items: Vec<Value> = startup_group::in_sight(world, user)
         .map(|item| {
             let name = world.item_name(item).unwrap_or_default();
             json!({"id": item.to_string(), "name": name})
@@ -117,7 +116,7 @@ async fn start(
     let mut fields = Fields::of(&change.body);
     let asked = Asked::read(&mut fields);
     let asked = fields.finish(Some(asked))?;
-    let items = known.world().startup_items(user).collect();
+    let items = startup_group::in_sight(known.world(), user).collect();
     Ok(start_several(&site, &caller, &parts, &change, items, asked).await)
 }
 

@@ -25,6 +25,7 @@ mod live;
 mod mail;
 mod matrix;
 mod nodes;
+mod owner_matrix;
 mod people;
 mod reporting;
 mod reporting_strain;

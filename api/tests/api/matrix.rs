@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::served::{Differently, Served};
 
 /// Compares with a file beside the sources, or writes it.
-fn golden(path: &str, actual: &str) {
+pub(crate) fn golden(path: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("GATEBOOK_WRITE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -100,6 +100,13 @@ pub fn apply(world: &mut World, user: UserId, event: &Event) {
     }
 }
 
+/// The items of the user's group that the user still sees (SESS-05, ROLE-31); what they see again is in it again.
+pub fn in_sight(world: &World, user: UserId) -> impl Iterator<Item = JumpItemRef> {
+    world
+        .startup_items(user)
+        .filter(move |item| permission::access_to_item(world, user, *item).is_some())
+}
+
 fn own(user: UserId, context: &Context) -> Result<(), Refusal> {
     if context.actor().is(user) {
         Ok(())
@@ -117,13 +124,20 @@ fn decide_add(world: &World, user: UserId, item: JumpItemRef, context: &Context)
     if world.startup_items(user).any(|there| there == item) {
         return nothing();
     }
-    if world.startup_items(user).count() >= ITEMS_MAX {
+    if in_sight(world, user).count() >= ITEMS_MAX {
         return Err(Refusal::StartupGroupFull);
     }
-    happened(crate::Event::StartupGroup(
-        user,
-        Event::Added(Item { item }),
-    ))
+    // What the user no longer sees makes room: nobody could tell them what fills their group.
+    let kept = world.startup_items(user).count();
+    let out_of_sight = world
+        .startup_items(user)
+        .filter(|there| permission::access_to_item(world, user, *there).is_none())
+        .take((kept + 1).saturating_sub(ITEMS_MAX))
+        .map(|item| Event::Removed(Item { item }));
+    let events = out_of_sight.chain([Event::Added(Item { item })]);
+    Ok(events
+        .map(|event| crate::Event::StartupGroup(user, event))
+        .collect())
 }
 
 fn decide_remove(world: &World, user: UserId, item: JumpItemRef, context: &Context) -> Decision {

@@ -1,9 +1,9 @@
 //! The Jump on Startup group.
 
-use super::{Command, Event, ITEMS_MAX, Item};
+use super::{Command, Event, ITEMS_MAX, Item, in_sight};
 use crate::access::role::{JumpItemPermission, NO_ACCESS, START_SESSIONS_ONLY};
 use crate::fleet::jump_client::Properties;
-use crate::ids::{JumpClientId, JumpItemRef, JumpItemRoleId, UserId};
+use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, JumpItemRoleId, UserId};
 use crate::site::user::User;
 use crate::testing::{
     ADMIN, ANNA, API, BERT, Given, PC1, PC2, SHARED, WEB_SERVERS, client, delete, given, group,
@@ -96,6 +96,38 @@ fn the_eleventh_item_is_refused() {
         .then_refused(Refusal::StartupGroupFull)
         .when(ANNA, add(ANNA, 10))
         .then_nothing();
+}
+
+/// ROLE-31, SESS-05: what the user no longer sees is not told, does not count, and makes room where the group is full.
+#[test]
+fn what_is_out_of_sight_makes_room() {
+    let mut site = ready();
+    for number in 3..=11 {
+        site = site.and(client(JumpClientId(number), SHARED));
+    }
+    for number in 1..=10 {
+        site = site
+            .when(ANNA, add(ANNA, number))
+            .then([added(ANNA, number)]);
+    }
+    let hidden = site
+        .and([member(WEB_SERVERS, ANNA, NO_ACCESS)])
+        .and(client(JumpClientId(12), JumpGroupRef::Personal(ANNA)));
+    assert_eq!(in_sight(hidden.world(), ANNA).count(), 0);
+    let made_room = hidden
+        .when(ANNA, add(ANNA, 12))
+        .then([
+            Happened::StartupGroup(ANNA, Event::Removed(Item { item: item(1) })),
+            added(ANNA, 12),
+        ])
+        .and([member(WEB_SERVERS, ANNA, START_SESSIONS_ONLY)]);
+    // What is seen again is in it again, and counts.
+    let seen: Vec<JumpItemRef> = in_sight(made_room.world(), ANNA).collect();
+    assert_eq!(seen.len(), ITEMS_MAX);
+    assert!(!seen.contains(&item(1)));
+    made_room
+        .when(ANNA, add(ANNA, 11))
+        .then_refused(Refusal::StartupGroupFull);
 }
 
 /// SESS-30: adding needs "Start Sessions".
