@@ -193,16 +193,17 @@ impl ClockedSite {
         Caller::console(&self.url(), text("username")?, text("password")?).await
     }
 
-    /// Stops the server as a signal would.
+    /// Stops the server as a signal would; answers what it leaves.
     ///
     /// # Errors
     /// When it ended badly.
-    pub async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<TestDatabase> {
         if let Some(stop) = self.stop.take() {
             // It may have ended by itself; what it ended with is told below.
             let _ = stop.send(());
         }
-        (&mut self.task).await.map_err(|error| anyhow!(error))?
+        (&mut self.task).await.map_err(|error| anyhow!(error))??;
+        Ok(self.database)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use domain::Timestamp;
+use eventstore::testing::TestDatabase;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -159,6 +160,14 @@ impl Stage {
     /// # Errors
     /// When one of them ended badly.
     pub async fn close(self) -> Result<()> {
+        self.close_and_keep().await.map(drop)
+    }
+
+    /// The same, and keeps what was written.
+    ///
+    /// # Errors
+    /// When one of them ended badly.
+    pub async fn close_and_keep(self) -> Result<TestDatabase> {
         for (_, agent) in self.agents {
             agent.stop()?;
         }

@@ -1,4 +1,4 @@
-//! What the ticket system is told of a start (TICK-16 to TICK-26).
+//! What the ticket system is told of a start (TICK-16 to TICK-26, TICK-49).
 
 use std::net::SocketAddr;
 
@@ -53,8 +53,14 @@ pub fn parameters(world: &World, start: &Start, handed: Handed<'_>) -> Vec<(Stri
                 tell("jump_item.comments", &properties.comments);
                 tell("jump_item.group", &world.group_name(properties.group()));
                 tell("jump_item.tag", &properties.tag);
+                if let Some(jumpoint) = world.jumpoints.get(&properties.jumpoint_id) {
+                    tell("jump_item.jumpoint_name", &jumpoint.name);
+                }
             }
         }
+    }
+    for (code_name, value) in world.custom_values_of(start.item) {
+        tell(&format!("jump_item.custom.{code_name}"), value);
     }
     if let Some(user) = world.users.get(&start.user) {
         tell("user.id", &start.user.to_string());
