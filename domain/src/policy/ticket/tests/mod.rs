@@ -13,14 +13,16 @@ use crate::fleet::jump_client::Properties;
 use crate::ids::{
     JumpClientId, JumpItemRef, JumpointId, KeyedHash, Lsid, ShellJumpId, TicketRequestId, UserId,
 };
+use crate::items::custom_field::{self, CustomField};
 use crate::items::shell::ShellJump;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::session::access_session::{self, Start};
 use crate::site::ticket_system::{Status, TICKET_SYSTEM, TicketSystem};
 use crate::site::user::User;
 use crate::testing::{
-    ADMIN, ANNA, BERT, FIRST, Given, MONDAY, Outcome as Answered, PC1, SHARED, THURSDAYS,
-    WEB_SERVERS, change, client, delete, given, group, member_under, person, policy, start,
+    ADMIN, ANNA, API, BERT, FIRST, Given, MONDAY, Outcome as Answered, PC1, SHARED, THURSDAYS,
+    WEB_SERVERS, change, client, create, delete, given, group, jumpoint, member_under, object,
+    person, policy, shell_jump, start,
 };
 use crate::time::SECOND;
 use crate::{Actor, Cause, Event as Happened, Refusal, Surface, record};
@@ -729,4 +731,46 @@ fn a_shell_jump_is_told_without_addresses() {
     }
     assert!(!told.contains_key("jump_item.public_ip"));
     assert!(!told.contains_key("jump_item.private_ip"));
+}
+
+/// TICK-23 TICK-25 TICK-49: the Jumpoint that an item goes through, and a pair for each custom field that has a value.
+#[test]
+fn the_ticket_system_is_told_of_jumpoint_and_custom_fields() {
+    let id = ShellJumpId(1);
+    let item = JumpItemRef::ShellJump(id);
+    let values = json!({"rack": "4", "cost_center": "47 & 11", "owner": ""});
+    let mut site = ready().and([
+        jumpoint(JumpointId(1), |jumpoint| {
+            "East".clone_into(&mut jumpoint.name)
+        }),
+        shell_jump(id, SHARED, |_| {}),
+    ]);
+    for name in ["Rack", "Cost Center", "Owner"] {
+        let field = create::<CustomField>(json!({ "display_name": name }));
+        site = site.when(ADMIN, field).then_something();
+    }
+    let set = custom_field::Command::SetValues(item, object(values));
+    let site = site.when(API, set).then_something();
+    let handed = Handed {
+        request_id: "r",
+        ticket_id: "t",
+        response_url: "u",
+    };
+    let told = |item| {
+        let wish = Start::new(ANNA, item, String::new(), String::new());
+        let pairs = parameters(site.world(), &wish, handed).into_iter();
+        pairs
+            .filter(|(name, _)| {
+                name.starts_with("jump_item.custom.") || name == "jump_item.jumpoint_name"
+            })
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        ("jump_item.jumpoint_name", "East"),
+        ("jump_item.custom.rack", "4"),
+        ("jump_item.custom.cost_center", "47 & 11"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(told(item), expected);
+    assert_eq!(told(ITEM), []);
 }
