@@ -11,7 +11,7 @@ use domain::testing::{
     registered, session, shell_jump,
 };
 use domain::{Event, time};
-use projections::{SearchField, Status};
+use projections::{Search, SearchField, Status};
 use serde_json::json;
 use support::Log;
 use support::site::{disconnected, fold_batch, happen, stopped, with};
@@ -132,9 +132,9 @@ fn each_field_is_searched_by_itself_and_without_case() {
     ];
     assert_eq!(table.map(|(field, _)| field), SearchField::ALL);
     for (field, typed) in table {
-        let needle = projections::console::fold(typed);
-        let found =
-            |fields: &[SearchField]| row.matches(fields, &needle, log.now, &log.world.settings);
+        let found = |fields: &[SearchField]| {
+            Search::new(fields, typed).finds(&row, log.now, &log.world.settings)
+        };
         assert!(found(&[field]), "{field:?}");
         assert!(found(&SearchField::ALL), "{field:?}");
         let others: Vec<SearchField> = SearchField::ALL
@@ -151,6 +151,13 @@ fn each_field_is_searched_by_itself_and_without_case() {
         .expect("a row");
     never.last_accessed = None;
     assert_eq!(never.last_accessed_words(), "Never");
+    for (typed, is_found) in [("NEV", true), ("2026", false)] {
+        let search = Search::new(&[SearchField::LastAccessed], typed);
+        let found = search.finds(&never, log.now, &log.world.settings);
+        assert_eq!(found, is_found, "{typed}");
+    }
+    // The name ends with what the tag begins with: a search does not go over the edge.
+    assert!(!Search::new(&SearchField::ALL, "dbfinance").finds(&row, log.now, &log.world.settings));
 }
 
 #[test]
@@ -196,9 +203,9 @@ fn a_shortcut_is_listed_searched_and_counted_beside_clients() {
     assert_eq!(row.texts.hostname(), "shell-1.example.com");
     assert_eq!(row.status(log.now, settings).words(), "Unavailable");
     assert!(!row.online && row.offline_since.is_none());
-    assert!(row.matches(&[SearchField::Name], "core r", log.now, settings));
-    assert!(row.matches(&[SearchField::JumpMethod], "shell", log.now, settings));
-    assert!(!row.matches(&[SearchField::Fqdn], "shell", log.now, settings));
+    assert!(Search::new(&[SearchField::Name], "core r").finds(&row, log.now, settings));
+    assert!(Search::new(&[SearchField::JumpMethod], "shell").finds(&row, log.now, settings));
+    assert!(!Search::new(&[SearchField::Fqdn], "shell").finds(&row, log.now, settings));
     let counts = views.console.counts(SHARED);
     assert_eq!(
         counts.to_string(),

@@ -17,7 +17,7 @@ use domain::testing::{
     ADMIN, ANNA, INSTALLER, THURSDAYS, change, create, delete, one_of_each, register, start,
 };
 use domain::{Actor, Command, Event, Timestamp, World, node, time};
-use projections::{Counts, SearchField, Views};
+use projections::{Counts, Search, SearchField, Views};
 use proptest::prelude::*;
 use serde_json::json;
 use support::Log;
@@ -343,8 +343,8 @@ fn assert_views_are(views: &Views, world: &World, now: Timestamp, last: u64) {
         assert_eq!(row.texts.console_user(), client.facts.console_user);
         assert_eq!(row.disabled, client.facts.disabled);
         assert_eq!(row.quarantined, client.quarantined);
-        let needle = client.facts.hostname.to_lowercase();
-        assert!(row.matches(&[SearchField::HostnameIp], &needle, now, &world.settings));
+        let search = Search::new(&[SearchField::HostnameIp], &client.facts.hostname);
+        assert!(search.finds(&row, now, &world.settings));
         let counts = expected
             .entry((row.group, client.properties.tag.clone()))
             .or_default();

@@ -1,14 +1,14 @@
 //! Which of the items in sight a list shows: search, filters, order, page (SESS-01, SESS-06 to SESS-08).
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use domain::access::permission;
-use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
+use domain::ids::{JumpGroupId, JumpGroupRef, UserId};
 use domain::record::{Field, Kind};
 use domain::site::settings::SiteSettings;
 use domain::{FieldErrors, Timestamp, World};
-use projections::{ConsoleRow, ConsoleView, SearchField, Status};
+use projections::{ConsoleRow, ConsoleView, Search, SearchField, Status};
 
 /// Most items of a page.
 pub const PER_PAGE_MAX: usize = 500;
@@ -251,84 +251,137 @@ pub fn page_of(
     query: &Query,
     now: Timestamp,
 ) -> Page {
-    let groups = permission::visible_groups(world, user);
-    let rows = groups
-        .iter()
-        .filter(|group| query.group.is_none_or(|wanted| wanted == **group))
-        .flat_map(|group| world.items_of(*group))
-        .filter_map(|item| view.row(item));
-    choose(rows, query, now, &world.settings)
+    let mut groups = permission::visible_groups(world, user);
+    groups.retain(|group| query.group.is_none_or(|wanted| wanted == *group));
+    let choice = Choice {
+        query,
+        search: (!query.search.is_empty()).then(|| Search::new(&query.search_in, &query.search)),
+        wanted: query.per_page.saturating_mul(query.page),
+        now,
+        settings: &world.settings,
+    };
+    let parts = view.gather(&groups, |part, row| choice.take_in(part, row));
+    choice.page(parts)
 }
 
-/// Chooses and orders the rows in sight.
-fn choose(
-    rows: impl Iterator<Item = ConsoleRow>,
-    query: &Query,
+/// Chooses and orders rows.
+struct Choice<'a> {
+    query: &'a Query,
+    search: Option<Search>,
+    /// How many rows of the whole order the page needs.
+    wanted: usize,
     now: Timestamp,
-    settings: &SiteSettings,
-) -> Page {
-    let mut by_status: BTreeMap<&'static str, usize> =
-        STATUS_WORDS.iter().map(|(_, word)| (*word, 0)).collect();
-    let mut matching: Vec<ConsoleRow> = rows
-        .filter(|row| query.group.is_none_or(|group| group == row.group))
-        .filter(|row| {
-            let tag = query.tag.as_deref();
-            tag.is_none_or(|tag| row.texts.tag().to_lowercase() == tag)
-        })
-        .filter(|row| {
-            query.search.is_empty() || row.matches(&query.search_in, &query.search, now, settings)
-        })
-        .filter(|row| {
-            let status = row.status(now, settings);
-            *by_status.entry(status_word(status)).or_default() += 1;
-            query.status.is_none_or(|wanted| wanted == status)
-        })
-        .collect();
-    matching.sort_by_cached_key(|row| sort_key(row, query, now, settings));
-    let total = matching.len();
-    let rows = matching
-        .into_iter()
-        .skip(query.per_page.saturating_mul(query.page - 1))
-        .take(query.per_page)
-        .collect();
-    Page {
-        rows,
-        total,
-        last_page: total.div_ceil(query.per_page).max(1),
-        by_status,
+    settings: &'a SiteSettings,
+}
+
+/// Rows of one core that match: the first ones of the order, and how many there are.
+#[derive(Default)]
+struct Chosen {
+    rows: Vec<ConsoleRow>,
+    /// The rows were cut: the one at the end of those wanted is the last that can still be on the page.
+    is_cut: bool,
+    total: usize,
+    by_status: [usize; STATUS_WORDS.len()],
+}
+
+impl Choice<'_> {
+    fn take_in(&self, chosen: &mut Chosen, row: ConsoleRow) {
+        let tag = self.query.tag.as_deref();
+        if tag.is_some_and(|tag| row.texts.tag_folded() != tag) {
+            return;
+        }
+        let search = self.search.as_ref();
+        if search.is_some_and(|search| !search.finds(&row, self.now, self.settings)) {
+            return;
+        }
+        let status = row.status(self.now, self.settings);
+        if let Some(count) = chosen.by_status.get_mut(place(status)) {
+            *count += 1;
+        }
+        if self.query.status.is_some_and(|wanted| wanted != status) {
+            return;
+        }
+        chosen.total += 1;
+        let is_behind = chosen.is_cut
+            && chosen
+                .rows
+                .get(self.wanted - 1)
+                .is_some_and(|last| self.compare(&row, last).is_ge());
+        if is_behind {
+            return;
+        }
+        chosen.rows.push(row);
+        if chosen.rows.len() >= self.wanted.saturating_mul(2) {
+            chosen
+                .rows
+                .select_nth_unstable_by(self.wanted - 1, |one, other| self.compare(one, other));
+            chosen.rows.truncate(self.wanted);
+            chosen.is_cut = true;
+        }
+    }
+
+    fn page(&self, parts: Vec<Chosen>) -> Page {
+        let total = parts.iter().map(|part| part.total).sum();
+        let by_status = (0..)
+            .zip(STATUS_WORDS)
+            .map(|(place, (_, word)): (usize, _)| {
+                let counts = parts.iter().filter_map(|part| part.by_status.get(place));
+                (word, counts.sum())
+            })
+            .collect();
+        let mut rows: Vec<ConsoleRow> = parts.into_iter().flat_map(|part| part.rows).collect();
+        rows.sort_unstable_by(|one, other| self.compare(one, other));
+        let before = self.wanted.saturating_sub(self.query.per_page);
+        Page {
+            rows: rows
+                .into_iter()
+                .skip(before)
+                .take(self.query.per_page)
+                .collect(),
+            total,
+            last_page: total.div_ceil(self.query.per_page).max(1),
+            by_status,
+        }
+    }
+
+    /// What was asked for; the name and then the id decide what that leaves open.
+    fn compare(&self, one: &ConsoleRow, other: &ConsoleRow) -> Ordering {
+        let status = |row: &ConsoleRow| status_word(row.status(self.now, self.settings));
+        let asked = match self.query.order {
+            "hostname" => one
+                .texts
+                .hostname_folded()
+                .cmp(other.texts.hostname_folded()),
+            "group" => one.group_folded.cmp(&other.group_folded),
+            "tag" => one.texts.tag_folded().cmp(other.texts.tag_folded()),
+            "status" => status(one).cmp(status(other)),
+            "last_access_at" => one.last_accessed.cmp(&other.last_accessed),
+            _ => one.texts.name_folded().cmp(other.texts.name_folded()),
+        };
+        let asked = if self.query.descending {
+            asked.reverse()
+        } else {
+            asked
+        };
+        asked
+            .then_with(|| one.texts.name_folded().cmp(other.texts.name_folded()))
+            .then_with(|| one.item.cmp(&other.item))
     }
 }
 
-/// A key that sorts one or the other way round.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Directed<T: Ord> {
-    Up(T),
-    Down(Reverse<T>),
-}
-
-/// What was asked for; the name and then the id decide what that leaves open.
-type SortKey = (Directed<(Option<Timestamp>, String)>, String, JumpItemRef);
-
-fn sort_key(row: &ConsoleRow, query: &Query, now: Timestamp, settings: &SiteSettings) -> SortKey {
-    let text = |text: &str| (None, text.to_lowercase());
-    let first = match query.order {
-        "hostname" => text(row.texts.hostname()),
-        "group" => text(&row.group_name),
-        "tag" => text(row.texts.tag()),
-        "status" => text(status_word(row.status(now, settings))),
-        "last_access_at" => (row.last_accessed, String::new()),
-        _ => text(row.texts.name()),
-    };
-    let first = if query.descending {
-        Directed::Down(Reverse(first))
-    } else {
-        Directed::Up(first)
-    };
-    (first, row.texts.name().to_lowercase(), row.item)
+/// Where a status is in [`STATUS_WORDS`].
+fn place(status: Status) -> usize {
+    STATUS_WORDS
+        .iter()
+        .position(|(known, _)| *known == status)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::ids::JumpClientId;
+    use domain::testing::{MONDAY, SHARED, WEB_SERVERS, group, registered};
+
     use super::*;
 
     #[test]
@@ -387,5 +440,88 @@ mod tests {
                 page: 2,
             })
         );
+    }
+
+    /// The texts of the sort, for all rows at once: what [`Choice`] does in parts and with as few rows as it can.
+    fn sorted_plainly(mut rows: Vec<ConsoleRow>, query: &Query, now: Timestamp) -> Vec<ConsoleRow> {
+        rows.sort_by_key(|row| (row.texts.name().to_lowercase(), row.item));
+        let settings = SiteSettings::default();
+        let key = |row: &ConsoleRow| match query.order {
+            "hostname" => (None, row.texts.hostname().to_lowercase()),
+            "group" => (None, row.group_name.to_lowercase()),
+            "tag" => (None, row.texts.tag().to_lowercase()),
+            "status" => (None, status_word(row.status(now, &settings)).to_owned()),
+            "last_access_at" => (row.last_accessed, String::new()),
+            _ => (None, row.texts.name().to_lowercase()),
+        };
+        if query.descending {
+            rows.sort_by_key(|row| std::cmp::Reverse(key(row)));
+        } else {
+            rows.sort_by_key(key);
+        }
+        rows
+    }
+
+    /// SESS-06, SESS-08: every page of every order, however the rows are spread over cores.
+    #[test]
+    fn pages_are_cut_from_the_whole_order() {
+        let rows = rows(61);
+        let settings = SiteSettings::default();
+        for order in ORDER_WORDS {
+            for (descending, cores, page) in [
+                (false, 1, 1),
+                (true, 1, 2),
+                (false, 3, 1),
+                (true, 4, 1),
+                (false, 2, 9),
+                (true, 5, 13),
+            ] {
+                let query = Query {
+                    order,
+                    descending,
+                    per_page: 5,
+                    page,
+                    ..Query::default()
+                };
+                let choice = Choice {
+                    query: &query,
+                    search: None,
+                    wanted: query.per_page * query.page,
+                    now: MONDAY,
+                    settings: &settings,
+                };
+                let mut parts: Vec<Chosen> = (0..cores).map(|_| Chosen::default()).collect();
+                for (number, row) in rows.iter().enumerate() {
+                    choice.take_in(&mut parts[number * 7 % cores], row.clone());
+                }
+                let page = choice.page(parts);
+                let whole = sorted_plainly(rows.clone(), &query, MONDAY);
+                let before = query.per_page * (query.page - 1);
+                let expected: Vec<_> = whole.into_iter().skip(before).take(5).collect();
+                assert_eq!(page.rows, expected, "{query:?} on {cores}");
+                assert_eq!((page.total, page.last_page), (61, 13));
+                assert_eq!(page.by_status.values().sum::<usize>(), 61);
+            }
+        }
+    }
+
+    fn rows(count: u32) -> Vec<ConsoleRow> {
+        let mut world = World::default();
+        world.apply(&group(WEB_SERVERS, "Web Servers"), MONDAY);
+        for number in 1..=count {
+            let event = registered(JumpClientId(number), SHARED, |client| {
+                client.attempt.0 = format!("{number:064x}");
+                client.properties.name = format!("Machine {}", number * 37 % 11);
+                client.properties.tag =
+                    ["", "Linux", "linux", "db"][number as usize % 4].to_owned();
+                client.facts.hostname = format!("host-{}", number * 53 % 17);
+            });
+            world.apply(&event, MONDAY);
+        }
+        let view = ConsoleView::of(&world);
+        world
+            .items_of(SHARED)
+            .filter_map(|item| view.row(item))
+            .collect()
     }
 }

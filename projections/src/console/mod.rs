@@ -6,6 +6,7 @@
 
 mod counts;
 mod row;
+mod search;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,7 +24,9 @@ use domain::{Event, Timestamp, World, node, record};
 use crate::recorded::Recorded;
 pub use counts::Counts;
 use counts::{GroupCounts, Place};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 pub use row::{ConsoleRow, SearchField, Status, Texts, fold};
+pub use search::Search;
 
 /// Fewer rows than this are not worth a thread of their own.
 const ROWS_A_THREAD_MIN: usize = 4_096;
@@ -200,12 +203,56 @@ impl ConsoleView {
 
     /// The row of an item; none if there is no such item.
     pub fn row(&self, item: JumpItemRef) -> Option<ConsoleRow> {
-        let stored = self.rows.get(&item)?.clone();
-        let (group_name, group_folded) = self.group_name(stored.group);
-        let offline_since = self.offline_since(&stored);
-        Some(ConsoleRow {
+        let stored = self.rows.get(&item)?;
+        Some(self.shown(item, &stored, self.group_name(stored.group)))
+    }
+
+    /// Takes the rows of some groups in, on every core, in no order: each part begins empty and takes in what it is given.
+    pub fn gather<T: Default + Send>(
+        &self,
+        groups: &[JumpGroupRef],
+        take_in: impl Fn(&mut T, ConsoleRow) + Sync,
+    ) -> Vec<T> {
+        let few = {
+            let all = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+            let counts = || groups.iter().filter_map(|group| all.get(group));
+            let items: usize = counts().map(|counts| counts.items.len()).sum();
+            (items < ROWS_A_THREAD_MIN)
+                .then(|| counts().flat_map(|counts| counts.items.clone()).collect())
+        };
+        if let Some(items) = few {
+            let items: Vec<JumpItemRef> = items;
+            let mut all = T::default();
+            for row in items.into_iter().filter_map(|item| self.row(item)) {
+                take_in(&mut all, row);
+            }
+            return vec![all];
+        }
+        let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>)> = groups
+            .iter()
+            .map(|group| (*group, self.group_name(*group)))
+            .collect();
+        self.rows
+            .par_iter()
+            .fold(T::default, |mut part, stored| {
+                if let Some(name) = names.get(&stored.group) {
+                    take_in(&mut part, self.shown(*stored.key(), &stored, name.clone()));
+                }
+                part
+            })
+            .collect()
+    }
+
+    fn shown(
+        &self,
+        item: JumpItemRef,
+        stored: &Stored,
+        (group_name, group_folded): (Arc<str>, Arc<str>),
+    ) -> ConsoleRow {
+        let offline_since = self.offline_since(stored);
+        ConsoleRow {
             item,
-            texts: stored.texts,
+            texts: stored.texts.clone(),
             group: stored.group,
             group_name,
             group_folded,
@@ -216,7 +263,7 @@ impl ConsoleView {
             uninstalled: stored.connection == Connection::Uninstalled,
             disabled: stored.disabled,
             quarantined: stored.quarantined,
-        })
+        }
     }
 
     /// How many items a group has, by the footer's kinds.

@@ -26,7 +26,8 @@ pub struct ConsoleRow {
     pub group: JumpGroupRef,
     /// What the group is called; a personal one by its owner's private display name.
     pub group_name: Arc<str>,
-    pub(crate) group_folded: Arc<str>,
+    /// The same, folded for comparing.
+    pub group_folded: Arc<str>,
     /// Whether it is connected on a node that runs.
     pub online: bool,
     /// Since when it has been offline; none while it is online.
@@ -108,6 +109,21 @@ impl SearchField {
         }
     }
 
+    /// Which of an item's texts it is; none where it is made of something else.
+    pub(super) const fn text(self) -> Option<Text> {
+        match self {
+            Self::Comments => Some(Text::Comments),
+            Self::ConsoleUser => Some(Text::ConsoleUser),
+            Self::Fqdn => Some(Text::Fqdn),
+            Self::HostnameIp => Some(Text::Hostname),
+            Self::Name => Some(Text::Name),
+            Self::PrivateIp => Some(Text::PrivateIp),
+            Self::PublicIp => Some(Text::PublicIp),
+            Self::Tag => Some(Text::Tag),
+            Self::Group | Self::JumpMethod | Self::LastAccessed | Self::Status => None,
+        }
+    }
+
     /// The field with this title.
     #[must_use]
     pub fn titled(title: &str) -> Option<Self> {
@@ -133,6 +149,16 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Active,
+        Self::Offline,
+        Self::Lost,
+        Self::Passive,
+        Self::Unavailable,
+        Self::Uninstalled,
+    ];
+
     /// The words of the column.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -190,31 +216,6 @@ impl ConsoleRow {
         self.last_accessed
             .map_or_else(|| "Never".to_owned(), Timestamp::to_rfc3339)
     }
-
-    /// Whether one of `fields` contains `needle`, which the caller has folded with [`fold`] (SESS-07).
-    #[must_use]
-    pub fn matches(
-        &self,
-        fields: &[SearchField],
-        needle: &str,
-        now: Timestamp,
-        settings: &SiteSettings,
-    ) -> bool {
-        fields.iter().any(|field| match field {
-            SearchField::Comments => self.texts.folded(Text::Comments).contains(needle),
-            SearchField::ConsoleUser => self.texts.folded(Text::ConsoleUser).contains(needle),
-            SearchField::Fqdn => self.texts.folded(Text::Fqdn).contains(needle),
-            SearchField::Group => self.group_folded.contains(needle),
-            SearchField::HostnameIp => self.texts.folded(Text::Hostname).contains(needle),
-            SearchField::JumpMethod => fold(self.jump_method()).contains(needle),
-            SearchField::LastAccessed => fold(&self.last_accessed_words()).contains(needle),
-            SearchField::Name => self.texts.folded(Text::Name).contains(needle),
-            SearchField::PrivateIp => self.texts.folded(Text::PrivateIp).contains(needle),
-            SearchField::PublicIp => self.texts.folded(Text::PublicIp).contains(needle),
-            SearchField::Status => fold(self.status(now, settings).words()).contains(needle),
-            SearchField::Tag => self.texts.folded(Text::Tag).contains(needle),
-        })
-    }
 }
 
 /// The texts of an item: as shown, and folded to lower case. Two allocations a row, made anew only when a text changed.
@@ -225,8 +226,8 @@ pub struct Texts {
 }
 
 /// Which text, by its place.
-#[derive(Clone, Copy)]
-enum Text {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Text {
     Name,
     Tag,
     Comments,
@@ -312,8 +313,31 @@ impl Texts {
         }
     }
 
-    fn folded(&self, text: Text) -> &str {
+    pub(super) fn folded(&self, text: Text) -> &str {
         self.folded.get(text)
+    }
+
+    /// All texts one behind the other: what is not in here is in none of them.
+    pub(super) fn all_folded(&self) -> &str {
+        &self.folded.bytes
+    }
+
+    /// What the item is called, folded for comparing.
+    #[must_use]
+    pub fn name_folded(&self) -> &str {
+        self.folded(Text::Name)
+    }
+
+    /// Its tag, folded for comparing.
+    #[must_use]
+    pub fn tag_folded(&self) -> &str {
+        self.folded(Text::Tag)
+    }
+
+    /// The machine's host name, folded for comparing.
+    #[must_use]
+    pub fn hostname_folded(&self) -> &str {
+        self.folded(Text::Hostname)
     }
 
     /// What the item is called.
