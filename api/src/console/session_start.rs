@@ -146,7 +146,7 @@ async fn start_one(
         }
     };
     let lsid = started_by(&done)
-        .or_else(|| site.engine.published().world.session_on(item))
+        .or_else(|| access_session::would_join(&site.engine.published().world, user, item))
         .ok_or_else(Problem::internal)?;
     let (status, body) = match settle(&site.engine, &mut committed, lsid, answer_by).await? {
         Settled::Active(session) => (StatusCode::CREATED, shown(site, user, lsid, &session)),
@@ -327,7 +327,7 @@ async fn needs(
             "recordings_disabled": opening.recordings_disabled,
             "closes_at": opening.closes_at.map(|at| at.to_rfc3339()),
             "ends_when_closed": opening.force_end,
-            "joins": world.session_on(item).is_some(),
+            "joins": access_session::would_join(world, user, item).is_some(),
         }),
     ))
 }

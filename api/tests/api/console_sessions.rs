@@ -303,6 +303,16 @@ async fn what_is_attached_and_recorded_is_reported() {
     let session: Lsid = anna.jump(client).await;
     let path = format!("sessions/{session}");
     let attributes = format!("{path}/attributes");
+    let unknown = json!({"attributes": {"change": "C-1"}});
+    let (status, told) = anna.patch(&attributes, unknown).await;
+    assert_eq!(status, 422, "nothing of that name is configured");
+    assert!(told["errors"]["attributes.change"].is_array(), "{told}");
+    let admin = served.administrator().await;
+    for name in ["Change", "Site"] {
+        let body = json!({"display_name": name});
+        let (status, told) = admin.post("custom-session-attributes", body).await;
+        assert_eq!(status, 201, "{told}");
+    }
     let (status, told) = anna
         .patch(
             &attributes,
@@ -513,7 +523,19 @@ async fn several_items_are_changed_and_removed_each_by_itself() {
     let path = format!("items/{}/export?format=csv", item(first));
     let response = anna.send(Method::GET, &path, None).await;
     let text = response.text().await.expect("text");
-    assert!(text.contains(",rack 4,") && text.contains(",tag"), "{text}");
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let (header, row) = (
+        lines.next().expect("a header"),
+        lines.next().expect("a row"),
+    );
+    for (name, value) in [
+        ("comments", "rack 4"),
+        ("tag", "linux"),
+        ("type", "jump_client"),
+    ] {
+        let column = header.iter().position(|title| *title == name);
+        assert_eq!(row[column.expect("a column")], value, "{text}");
+    }
     assert_eq!(
         anna.get(&format!("items/{}/export?format=x", item(first)))
             .await

@@ -225,6 +225,36 @@ async fn an_allowed_ticket_starts_the_session_that_waited() {
     assert!(system.is_silent_for(Duration::from_millis(300)).await);
 }
 
+/// TICK-33 TICK-46 SESS-36: configured attributes that the answer gives are the session's, under their own names.
+#[tokio::test]
+async fn an_answer_gives_the_session_its_attributes() {
+    let (desk, mut system) = Desk::with("silent").await;
+    let admin = desk.served.administrator().await;
+    let body = json!({"display_name": "Change"});
+    let (status, told) = admin.post("custom-session-attributes", body).await;
+    assert_eq!(status, 201, "{told}");
+    let anna = desk.served.jumper("anna").await;
+    let _agent = Agent::of(&desk.served.site.engine, Conduct::Establish);
+    let request = desk.ask(&anna, "T1").await;
+    let got = system.next_with("pairs").await;
+    let id = pair(&got, "request_id");
+    let answer = |name: &'static str| {
+        [
+            ("response_id", id.as_str()),
+            ("response", "allow"),
+            (name, "C-1"),
+        ]
+    };
+    let (status, told) = desk.answer(&answer("session.custom.other")).await;
+    assert_eq!(status, 400, "{told}");
+    let (status, told) = desk.answer(&answer("session.custom.CHANGE")).await;
+    assert_eq!(status, 200, "{told}");
+    let outcome = settled(&anna, request).await;
+    let lsid = outcome["lsid"].as_str().unwrap();
+    let (_, session) = anna.get(&format!("sessions/{lsid}")).await;
+    assert_eq!(session["attributes"], json!({"change": "C-1"}));
+}
+
 /// TICK-30 TICK-31 TICK-35 TICK-45 ERR-22 ERR-29
 #[tokio::test]
 async fn a_refused_ticket_shows_the_words_of_the_ticket_system_or_ours() {

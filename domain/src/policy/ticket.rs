@@ -533,7 +533,7 @@ fn decide_allow(
     context: &Context,
 ) -> Decision {
     message_of(answer)?;
-    check_attributes(answer)?;
+    check_attributes(world, answer)?;
     // The session is the user's, who asked for it; the ticket system only lets it happen.
     let cause = Cause {
         actor: Actor::User(waiting.start.user),
@@ -586,10 +586,11 @@ fn decide_allow(
 }
 
 /// Whether each attribute that the answer gives is configured (TICK-46); their limits are the session's to check.
-fn check_attributes(answer: &Answer) -> Result<(), Refusal> {
+fn check_attributes(world: &World, answer: &Answer) -> Result<(), Refusal> {
     let mut errors = FieldErrors::default();
-    let named = answer.attributes.keys();
-    for name in named.filter(|name| *name != EXTERNAL_KEY) {
+    let is_known =
+        |name: &str| name == EXTERNAL_KEY || world.session_attribute_named(name).is_some();
+    for name in answer.attributes.keys().filter(|name| !is_known(name)) {
         let shown: String = name.chars().take(64).collect();
         errors.push(
             format!("session.custom.{shown}"),

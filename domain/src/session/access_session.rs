@@ -30,9 +30,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use attributes::{
-    ATTRIBUTE_CHARS_MAX, ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CODE_NAME_CHARS_MAX, SetAttributes,
-};
+pub use attributes::{ATTRIBUTE_CHARS_MAX, ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, SetAttributes};
 pub use closing::{ANNOUNCED_MINUTES, announced_next};
 pub use happening::{
     AttributesChanged, Customer, Departed, Departure, EndAnnounced, EndReason, Ended, Established,
@@ -40,7 +38,7 @@ pub use happening::{
     Started,
 };
 pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
-pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness};
+pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, would_join};
 
 use attributes::decide_set_attributes;
 use closing::{decide_announce_end, decide_end_by_schedule};

@@ -6,6 +6,7 @@ use super::{AttributesChanged, Event};
 use crate::access::permission;
 use crate::ids::Lsid;
 use crate::session::access_session::ending::has_full_command_access;
+use crate::site::custom_session_attribute;
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, World, happened, nothing};
 
 /// Longest value of one attribute and of the external key, in characters (LIM-11).
@@ -14,8 +15,6 @@ pub const ATTRIBUTE_CHARS_MAX: usize = 1_024;
 pub const ATTRIBUTES_BYTES_MAX: usize = 10 * 1_024;
 /// Attributes of one session.
 pub const ATTRIBUTES_MAX: usize = 100;
-/// Longest code name of an attribute, in characters.
-pub const CODE_NAME_CHARS_MAX: usize = 64;
 
 /// Attach attributes to a session, or take them away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,29 +27,58 @@ pub struct SetAttributes {
     pub external_key: Option<String>,
 }
 
-/// Whether a session may have these.
+/// The attributes by their code names as they are configured; a name that is not stays as it is.
+pub(super) fn by_code_name<V: Clone>(
+    world: &World,
+    attributes: &BTreeMap<String, V>,
+) -> BTreeMap<String, V> {
+    let code_name = |name: &String| {
+        world
+            .session_attribute_named(name)
+            .and_then(|id| world.custom_session_attributes.get(&id))
+            .map_or_else(|| name.clone(), |attribute| attribute.code_name.clone())
+    };
+    attributes
+        .iter()
+        .map(|(name, value)| (code_name(name), value.clone()))
+        .collect()
+}
+
+/// Whether these may be attached: each is configured, and none is too long (TICK-46, CMD-24).
 ///
 /// # Errors
 /// [`Refusal::Invalid`] with each attribute that is not right.
+pub(super) fn may_be_attached(
+    world: &World,
+    attributes: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    match custom_session_attribute::check(world, attributes) {
+        Err(Refusal::Invalid(found)) => {
+            let mut errors = FieldErrors::default();
+            for (field, message) in found.0 {
+                // What is wrong with all of them together is said of their list.
+                let field = if attributes.contains_key(&field) || field != "attributes" {
+                    format!("attributes.{field}")
+                } else {
+                    field
+                };
+                errors.push(field, message);
+            }
+            Err(Refusal::Invalid(errors))
+        }
+        other => other,
+    }
+}
+
+/// Whether a session may have all these.
+///
+/// # Errors
+/// [`Refusal::Invalid`] with what is too long or too much.
 pub(super) fn check(
     attributes: &BTreeMap<String, String>,
     external_key: &str,
 ) -> Result<(), Refusal> {
     let mut errors = FieldErrors::default();
-    for (name, value) in attributes {
-        if !is_code_name(name) {
-            let shown: String = name.chars().take(CODE_NAME_CHARS_MAX).collect();
-            errors.push(
-                format!("attributes.{shown}"),
-                "The code name of an attribute has 1 to 64 lower-case letters, digits and underscores.",
-            );
-        } else if value.chars().count() > ATTRIBUTE_CHARS_MAX {
-            errors.push(
-                format!("attributes.{name}"),
-                format!("The attribute may not be greater than {ATTRIBUTE_CHARS_MAX} characters."),
-            );
-        }
-    }
     if external_key.chars().count() > ATTRIBUTE_CHARS_MAX {
         errors.push(
             "external_key",
@@ -73,13 +101,6 @@ pub(super) fn check(
         );
     }
     errors.into_result(())
-}
-
-fn is_code_name(name: &str) -> bool {
-    (1..=CODE_NAME_CHARS_MAX).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 pub(super) fn decide_set_attributes(
@@ -106,11 +127,9 @@ pub(super) fn decide_set_attributes(
         }
         _ => return Err(Refusal::NotYourSession),
     }
-    let changed: BTreeMap<String, Option<String>> = set
-        .attributes
-        .iter()
-        .filter(|(name, value)| session.attributes.get(*name) != value.as_ref())
-        .map(|(name, value)| (name.clone(), value.clone()))
+    let changed: BTreeMap<String, Option<String>> = by_code_name(world, &set.attributes)
+        .into_iter()
+        .filter(|(name, value)| session.attributes.get(name) != value.as_ref())
         .collect();
     let external_key = set
         .external_key
@@ -124,9 +143,11 @@ pub(super) fn decide_set_attributes(
         .iter()
         .filter(|(name, _)| !changed.contains_key(*name))
         .map(|(name, value)| (name.clone(), value.clone()));
-    let added = changed
+    let added: BTreeMap<String, String> = changed
         .iter()
-        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+        .collect();
+    may_be_attached(world, &added)?;
     let after = kept.chain(added).collect();
     check(
         &after,

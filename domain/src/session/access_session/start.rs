@@ -124,25 +124,59 @@ pub fn readiness(
     now: Timestamp,
 ) -> Result<Opening, Refusal> {
     let passed = pass(world, user, item)?;
-    running(world, item, &passed)?;
+    running(world, user, item, &passed)?;
     gates::open(world, user, item, passed.policy, supplied, now)
 }
 
-/// The session on the item, if there is one that the user may join.
+/// The session that a Jump of the user to the item joins; none where it starts one, or is refused.
+#[must_use]
+pub fn would_join(world: &World, user: UserId, item: JumpItemRef) -> Option<Lsid> {
+    let passed = pass(world, user, item).ok()?;
+    let (lsid, _) = running(world, user, item, &passed).ok()??;
+    Some(lsid)
+}
+
+/// The session that a Jump to the item joins, if there is one: on the item or, where the policy says so, on a copy of it.
 fn running<'w>(
     world: &'w World,
+    user: UserId,
     item: JumpItemRef,
     passed: &Passed<'_>,
 ) -> Result<Option<(Lsid, &'w AccessSession)>, Refusal> {
-    let running = world
-        .session_on(item)
-        .and_then(|lsid| Some((lsid, world.sessions.get(&lsid)?)));
-    match running {
+    match session_on(world, item) {
         Some((_, session)) if !may_join(world, [session.jump_policy_id, passed.policy]) => {
             Err(Refusal::JoinDenied)
         }
-        running => Ok(running),
+        Some(running) => Ok(Some(running)),
+        None => Ok(on_a_copy(world, user, item, passed)),
     }
+}
+
+fn session_on(world: &World, item: JumpItemRef) -> Option<(Lsid, &AccessSession)> {
+    let lsid = world.session_on(item)?;
+    Some((lsid, world.sessions.get(&lsid)?))
+}
+
+/// The session on another item of the same endpoint, where the Jump Policy lets users join there too
+/// (`simultaneous_jump_behavior_applies_to_copies`) and the user could jump to that item as well: a copy opens no door to
+/// what goes on at an item that is out of the user's reach.
+fn on_a_copy<'w>(
+    world: &'w World,
+    user: UserId,
+    item: JumpItemRef,
+    passed: &Passed<'_>,
+) -> Option<(Lsid, &'w AccessSession)> {
+    let policy = world.jump_policies.get(&passed.policy?)?;
+    if !policy.simultaneous_jump_behavior_applies_to_copies {
+        return None;
+    }
+    let copies = world.items_of_endpoint(passed.client.endpoint);
+    copies
+        .into_iter()
+        .map(JumpItemRef::JumpClient)
+        .filter(|copy| *copy != item && gates::may_start(world, user, *copy).is_ok())
+        .filter_map(|copy| session_on(world, copy))
+        .find(|(_, session)| may_join(world, [session.jump_policy_id, passed.policy]))
 }
 
 /// Begins a session, or joins the one that runs on the item: every gate in the order of SESS-17.
@@ -160,7 +194,7 @@ pub fn begin(
     context: &Context,
 ) -> Decision {
     let passed = pass(world, start.user, start.item)?;
-    let running = running(world, start.item, &passed)?;
+    let running = running(world, start.user, start.item, &passed)?;
     let supplied = Supplied {
         ticket: ticket.is_some(),
         notification_consent: start.notification_consent,
@@ -195,11 +229,14 @@ pub fn begin(
         None => {
             let key = Some(&start.external_key).filter(|key| !key.is_empty());
             attributes::may_edit_external_key(world, key, context)?;
-            let mut attached = start.attributes.clone();
-            attached.extend(from_ticket.clone());
-            let external_key = attached
+            let mut given = from_ticket.clone();
+            // Only the ticket system may name the external key among attributes: users need a permission for it.
+            let external_key = given
                 .remove(EXTERNAL_KEY)
                 .unwrap_or_else(|| start.external_key.clone());
+            let mut attached = attributes::by_code_name(world, &start.attributes);
+            attached.extend(attributes::by_code_name(world, &given));
+            attributes::may_be_attached(world, &attached)?;
             attributes::check(&attached, &external_key)?;
             let with = With {
                 opening,

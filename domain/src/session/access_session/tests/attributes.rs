@@ -5,11 +5,30 @@ use super::super::{
     Start,
 };
 use super::*;
+use crate::ids::CustomSessionAttributeId;
+use crate::record;
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 
 const LSID: Lsid = Lsid(5);
 
+/// What the site has configured: `change`, `site`, the letters a to e, and a number of others.
+pub(super) fn configured(site: Given) -> Given {
+    let names = ["change", "site", "a", "b", "c", "d", "e"].map(str::to_owned);
+    let numbered = (0..=ATTRIBUTES_MAX).map(|number| format!("a{number}"));
+    let made = names.into_iter().chain(numbered).zip(1..);
+    site.and(made.map(|(code_name, id)| {
+        let attribute = CustomSessionAttribute {
+            display_name: code_name.clone(),
+            code_name,
+            ..CustomSessionAttribute::default()
+        };
+        let created = record::Event::Created(attribute);
+        Happened::CustomSessionAttribute(CustomSessionAttributeId(id), created)
+    }))
+}
+
 fn running() -> Given {
-    ready().and(session(LSID, ANNA, PC1))
+    configured(ready()).and(session(LSID, ANNA, PC1))
 }
 
 fn set(attributes: &[(&str, Option<&str>)], external_key: Option<&str>) -> Command {
@@ -55,7 +74,7 @@ fn attributes_are_set_and_taken_away() {
         .then([changed(&[("site", None)], Some("K-1"))])
         .when(
             API,
-            set(&[("change", Some("C-1")), ("none", None)], Some("K-1")),
+            set(&[("CHANGE", Some("C-1")), ("none", None)], Some("K-1")),
         )
         .then_nothing();
     let session = site.world().sessions.get(&LSID).expect("it runs");
@@ -96,7 +115,7 @@ fn only_who_may_sets_them() {
         });
 }
 
-/// LIM-11: 1,024 characters each, 10 KB together.
+/// LIM-11, CMD-24: configured, 1,024 characters each, 10 KB together.
 #[test]
 fn attributes_are_bounded() {
     let long = |length| "x".repeat(length);
@@ -118,7 +137,8 @@ fn attributes_are_bounded() {
     running()
         .when(API, set(&[], Some(&long(ATTRIBUTE_CHARS_MAX + 1))))
         .then_invalid(&["external_key"]);
-    for name in ["", "A", "a b", "a-b", &long(65)] {
+    // CMD-24: what is not configured is refused.
+    for name in ["", "unknown", "a b", "external_key", &long(65)] {
         let field = format!("attributes.{}", &name[..name.len().min(64)]);
         running()
             .when(API, set(&[(name, Some("x"))], None))
@@ -161,6 +181,7 @@ fn a_start_brings_attributes_along() {
             ..Start::new(ANNA, ITEM, "Unknown".to_owned(), "Unknown".to_owned())
         })
     };
+    let ready = || configured(ready());
     let site = ready().when(ANNA, start("C-1", "")).then_something();
     let session = site.world().sessions.get(&FIRST).expect("it starts");
     assert_eq!(session.attributes["change"], "C-1");
@@ -170,6 +191,18 @@ fn a_start_brings_attributes_along() {
     ready()
         .when(ANNA, start("C-1", "K-1"))
         .then_refused(Refusal::ExternalKeyNotAllowed);
+    // The key is not set by the back door either.
+    let by_attribute = |name: &str| {
+        Command::Start(Start {
+            attributes: BTreeMap::from([(name.to_owned(), "K-1".to_owned())]),
+            ..Start::new(ANNA, ITEM, "Unknown".to_owned(), "Unknown".to_owned())
+        })
+    };
+    for name in ["external_key", "unknown"] {
+        ready()
+            .when(ANNA, by_attribute(name))
+            .then_invalid(&[&format!("attributes.{name}")]);
+    }
     let site = ready()
         .and([user(ANNA, |user| {
             user.perm_access_allowed = "full_support".to_owned();

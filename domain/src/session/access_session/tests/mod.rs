@@ -26,6 +26,7 @@ use crate::{Actor, Event as Happened, Refusal, fleet, site};
 
 mod attributes;
 mod closing;
+mod copies;
 mod ending;
 mod gates;
 mod members;

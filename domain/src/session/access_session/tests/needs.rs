@@ -156,7 +156,7 @@ fn an_approved_request_is_used() {
 /// SESS-36: a start that a ticket system allowed takes its attributes and its external key, which win over the user's.
 #[test]
 fn a_ticket_brings_its_attributes() {
-    let site = ready();
+    let site = super::attributes::configured(ready());
     let (cause, fresh) = (Actor::System.cause(), fresh(9));
     let context = Context {
         now: site.now(),

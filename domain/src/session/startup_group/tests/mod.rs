@@ -3,7 +3,7 @@
 use super::{Command, Event, ITEMS_MAX, Item, in_sight};
 use crate::access::role::{JumpItemPermission, NO_ACCESS, START_SESSIONS_ONLY};
 use crate::fleet::jump_client::Properties;
-use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, JumpItemRoleId, UserId};
+use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, UserId};
 use crate::site::user::User;
 use crate::testing::{
     ADMIN, ANNA, API, BERT, Given, PC1, PC2, SHARED, WEB_SERVERS, client, delete, given, group,
@@ -101,6 +101,7 @@ fn the_eleventh_item_is_refused() {
 /// ROLE-31, SESS-05: what the user no longer sees is not told, does not count, and makes room where the group is full.
 #[test]
 fn what_is_out_of_sight_makes_room() {
+    let elsewhere = JumpGroupId(9);
     let mut site = ready();
     for number in 3..=11 {
         site = site.and(client(JumpClientId(number), SHARED));
@@ -111,8 +112,12 @@ fn what_is_out_of_sight_makes_room() {
             .then([added(ANNA, number)]);
     }
     let hidden = site
-        .and([member(WEB_SERVERS, ANNA, NO_ACCESS)])
-        .and(client(JumpClientId(12), JumpGroupRef::Personal(ANNA)));
+        .and([
+            member(WEB_SERVERS, ANNA, NO_ACCESS),
+            group(elsewhere, "Elsewhere"),
+            member(elsewhere, ANNA, START_SESSIONS_ONLY),
+        ])
+        .and(client(JumpClientId(12), JumpGroupRef::Shared(elsewhere)));
     assert_eq!(in_sight(hidden.world(), ANNA).count(), 0);
     let made_room = hidden
         .when(ANNA, add(ANNA, 12))
