@@ -1,4 +1,5 @@
-//! The Command API: `/api/command`, XML (CMD-01 to CMD-10, CMD-52 to CMD-58, HLTH-01 to HLTH-07).
+//! The Command API: `/api/command`, XML (CMD-01 to CMD-10, CMD-52 to CMD-58, HLTH-01 to HLTH-07). The commands about one
+//! session are in [`session`].
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use crate::site::Site;
 use crate::xml::Document;
 use crate::xml_answer;
 use crate::xml_namespace;
+
+mod session;
 
 /// The version of the documented API (CMD-56).
 pub const API_VERSION: &str = "1.22.2";
@@ -39,6 +42,8 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 enum Action {
     GetApiInformation,
     CheckHealth,
+    /// One about a session.
+    Session(session::Action),
     /// One that this version can't run yet.
     NotYet(&'static str),
 }
@@ -66,7 +71,10 @@ impl Action {
         let action = match *name {
             "get_api_info" => Self::GetApiInformation,
             "check_health" => Self::CheckHealth,
-            other => Self::NotYet(other),
+            other => session::Action::ALL
+                .iter()
+                .find(|(known, _)| *known == other)
+                .map_or(Self::NotYet(other), |(_, action)| Self::Session(*action)),
         };
         Some((action, *permission))
     }
@@ -99,6 +107,15 @@ async fn answer(
     let document = match action {
         Action::GetApiInformation => api_information(&site, &caller, &known, namespace),
         Action::CheckHealth => health_check(&site, &known, namespace).await,
+        Action::Session(action) => {
+            match action
+                .run(&site, &caller, &known, &parameters, namespace)
+                .await
+            {
+                Ok(document) => document,
+                Err(problem) => return session::in_words(problem).to_xml(namespace),
+            }
+        }
         Action::NotYet(name) => {
             return error(&format!("The action {name} is not available yet."));
         }
@@ -106,10 +123,11 @@ async fn answer(
     xml_answer::document(document)
 }
 
-const fn name_of(action: Action) -> &'static str {
+fn name_of(action: Action) -> &'static str {
     match action {
         Action::GetApiInformation => "get_api_info",
         Action::CheckHealth => "check_health",
+        Action::Session(action) => action.name(),
         Action::NotYet(name) => name,
     }
 }

@@ -138,8 +138,8 @@ async fn a_call_that_cannot_be_run_is_an_error_with_status_200() {
             error("The parameter action was given more than once."),
         ),
         (
-            "action=terminate_session&lsid=1",
-            error("The action terminate_session is not available yet."),
+            "action=set_rep_status&status=away",
+            error("The action set_rep_status is not available yet."),
         ),
         (
             "action=get_logged_in_reps",
