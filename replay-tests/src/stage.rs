@@ -1,5 +1,6 @@
 //! What a worked scenario is played on: a clocked site, the people who sign in to it, and machines with real agents.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -7,6 +8,7 @@ use domain::Timestamp;
 use eventstore::testing::TestDatabase;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::caller::Caller;
 use crate::clocked::ClockedSite;
@@ -16,6 +18,8 @@ use crate::program::{Running, agent};
 pub const PASSWORD: &str = "correct horse battery";
 /// How long anything may take that the programs do by themselves.
 pub const SOON: Duration = Duration::from_secs(60);
+/// How long a page may stay open.
+const PAGE_OPEN: Duration = Duration::from_secs(600);
 
 /// A site with its first administrator and its first API account.
 pub struct Stage {
@@ -172,6 +176,59 @@ impl Stage {
             agent.stop()?;
         }
         self.site.stop().await
+    }
+}
+
+/// A page of the console that is open: what its stream of events says, from now on.
+pub struct OpenPage {
+    said: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
+}
+
+impl OpenPage {
+    /// Opens a page as `caller`.
+    ///
+    /// # Errors
+    /// When the stream is refused.
+    pub async fn of(caller: &Caller) -> Result<Self> {
+        let request = caller.request(Method::GET, "/api/console/v1/events");
+        let mut stream = request.timeout(PAGE_OPEN).send().await?;
+        ensure!(stream.status() == 200, "no stream: {}", stream.status());
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
+        let reading = tokio::spawn(async move {
+            // Where it ends early, whoever waits for more of it says so.
+            while let Ok(Some(part)) = stream.chunk().await {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.push_str(&String::from_utf8_lossy(&part));
+            }
+        });
+        Ok(Self { said, reading })
+    }
+
+    /// Everything that it has said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.clone()
+    }
+
+    /// Waits until it has said `words` as many times as that.
+    ///
+    /// # Errors
+    /// When it does not say them in time.
+    pub async fn says(&self, words: &str, times: usize) -> Result<()> {
+        let what = format!("the open page says {words} {times} times");
+        until(&what, async || {
+            Ok(self.said().matches(words).count() >= times)
+        })
+        .await
+    }
+}
+
+impl Drop for OpenPage {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }
 

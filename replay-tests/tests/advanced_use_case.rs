@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use connector::mail::testing::MailServer;
 use replay_tests::caller::Caller;
-use replay_tests::stage::{Stage, end, item_named, jump, no_jump};
+use replay_tests::stage::{OpenPage, Stage, end, item_named, jump, no_jump};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -54,14 +54,17 @@ struct Items {
 struct Vendor {
     caller: Caller,
     heard: Mutex<Vec<String>>,
+    /// Their console, which is open all the time.
+    page: OpenPage,
 }
 
 impl Vendor {
-    fn of(caller: Caller) -> Self {
-        Self {
+    async fn of(caller: Caller) -> Result<Self> {
+        Ok(Self {
+            page: OpenPage::of(&caller).await?,
             caller,
             heard: Mutex::default(),
-        }
+        })
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
@@ -406,6 +409,9 @@ async fn one_approves_and_another_denies(
     ensure!(status == 200 && page.contains("Denied"), "{page}");
     told(mails, request, "Denied").await?;
     ensure!(vera.state(request).await? == "denied");
+    // The console says so by itself (APPR-17).
+    vera.page.says("AccessRequestApproved", 1).await?;
+    vera.page.says("AccessRequestDenied", 1).await?;
     ensure!(vera.standing(&items.web).await? == "Denied");
     vera.is_sent_to_the_form(&items.web).await?;
     // A denial is not overridden.
@@ -469,6 +475,7 @@ async fn another_vendor_asks_himself(
     ensure!(status == 200, "{page}");
     // He has no address: no mail, and the console tells him.
     ensure!(viktor.state(request).await? == "approved");
+    viktor.page.says("AccessRequestApproved", 1).await?;
     let session = viktor.starts(&items.web).await?;
     end(&viktor.caller, &session).await
 }
@@ -491,6 +498,7 @@ async fn no_answer_names_an_approver(vendor: &Vendor, items: &Items) -> Result<(
         .ask(Method::GET, &format!("{REQUESTS}?view=all"), &json!({}))
         .await?;
     ensure!(status == 403, "view=all: {status}");
+    names_no_approver(&vendor.page.said())?;
     let heard = vendor.heard.lock().unwrap_or_else(PoisonError::into_inner);
     heard
         .iter()
@@ -498,7 +506,7 @@ async fn no_answer_names_an_approver(vendor: &Vendor, items: &Items) -> Result<(
 }
 
 /// GPOL-08, GPOL-15, GPOL-16, POL-06, POL-11, POL-12, POL-13, POL-14, POL-23, POL-25, POL-28, POL-34, POL-35, POL-40, APPR-01,
-/// APPR-05, APPR-06, APPR-07, APPR-08, APPR-10, APPR-12, APPR-13, APPR-14, APPR-15, APPR-16, APPR-18, APPR-19, APPR-20, APPR-25,
+/// APPR-05, APPR-06, APPR-07, APPR-08, APPR-10, APPR-12, APPR-13, APPR-14, APPR-15, APPR-16, APPR-17, APPR-18, APPR-19, APPR-20, APPR-25,
 /// APPR-27, APPR-36, APPR-37
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schedule_notification_and_approval_by_membership() -> Result<()> {
@@ -572,8 +580,8 @@ async fn schedule_notification_and_approval_by_membership() -> Result<()> {
     the_manager_is_told(&stage, &mut mails, &items).await?;
 
     // 5. Third parties ask first.
-    let by_vera = Vendor::of(stage.sign_in("vera").await?);
-    let by_viktor = Vendor::of(stage.sign_in("viktor").await?);
+    let by_vera = Vendor::of(stage.sign_in("vera").await?).await?;
+    let by_viktor = Vendor::of(stage.sign_in("viktor").await?).await?;
     let browser = stage.site.stranger()?;
     let seen = by_vera.get("/api/console/v1/items").await?;
     ensure!(
@@ -616,5 +624,7 @@ async fn schedule_notification_and_approval_by_membership() -> Result<()> {
         mails.is_silent_for(Duration::from_millis(500)).await,
         "one mail too many"
     );
+    // Open pages would be waited for.
+    drop((by_vera, by_viktor));
     stage.close().await
 }
