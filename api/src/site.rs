@@ -183,4 +183,9 @@ impl Site {
             limits,
         })
     }
+
+    /// Ends the streams of events of this node: consoles come back to one that serves.
+    pub fn end_streams(&self) {
+        self.streams.close();
+    }
 }

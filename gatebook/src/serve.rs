@@ -214,7 +214,8 @@ async fn serve_node(
         ended = ended_or_never(http.as_mut()) => ended.and(Err(anyhow!("the HTTP listener ended"))),
     };
 
-    // Agents first: their sockets are requests that never end by themselves.
+    // Agents and open consoles first: their sockets and streams are requests that never end by themselves.
+    site.end_streams();
     hub_task.shut_down().await;
     let plain = async {
         if let Some(http) = http {

@@ -23,6 +23,7 @@ use engine::{CommittedStream, Published, StreamBroken};
 use futures_util::stream;
 use projections::Recorded;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::caller::{Caller, Known};
@@ -62,7 +63,11 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
 
 /// The streams of this node, counted by user.
 #[derive(Debug, Default)]
-pub(crate) struct Streams(Mutex<BTreeMap<UserId, usize>>);
+pub(crate) struct Streams {
+    open: Mutex<BTreeMap<UserId, usize>>,
+    /// Set once the node stops.
+    closed: watch::Sender<bool>,
+}
 
 impl Streams {
     fn take(site: &Arc<Site>, user: UserId) -> Option<Place> {
@@ -81,7 +86,12 @@ impl Streams {
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<UserId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends them all, and those that still come: by themselves they never would, and who stops would wait for them in vain.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
     }
 }
 
@@ -128,11 +138,13 @@ async fn listen(
     };
     let committed = site.engine.committed();
     let before = site.engine.published();
+    let closed = site.streams.closed.subscribe();
     let mut listener = Listener {
         site,
         user,
         badge,
         committed,
+        closed,
         before,
         queue: VecDeque::new(),
         ended: false,
@@ -159,6 +171,7 @@ struct Listener {
     user: UserId,
     badge: Badge,
     committed: CommittedStream,
+    closed: watch::Receiver<bool>,
     /// What was known before the batch that is told: what ended or was deleted in it is still there.
     before: Arc<Published>,
     queue: VecDeque<Message>,
@@ -212,7 +225,11 @@ impl Listener {
             if self.ended {
                 return None;
             }
-            match tokio::time::timeout(BADGE_CHECK, self.committed.next()).await {
+            let news = tokio::select! {
+                _ = self.closed.wait_for(|closed| *closed) => return None,
+                news = tokio::time::timeout(BADGE_CHECK, self.committed.next()) => news,
+            };
+            match news {
                 Err(_quiet) => {
                     if !self.badge.still_good(&self.site).await {
                         self.sign_out();

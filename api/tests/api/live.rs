@@ -327,3 +327,17 @@ async fn a_page_is_told_what_became_of_a_request() {
     let next = of_stranger.next().await.expect("the stream goes on");
     assert_eq!(next.kind, "rights", "{next:?}");
 }
+
+/// A node that stops ends the streams, which would never end by themselves; one that still comes ends as well.
+#[tokio::test]
+async fn streams_end_when_the_node_stops() {
+    let served = Served::start().await;
+    let anna = served.jumper("anna").await;
+    let mut open = Stream::open(&anna, None).await;
+    assert_eq!(open.next().await.expect("a message").kind, "hello");
+    served.site.end_streams();
+    assert!(open.next().await.is_none(), "the stream goes on");
+    let mut late = Stream::open(&anna, None).await;
+    assert_eq!(late.next().await.expect("a message").kind, "hello");
+    assert!(late.next().await.is_none(), "the stream goes on");
+}
