@@ -61,6 +61,8 @@ mod tests;
 mod tickets;
 mod usage;
 
+pub use sessions::RECENT_ITEMS_MAX;
+
 /// Everything that is known. Reading is free for all; only events change it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
@@ -130,6 +132,8 @@ pub struct World {
     pub(crate) seen_from: Table<ApiAccountId, SeenFrom>,
     /// Items that are jumped to when their user signs in.
     pub(crate) startup_items: OrdSet<(UserId, JumpItemRef)>,
+    /// Items that a user accessed last, the newest first.
+    pub(crate) recent_items: Table<UserId, Vec<JumpItemRef>>,
     pub(crate) counters: OrdMap<String, u32>,
 
     // Indexes: made from the above, never asked of the log.

@@ -40,6 +40,16 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
                 .gives(Gives::One("JumpItemDetails")),
             get,
         )
+        .route(
+            Method::GET,
+            &format!("{BASE}/recent-items"),
+            Access::User,
+            About::new(
+                "Recently Used: the items in sight that the caller accessed last, newest first",
+            )
+            .gives(Gives::One("RecentItems")),
+            recent,
+        )
 }
 
 /// The user who asks; routes of this surface are reached by users only.
@@ -108,6 +118,22 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
         },
         "footer": counts.to_string(),
     })
+}
+
+async fn recent(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+) -> Result<Answer<Value>, JsonError> {
+    let world = known.world();
+    let now = site.engine.clock().now();
+    let view = &site.engine.views().console;
+    let items: Vec<Value> = world
+        .recent_items(user_of(&caller)?)
+        .filter_map(|item| view.row(item))
+        .map(|row| summary(world, &row, now))
+        .collect();
+    Ok(Answer::known(&known.0, json!({"items": items})))
 }
 
 async fn get(

@@ -358,6 +358,7 @@ fn sessions() -> Vec<(&'static str, Schema)> {
         ),
         ("ItemResults", object(&[("results", of_type(Type::Array))])),
         ("StartupItems", object(&[("items", of_type(Type::Array))])),
+        ("RecentItems", object(&[("items", of_type(Type::Array))])),
         (
             "TicketRequest",
             object(&[

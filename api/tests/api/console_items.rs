@@ -410,3 +410,31 @@ async fn threat_g_a_revoked_role_takes_the_items_out_of_sight() {
     );
     assert_eq!(anna.post("sessions", item(client)).await.0, 404);
 }
+
+async fn recent(visitor: &Visitor<'_>) -> Vec<Value> {
+    let (status, told) = visitor.get("recent-items").await;
+    assert_eq!(status, 200, "{told}");
+    told["items"].as_array().expect("items").clone()
+}
+
+/// GRP-29: "Recently Used" has what the caller accessed last and still sees, as the list shows it.
+#[tokio::test]
+async fn recently_used_items_are_listed_newest_first() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Fleet").await;
+    let (first, second) = (fleet.machine(1).await, fleet.machine(2).await);
+    let anna = served.jumper("anna").await;
+    let berta = served.jumper("berta").await;
+    for client in [first, second] {
+        anna.jump(client).await;
+    }
+    let hers = recent(&anna).await;
+    let names: Vec<&Value> = hers.iter().map(|item| &item["name"]).collect();
+    assert_eq!(names, ["host-2", "host-1"]);
+    assert_eq!(hers[0]["in_session"], true);
+    assert_eq!(hers[0]["group"]["name"], "Fleet");
+    assert!(recent(&berta).await.is_empty());
+    let nothing = json!({"unassigned_jump_item_role_id": 1});
+    served.permit(anna.id, nothing).await;
+    assert!(recent(&anna).await.is_empty());
+}

@@ -57,6 +57,7 @@ Jump Items
   default    in a shared group, where the caller is a member who has the role by default (the Default slot)
   no member  in a shared group, where the caller is no member (the System slot)
   \"kept\" is an item that was put into the Jump on Startup group with the Administrator role; the role is changed since.
+  \"accessed\" is one that the caller jumped to with it; again the role is changed since.
   Moves and copies come from or go to another group, where the caller is always a member with the Administrator role.
 
 Sessions, on an item in a shared group where the caller is no member (the System slot); a second Jump joins them here

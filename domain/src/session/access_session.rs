@@ -435,6 +435,7 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
                 },
             );
             world.item_accessed(started.item, at);
+            world.item_accessed_by(started.representative.user_id, started.item);
         }
         Event::Established(_) => world.session_established(lsid),
         Event::Failed(_) | Event::Ended(_) => world.session_over(lsid),
@@ -449,6 +450,7 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
             });
             if let Some(item) = world.sessions.get(&lsid).map(|session| session.item) {
                 world.item_accessed(item, at);
+                world.item_accessed_by(joined.representative.user_id, item);
             }
         }
         Event::Departed(departed) => world.change_session(lsid, |session| {

@@ -49,6 +49,7 @@ impl World {
         self.forget_user_of_jumpoints(id);
         self.forget_items_of(JumpGroupRef::Personal(id));
         self.forget_startup_group(id);
+        self.recent_items.remove(&id);
     }
 
     /// The API account with this client id.

@@ -2,8 +2,12 @@
 
 use crate::Timestamp;
 use crate::World;
+use crate::access::permission;
 use crate::ids::{JumpItemRef, Lsid, NodeEpoch, UserId};
 use crate::session::access_session::AccessSession;
+
+/// Items that are kept as recently used by a user.
+pub const RECENT_ITEMS_MAX: usize = 20;
 
 impl World {
     /// The session that runs on `item`.
@@ -110,6 +114,25 @@ impl World {
         for user in users {
             self.startup_item_removed(user, item);
         }
+    }
+
+    // --- Recently Used ---
+
+    /// The items that `user` accessed last and still sees, the newest first (GRP-29).
+    pub fn recent_items(&self, user: UserId) -> impl Iterator<Item = JumpItemRef> {
+        let items = self.recent_items.get(&user).into_iter().flatten().copied();
+        items.filter(move |item| permission::access_to_item(self, user, *item).is_some())
+    }
+
+    pub(crate) fn item_accessed_by(&mut self, user: UserId, item: JumpItemRef) {
+        if !self.users.contains(&user) {
+            return;
+        }
+        let mut items = self.recent_items.get(&user).cloned().unwrap_or_default();
+        items.retain(|there| *there != item);
+        items.insert(0, item);
+        items.truncate(RECENT_ITEMS_MAX);
+        self.recent_items.insert(user, items);
     }
 
     // --- nodes ---

@@ -33,6 +33,7 @@ pub(super) const ASKS: &[Ask] = &[
     Ask::new("POST", "items/shell-jumps", "into it"),
     Ask::new("DELETE", "items/{item}", ""),
     Ask::new("POST", "items/remove", ""),
+    Ask::new("GET", "recent-items", "accessed"),
     Ask::new("PUT", "startup-items/{item}", ""),
     Ask::new("GET", "startup-items", "kept"),
     Ask::new("POST", "startup-items/start", "kept"),
@@ -65,6 +66,10 @@ async fn one(stage: &Stage, ask: Ask, place: Place, role: Role) -> String {
         }
         "under a policy" => under_a_policy(stage, machine).await,
         "kept" => keep(stage, place, &item).await,
+        "accessed" if place != Place::Beside => {
+            stage.stand(place, ROLES[3]).await;
+            stage.caller().jump(machine).await;
+        }
         _ => {}
     }
     stage.stand(place, role).await;

@@ -9,16 +9,17 @@ use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Facts, Properties};
 use crate::ids::{
-    ApiAccountId, GroupPolicyId, GroupPolicyMemberId, JumpClientId, JumpClientInstallerId,
-    JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, KeyedHash,
-    LinkId, Lsid, NodeEpoch, SecretRef, SessionPolicyId, SiteSettingsId, TeamId, TicketSystemId,
-    UserId,
+    ApiAccountId, CustomSessionAttributeId, GroupPolicyId, GroupPolicyMemberId, JumpClientId,
+    JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId,
+    JumpointId, KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, SessionPolicyId, SiteSettingsId,
+    TeamId, TicketSystemId, UserId,
 };
 use crate::node::{self, RoutineCheckIn, StopReason};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::session::{access_session, startup_group};
 use crate::site::api_account::{self, ApiAccount};
+use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::TicketSystem;
@@ -30,7 +31,7 @@ use crate::testing::{
     policy_member, policy_row, register, schedule, session, session_policy, start, team,
     team_member,
 };
-use crate::{Actor, Cause, Command, Event};
+use crate::{Actor, Cause, Command, Event, record};
 
 /// What is there before anybody asks.
 pub(super) fn base() -> Vec<Event> {
@@ -48,6 +49,14 @@ pub(super) fn base() -> Vec<Event> {
         jumpoint_user(JumpointId(1), ANNA),
         jumpoint_user(JumpointId(2), BERT),
         session_policy(SessionPolicyId(2)),
+        Event::CustomSessionAttribute(
+            CustomSessionAttributeId(1),
+            record::Event::Created(CustomSessionAttribute {
+                display_name: "A1".to_owned(),
+                code_name: "a1".to_owned(),
+                ..CustomSessionAttribute::default()
+            }),
+        ),
         group_policy(ADMINS, |_| {}),
         group_policy(USERS, |_| {}),
         team_member(OPERATIONS, ANNA, TeamRole::Member),
