@@ -13,6 +13,8 @@ use engine::{Done, ExecuteError, Lane, Submission};
 use link_protocol::{Hello, Identity, Overrides, Refused, RefusedCode, Resume, Secret, limits};
 use tokio::time::Instant;
 
+use secrets::Sealer;
+
 use crate::admission::Admitted;
 use crate::hub::{self, Inner};
 
@@ -124,7 +126,7 @@ impl Greeting<'_> {
             boot_id: self.hello.boot_id.clone(),
             facts: self.facts.clone(),
             token: token_hash.clone(),
-            attempt: keyed(self.inner, ATTEMPT, register.attempt.as_bytes()),
+            attempt: attempt_hash(&self.inner.sealer, &register.attempt),
             name: register.overrides.name.clone(),
             tag: register.overrides.tag.clone(),
             comments: register.overrides.comments.clone(),
@@ -376,6 +378,12 @@ pub(crate) fn new_token(inner: &Inner) -> (Secret, KeyedHash) {
     let token = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
     let hash = keyed(inner, LINK_TOKEN, token.expose().as_bytes());
     (token, hash)
+}
+
+/// The keyed hash by which a registration is known when it comes again with the same number, because its welcome was lost.
+#[must_use]
+pub fn attempt_hash(sealer: &Sealer, nonce: &str) -> KeyedHash {
+    KeyedHash(hex::encode(sealer.keyed_hash(ATTEMPT, nonce.as_bytes())))
 }
 
 fn keyed(inner: &Inner, purpose: &str, bytes: &[u8]) -> KeyedHash {

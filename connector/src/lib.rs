@@ -34,6 +34,7 @@ mod link;
 mod mailbox;
 mod saying;
 
+pub use greeting::attempt_hash;
 pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts};
 pub use ticket::{Tickets, TicketsTask};
 pub use transport::{Gone, Incoming, Transport};

@@ -101,6 +101,8 @@ struct Programs {
 struct Plan {
     agents: Vec<Agent>,
     first_jump: String,
+    /// How to approve a request that waits; a demo that was made earlier has none.
+    approve_first: Option<String>,
 }
 
 /// One machine of the demo's fleet: its name, its installer's KEY_INFO and the folder for its identity.
@@ -118,7 +120,7 @@ impl Plan {
         Self::from_json(&text, folder).with_context(|| format!("reading {}", file.display()))
     }
 
-    /// `{"agents": [{"name", "key", "state"}], "first_jump": "curl …"}`; a relative `state` is below the demo's folder.
+    /// `{"agents": [{"name", "key", "state"}], "first_jump": "curl …", "approve_first": "…"}`; a relative `state` is below the demo's folder.
     fn from_json(text: &str, folder: &Path) -> Result<Self> {
         let json: Value = serde_json::from_str(text)?;
         let word = |object: &Value, name: &str| -> Result<String> {
@@ -143,6 +145,7 @@ impl Plan {
         Ok(Self {
             agents: agents?,
             first_jump: word(&json, "first_jump")?,
+            approve_first: json["approve_first"].as_str().map(str::to_owned),
         })
     }
 }
@@ -287,6 +290,12 @@ fn announce(site: &Path, address: &str, plan: &Plan) {
     println!();
     println!("{}", plan.first_jump);
     println!();
+    if let Some(approve_first) = &plan.approve_first {
+        println!("The first request to approve:");
+        println!();
+        println!("{approve_first}");
+        println!();
+    }
     println!(
         "Ctrl-C stops all of it; the site stays in {} (--fresh makes it anew).",
         site.display()
@@ -300,11 +309,12 @@ mod tests {
     #[test]
     fn a_plan_is_read_and_what_is_missing_is_named() {
         let plan = Plan::from_json(
-            r#"{"agents": [{"name": "web-1", "key": "abc", "state": "agents/web-1"}], "first_jump": "curl"}"#,
+            r#"{"agents": [{"name": "web-1", "key": "abc", "state": "agents/web-1"}], "first_jump": "curl", "approve_first": "a link"}"#,
             Path::new("site"),
         )
         .unwrap();
         assert_eq!(plan.agents[0].state, Path::new("site/agents/web-1"));
+        assert_eq!(plan.approve_first.as_deref(), Some("a link"));
         for (json, word) in [
             ("{}", "agents"),
             (r#"{"agents": [{"name": "a", "state": "b"}]}"#, "key"),

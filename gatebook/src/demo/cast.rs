@@ -1,4 +1,5 @@
-//! Who and what is in the demonstration: a haulier with a dozen people who jump, three groups of machines, two policies.
+//! Who and what is in the demonstration: a haulier with a dozen people who jump, three groups of machines, and who may jump
+//! where under which rules, as in the advanced use case of the Jump Client Guide.
 
 /// The company.
 pub(super) const COMPANY: &str = "Brightwater Logistics";
@@ -15,7 +16,7 @@ pub(super) enum Post {
     Directory,
     /// Helps people at their desks.
     Helpdesk,
-    /// Comes on Thursdays, for the web servers.
+    /// Looks after the web servers, each time with an approval.
     Contractor,
     /// Reads reports and never jumps.
     Auditor,
@@ -82,12 +83,158 @@ impl Group {
     }
 }
 
+/// A Jump Policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rules {
+    Thursdays,
+    OfficeHours,
+    NotificationSent,
+    AuthorizationRequired,
+}
+
+impl Rules {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [
+        Self::Thursdays,
+        Self::OfficeHours,
+        Self::NotificationSent,
+        Self::AuthorizationRequired,
+    ];
+
+    /// What it is called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Thursdays => "Thursdays",
+            Self::OfficeHours => "Office Hours",
+            Self::NotificationSent => "Notification Sent",
+            Self::AuthorizationRequired => "Authorization Required",
+        }
+    }
+
+    /// What it is for.
+    pub(super) const fn about(self) -> &'static str {
+        match self {
+            Self::Thursdays => "Thursdays, 08:00 to 17:00.",
+            Self::OfficeHours => "Monday to Friday, 06:30 to 19:00.",
+            Self::NotificationSent => "The manager is told when a session starts.",
+            Self::AuthorizationRequired => {
+                "The manager approves each access, for three hours at most."
+            }
+        }
+    }
+}
+
+/// Who is told of sessions and asked for approval, by address.
+pub(super) const MANAGER: &str = "manager@brightwater.example";
+
+/// Who may approve as well, as a user: the index in [`PEOPLE`].
+pub(super) const DEPUTY: usize = 2;
+
+/// What the recipients and the approvers are called.
+pub(super) const MANAGER_NAME: &str = "Manager";
+
+/// Longest access that can be approved. Unit: minutes.
+pub(super) const APPROVED_MINUTES_MAX: u32 = 180;
+
+/// A Jump Item Role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Administrator,
+    /// The company's own.
+    DeployAndStart,
+    StartSessionsOnly,
+    NoAccess,
+}
+
+/// A group policy: role slots, members by their post, and memberships of Jump Groups with role and Jump Policy.
+pub(super) struct Team {
+    pub(super) name: &'static str,
+    /// Default, Personal, Team and System; none where the policy leaves permissions as they are.
+    pub(super) slots: Option<[Role; 4]>,
+    pub(super) members: &'static [Post],
+    pub(super) groups: &'static [(Group, Role, Option<Rules>)],
+}
+
+/// All of them, the top of the list first: where two speak of a group, the lower one counts.
+pub(super) const TEAMS: &[Team] = &[
+    Team {
+        name: "Admins",
+        slots: Some([
+            Role::Administrator,
+            Role::Administrator,
+            Role::StartSessionsOnly,
+            Role::StartSessionsOnly,
+        ]),
+        members: &[Post::Operations],
+        groups: &[
+            (Group::Web, Role::Administrator, None),
+            (Group::Directory, Role::Administrator, None),
+            (Group::Users, Role::Administrator, None),
+        ],
+    },
+    Team {
+        name: "Local Users",
+        slots: Some([
+            Role::StartSessionsOnly,
+            Role::Administrator,
+            Role::NoAccess,
+            Role::NoAccess,
+        ]),
+        members: &[Post::Directory, Post::Helpdesk],
+        groups: &[
+            (
+                Group::Web,
+                Role::StartSessionsOnly,
+                Some(Rules::NotificationSent),
+            ),
+            (
+                Group::Directory,
+                Role::StartSessionsOnly,
+                Some(Rules::NotificationSent),
+            ),
+            (
+                Group::Users,
+                Role::StartSessionsOnly,
+                Some(Rules::Thursdays),
+            ),
+        ],
+    },
+    Team {
+        name: "Helpdesk",
+        slots: None,
+        members: &[Post::Helpdesk],
+        groups: &[(Group::Users, Role::DeployAndStart, Some(Rules::OfficeHours))],
+    },
+    Team {
+        name: "Third Parties",
+        slots: Some([Role::NoAccess; 4]),
+        members: &[Post::Contractor],
+        groups: &[(
+            Group::Web,
+            Role::StartSessionsOnly,
+            Some(Rules::AuthorizationRequired),
+        )],
+    },
+];
+
 impl Post {
-    /// The groups somebody is a member of.
-    pub(super) const fn groups(self) -> &'static [Group] {
+    /// The Jump Policy that binds somebody on the machines of a group.
+    pub(super) fn rules_on(self, group: Group) -> Option<Rules> {
+        let memberships = TEAMS
+            .iter()
+            .rev()
+            .filter(|team| team.members.contains(&self))
+            .flat_map(|team| team.groups);
+        let mut memberships = memberships.filter(|(of, ..)| *of == group);
+        memberships.next().and_then(|(_, _, rules)| *rules)
+    }
+
+    /// The groups somebody has work in on a Thursday, or on another day.
+    pub(super) const fn groups(self, is_thursday: bool) -> &'static [Group] {
         match self {
             Self::Operations => &[Group::Web, Group::Directory],
-            Self::Directory => &[Group::Directory],
+            Self::Directory if is_thursday => &Group::ALL,
+            Self::Directory => &[Group::Web, Group::Directory],
             Self::Helpdesk => &[Group::Users],
             Self::Contractor => &[Group::Web],
             Self::Auditor => &[],

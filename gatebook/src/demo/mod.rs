@@ -5,14 +5,19 @@ mod cast;
 mod play;
 mod story;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use domain::Timestamp;
+use domain::ids::{JumpClientId, JumpItemRef};
 use domain::time::MINUTE;
 use engine::Clock;
+use link_protocol::AnchorList;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::clock::SystemClock;
 use crate::command_line::DemoOptions;
@@ -26,11 +31,13 @@ use crate::virtual_clock::VirtualClock;
 /// How long before now the past ends.
 const ENDS_BEFORE: i64 = 10 * MINUTE;
 
-/// What `demo-agents.json` says: machines of the fleet whose agents are to be run for real, and the first jump to one.
+/// What `demo-agents.json` says: machines of the fleet whose agents are to be run for real, the first jump to one, and the
+/// first request to approve.
 #[derive(Serialize)]
 struct Plan {
     agents: Vec<Agent>,
     first_jump: String,
+    approve_first: String,
 }
 
 /// An agent that is to be run.
@@ -41,6 +48,40 @@ struct Agent {
     key: String,
     /// Where it keeps its identity, below the site's directory.
     state: String,
+    #[serde(skip)]
+    identity: Attempt,
+}
+
+/// A registration that has begun, as the agent keeps it in its folder.
+struct Attempt {
+    url: String,
+    anchors: AnchorList,
+    installer_id: String,
+    /// What makes a repeated registration the same one.
+    nonce: String,
+}
+
+impl Attempt {
+    /// The file of the agent's state, as clients/agent/src/store.rs reads it.
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "v": 1, "urls": [self.url], "anchors": self.anchors,
+            "attempt": {"installer_id": self.installer_id, "nonce": self.nonce},
+        })
+    }
+}
+
+/// A request that waits for an answer.
+struct Pending {
+    /// Who asked.
+    who: &'static str,
+    /// The approver's link.
+    link: String,
+    /// When its time is over.
+    until: Timestamp,
+    /// The badge that the jump is made with once it is approved, and the item it goes to.
+    badge: secrets::SecretText,
+    item: JumpClientId,
 }
 
 /// What the play leaves to be written down.
@@ -50,7 +91,8 @@ struct Played {
     people: Vec<(String, secrets::SecretText)>,
     /// The badge that the first jump is made with, and the item it goes to.
     badge: secrets::SecretText,
-    item: String,
+    item: JumpClientId,
+    pending: Pending,
 }
 
 /// Makes the demonstration.
@@ -106,23 +148,54 @@ async fn play(
         .collect();
     write_json(&place.directory().join("demo-users.json"), &people)?;
     let certificate = std::fs::canonicalize(&certificate).unwrap_or(certificate);
-    let first_jump = format!(
-        "curl --silent --show-error --cacert '{}' -H 'Authorization: Bearer {}' {url}/api/console/v1/sessions --data '{{\"item\": \"{}\"}}'",
-        certificate.display(),
-        played.badge.expose(),
-        played.item
+    let jump = |badge: &secrets::SecretText, item: JumpClientId| {
+        format!(
+            "curl --silent --show-error --cacert '{}' -H 'Authorization: Bearer {}' {url}/api/console/v1/sessions --data '{{\"item\": \"{}\"}}'",
+            certificate.display(),
+            badge.expose(),
+            JumpItemRef::JumpClient(item)
+        )
+    };
+    let first_jump = jump(&played.badge, played.item);
+    write_text(place, "first-jump.txt", &first_jump)?;
+    let Pending {
+        who,
+        link,
+        until,
+        badge,
+        item,
+    } = &played.pending;
+    let approve_first = format!(
+        "# {who} asks for access until {}: open the link of the approver, and approve.\n{link}\n# After that, and not before, the jump works:\n{}",
+        until.to_utc().format("%Y-%m-%d %H:%M UTC"),
+        jump(badge, *item)
     );
-    let file = place.directory().join("first-jump.txt");
-    place::write_private(&file, format!("{first_jump}\n").as_bytes())
-        .with_context(|| format!("writing {}", file.display()))?;
+    write_text(place, "approve-first.txt", &approve_first)?;
+    for agent in &played.agents {
+        let folder = place.directory().join(&agent.state);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("making {}", folder.display()))?;
+        write_json(&folder.join("identity.json"), &agent.identity.to_json())?;
+    }
     // Last, so that a demonstration that was interrupted is not taken for whole.
     write_json(
         &place.directory().join("demo-agents.json"),
         &Plan {
             agents: played.agents,
             first_jump,
+            approve_first,
         },
     )
+}
+
+/// A file for whoever made the demonstration: there are credentials in it.
+fn write_text(place: &Place, name: &str, text: &str) -> Result<()> {
+    let file = place.directory().join(name);
+    place::write_private(&file, format!("{text}\n").as_bytes())
+        .with_context(|| format!("writing {}", file.display()))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

@@ -10,6 +10,8 @@ use rand::{Rng, SeedableRng};
 
 use super::cast::{Group, Machine, PEOPLE, Post, ZONE};
 
+mod requests;
+
 /// How long the story is. Unit: days.
 const DAYS: u64 = 21;
 
@@ -48,6 +50,40 @@ pub(super) enum Step {
     EndByEndpoint { session: usize },
     /// Somebody tries to jump when their policy does not permit it.
     Refused { person: usize, machine: usize },
+    /// Somebody asks for access.
+    Request {
+        request: usize,
+        person: usize,
+        machine: usize,
+        start: Timestamp,
+        minutes: u32,
+        reason: &'static str,
+    },
+    /// An approver says yes.
+    Approve {
+        request: usize,
+        by: ApproverBy,
+        comment: &'static str,
+    },
+    /// An approver says no.
+    Deny {
+        request: usize,
+        by: ApproverBy,
+        comment: &'static str,
+    },
+    /// Whoever asked does not need it any more.
+    Cancel { request: usize, person: usize },
+    /// The time that was asked for is over.
+    RequestOver { request: usize },
+}
+
+/// How an approver answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ApproverBy {
+    /// By the link in the mail: the manager.
+    Link,
+    /// On the console: the manager's deputy.
+    Console,
 }
 
 /// A step and when.
@@ -62,6 +98,7 @@ struct Telling<'a> {
     /// Connected, by machine.
     there: Vec<Vec<(Timestamp, Timestamp)>>,
     sessions: usize,
+    requests: usize,
     end: Timestamp,
 }
 
@@ -76,6 +113,7 @@ pub(super) fn tell(machines: &[Machine], end: Timestamp, seed: u64) -> Vec<Timed
         taken: vec![Vec::new(); machines.len()],
         there: vec![Vec::new(); machines.len()],
         sessions: 0,
+        requests: 0,
         end,
     };
     for (index, machine) in machines.iter().enumerate() {
@@ -90,8 +128,12 @@ pub(super) fn tell(machines: &[Machine], end: Timestamp, seed: u64) -> Vec<Timed
             .iter_days()
             .take(usize::try_from(DAYS).unwrap_or(0) + 1)
     };
-    for day in days() {
-        telling.work(day);
+    for (number, day) in days().enumerate() {
+        telling.work(day, number);
+    }
+    let visits = days().filter(|day| matches!(day.weekday(), Weekday::Tue | Weekday::Thu));
+    for (number, day) in visits.enumerate() {
+        telling.visit(day, number);
     }
     let begun = at(first, 8, 0);
     let hours = (0..)
@@ -191,14 +233,12 @@ impl Telling<'_> {
         }
     }
 
-    fn work(&mut self, day: NaiveDate) {
+    fn work(&mut self, day: NaiveDate, number: usize) {
         for (index, person) in PEOPLE.iter().enumerate() {
             let jumps = match person.post {
+                // Contractors come by appointment.
+                Post::Contractor => continue,
                 Post::Auditor => 0,
-                Post::Contractor if day.weekday() == Weekday::Thu => {
-                    self.random.random_range(1..=3)
-                }
-                Post::Contractor => 0,
                 // Somebody is on call at weekends.
                 Post::Operations if !is_working_day(day) => {
                     u32::from(self.random.random_bool(0.15))
@@ -216,62 +256,73 @@ impl Telling<'_> {
             for _ in 0..jumps {
                 self.jump(index, person.post, day);
             }
-            // The contractor forgot what day it is.
-            if person.post == Post::Contractor
+            // Somebody forgets what day it is; once for certain.
+            if person.post == Post::Directory
                 && day.weekday() == Weekday::Tue
-                && self.random.random_bool(0.5)
+                && ((7..14).contains(&number) || self.random.random_bool(0.5))
             {
-                let machine = self.pick(&[Group::Web]);
-                let tried = at(day, 9, 0).plus(self.within(120));
-                if self.is_free(machine, tried, tried.plus(MINUTE)) {
-                    self.steps.push((
-                        tried,
-                        Step::Refused {
-                            person: index,
-                            machine,
-                        },
-                    ));
-                }
+                self.wrong_day(index, day);
             }
         }
     }
 
+    /// Somebody tries a machine at a desk on a day that is none of theirs.
+    fn wrong_day(&mut self, person: usize, day: NaiveDate) {
+        let tried = at(day, 9, 0).plus(self.within(120));
+        let over = tried.plus(MINUTE);
+        let free: Vec<usize> = (0..self.machines.len())
+            .filter(|machine| self.machines[*machine].group == Group::Users)
+            .filter(|machine| self.is_free(*machine, tried, over))
+            .collect();
+        if let Some(machine) = free.choose(&mut self.random).copied() {
+            // Nobody else is there, so it is the policy that says no.
+            self.taken[machine].push((tried, over));
+            self.steps.push((tried, Step::Refused { person, machine }));
+        }
+    }
+
     fn jump(&mut self, person: usize, post: Post, day: NaiveDate) {
+        let groups = post.groups(day.weekday() == Weekday::Thu);
         // Busy at the wrong moment: somebody who finds no free machine a few times has another coffee.
         for _ in 0..4 {
-            let machine = self.pick(post.groups());
+            let machine = self.pick(groups);
             let start = at(day, 8, 35).plus(self.within(450));
             let length = 3 * MINUTE + self.within(if post == Post::Helpdesk { 25 } else { 70 });
             let over = start.plus(length);
             if over >= self.end || !self.is_free(machine, start, over) {
                 continue;
             }
-            self.taken[machine].push((start, over));
-            let session = self.sessions;
-            self.sessions += 1;
-            self.steps.push((
-                start,
-                Step::Start {
-                    session,
-                    person,
-                    machine,
-                },
-            ));
-            let up = start.plus(400_000 + self.random.random_range(0..2 * SECOND));
-            let ending = self.random.random_range(0..100);
-            if ending < 3 {
-                self.steps.push((up, Step::Fail { session }));
-                return;
-            }
-            self.steps.push((up, Step::Establish { session }));
-            let step = if ending < 8 {
-                Step::EndByEndpoint { session }
-            } else {
-                Step::End { session, person }
-            };
-            self.steps.push((over, step));
+            self.session(person, machine, start, over);
             return;
         }
+    }
+
+    /// A session on a machine that is free, from its start to its end.
+    fn session(&mut self, person: usize, machine: usize, start: Timestamp, over: Timestamp) {
+        self.taken[machine].push((start, over));
+        let session = self.sessions;
+        self.sessions += 1;
+        self.steps.push((
+            start,
+            Step::Start {
+                session,
+                person,
+                machine,
+            },
+        ));
+        let up = start.plus(400_000 + self.random.random_range(0..2 * SECOND));
+        let ending = self.random.random_range(0..100);
+        if ending < 3 {
+            self.steps.push((up, Step::Fail { session }));
+            return;
+        }
+        self.steps.push((up, Step::Establish { session }));
+        let step = if ending < 8 {
+            Step::EndByEndpoint { session }
+        } else {
+            Step::End { session, person }
+        };
+        self.steps.push((over, step));
     }
 
     fn pick(&mut self, groups: &[Group]) -> usize {
@@ -336,6 +387,24 @@ mod tests {
             });
             assert_eq!(over, starts, "no session is left open");
             assert!(count(|step| matches!(step, Step::Fail { .. })) > 0);
+            // Every turn that a request can take is there, and none is left open.
+            let asked = count(|step| matches!(step, Step::Request { .. }));
+            assert!((10..60).contains(&asked), "{asked}");
+            assert_eq!(
+                count(|step| matches!(step, Step::RequestOver { .. })),
+                asked
+            );
+            assert!(count(|step| matches!(step, Step::Approve { .. })) > asked / 2);
+            assert_eq!(count(|step| matches!(step, Step::Deny { .. })), 1);
+            assert_eq!(count(|step| matches!(step, Step::Cancel { .. })), 1);
+            let answers = count(|step| matches!(step, Step::Approve { .. } | Step::Deny { .. }));
+            assert_eq!(answers + 1, asked, "one request is never answered");
+            let refused = |post: Post| {
+                let of = |step: &Step| matches!(step, Step::Refused { person, .. } if PEOPLE[*person].post == post);
+                steps.iter().filter(|(_, step)| of(step)).count()
+            };
+            assert_eq!(refused(Post::Contractor), 2, "without an approval");
+            assert!(refused(Post::Directory) > 0, "on the wrong day");
         }
     }
 }
