@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{AccessRequest, Scope, State};
-use crate::access::permission;
 use crate::ids::{AccessRequestId, JumpItemRef, JumpPolicyId, UserId};
+use crate::policy::gates;
 use crate::{Timestamp, World};
 
 /// What the details pane says (APPR-09).
@@ -145,8 +145,8 @@ pub(super) fn pending_of(world: &World, user: UserId, item: JumpItemRef) -> usiz
         .count()
 }
 
-/// Whether `user` may know of the request: its requester, an approver, or, where the approval is for anyone, whoever sees the
-/// item.
+/// Whether `user` may know of the request: its requester, an approver, or, where the approval is for anyone, whoever may start
+/// under it (APPR-21).
 #[must_use]
 pub fn is_known_to(world: &World, request: &AccessRequest, user: UserId) -> bool {
     request.requester == user
@@ -154,6 +154,5 @@ pub fn is_known_to(world: &World, request: &AccessRequest, user: UserId) -> bool
             .approvers
             .iter()
             .any(|approver| approver.user_id == Some(user))
-        || (request.scope == Scope::Anyone
-            && permission::access_to_item(world, user, request.item).is_some())
+        || (request.scope == Scope::Anyone && gates::may_start(world, user, request.item).is_ok())
 }

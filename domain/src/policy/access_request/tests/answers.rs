@@ -303,11 +303,11 @@ fn who_cancels_follows_the_state_and_the_scope() {
         !may_cancel(known.world(), request, BERT),
         "the option is disabled"
     );
-    // Who may see the item and not start there may not cancel; who may not see it knows of nothing.
+    // Who may see the item and not start there knows of no request of others (ROLE-26), nor does who may not see it.
     anyone_approved()
         .and([user(BERT, |_| {})])
         .when(BERT, cancel(FIRST))
-        .then_refused(Refusal::CancelNotAllowed);
+        .then_refused(Refusal::not_found("Access request"));
     anyone_approved()
         .and([member(WEB_SERVERS, BERT, NO_ACCESS)])
         .when(BERT, cancel(FIRST))
