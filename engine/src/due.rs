@@ -13,8 +13,8 @@ use crate::submission::{ExecuteError, Submission};
 /// Name of the consumer whose lease a node holds while it serves due dates.
 pub const DUE_DATES: &str = "due_dates";
 
-/// Due dates taken at once.
-const PAGE: usize = 500;
+/// Due dates taken at once: they share a batch, and whoever jumps meanwhile waits for no more than that.
+const PAGE: usize = 64;
 
 /// The pause after due dates from which nothing came; doubled each time. They are tried again because the reason may have
 /// gone, and not at once because it may stay.
