@@ -69,7 +69,7 @@ impl Telling<'_> {
             let window = self.window(day);
             let start = window.start.plus(2 * MINUTE + self.within(20));
             let over = start.plus(3 * MINUTE + self.within(30));
-            if window.end() >= self.end {
+            if window.end().plus(SECOND) >= self.end {
                 return;
             }
             if !self.is_free(machine, start, over) {
