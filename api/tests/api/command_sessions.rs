@@ -83,7 +83,10 @@ fn error(message: &str) -> (u16, String) {
 async fn attributes_are_set_and_read_while_the_session_runs() {
     let running = Running::begin().await;
     let nothing = running.run("get_session_attributes", &[]).await;
-    assert_eq!(nothing, (200, "<custom_attributes></custom_attributes>".to_owned()));
+    assert_eq!(
+        nothing,
+        (200, "<custom_attributes></custom_attributes>".to_owned())
+    );
     let set =
         |more: &'static [(&'static str, &'static str)]| running.run("set_session_attributes", more);
     let success = (
