@@ -75,7 +75,7 @@ async fn show(
     match open(&site, &published.world, peer, &id, &token) {
         Ok(opened) if is_requester(&site, &published.world, &opened, &parts).await => own(),
         Ok(opened) => render(&site, &opened, StatusCode::OK, None, ""),
-        Err(no_link) => no_link,
+        Err(no_link) => *no_link,
     }
 }
 
@@ -91,7 +91,7 @@ async fn decide(
     };
     let opened = match open(&site, &published.world, peer, &id, &token) {
         Ok(opened) => opened,
-        Err(no_link) => return no_link,
+        Err(no_link) => return *no_link,
     };
     let (parts, body) = request.into_parts();
     if is_requester(&site, &published.world, &opened, &parts).await {
@@ -143,7 +143,7 @@ fn open<'w>(
     peer: Peer,
     id: &str,
     token: &str,
-) -> Result<Opened<'w>, Response> {
+) -> Result<Opened<'w>, Box<Response>> {
     let opened = id.parse().ok().and_then(|id: AccessRequestId| {
         let request = world.access_requests.get(&id)?;
         let address_of = |index: u32| {
@@ -160,7 +160,11 @@ fn open<'w>(
     opened.ok_or_else(|| {
         site.attempts
             .count_stranger(peer.address, approver_link::PATH, NO_LINK);
-        page::notice(StatusCode::NOT_FOUND, "Access request", NO_LINK)
+        Box::new(page::notice(
+            StatusCode::NOT_FOUND,
+            "Access request",
+            NO_LINK,
+        ))
     })
 }
 

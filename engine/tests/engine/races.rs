@@ -185,16 +185,16 @@ fn orders_of(client: JumpClientId, request: AccessRequestId, number: u64) -> Vec
         Order::Start(client, BERT),
         Order::Start(client, ADMINISTRATOR),
     ];
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         orders.push(Order::Deny(request));
     }
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         orders.push(Order::Cancel(request, ADMINISTRATOR));
     }
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         orders.push(Order::Cancel(request, BERT));
     }
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         orders.push(Order::Delete(client));
     }
     orders

@@ -21,8 +21,6 @@ use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::testing::{ALWAYS, ANNA, INSTALLER, MONDAY, NODE, PC1, PC2, connected};
 use crate::{Event, time};
 
-/// One event of every stored name, in the order of [`Event::stored_names`].
-
 pub(super) fn of_the_fleet() -> Vec<Event> {
     let made = JumpClientInstaller {
         name: "web".to_owned(),
