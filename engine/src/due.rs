@@ -14,7 +14,7 @@ use crate::submission::{ExecuteError, Submission};
 pub const DUE_DATES: &str = "due_dates";
 
 /// Due dates taken at once: they share a batch, and whoever jumps meanwhile waits for no more than that.
-const PAGE: usize = 64;
+const PAGE: usize = 32;
 
 /// The pause after due dates from which nothing came; doubled each time. They are tried again because the reason may have
 /// gone, and not at once because it may stay.

@@ -21,7 +21,9 @@ pub mod report;
 #[cfg(test)]
 mod thought_of;
 
-pub use console::{ConsoleRow, ConsoleView, Counts, Search, SearchField, Status};
+pub use console::{
+    ConsoleRow, ConsoleView, Counts, Row, RowRef, Search, SearchField, Status, Texts,
+};
 pub use recorded::{Recorded, UnreadableEvent};
 pub use report::{
     Behind, Detail, Entity, EntityKind, Interval, Member, PageKey, ReportError, ReportIndex,

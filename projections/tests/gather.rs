@@ -38,7 +38,7 @@ fn rows_of_groups_are_each_taken_in_once() {
                 .iter()
                 .map(|number| JumpGroupRef::Shared(JumpGroupId(*number)))
                 .collect();
-            let parts = view.gather(&groups, |part: &mut Vec<_>, row| part.push(row));
+            let parts = view.gather(&groups, |part: &mut Vec<_>, row| part.push(row.to_row()));
             let rows: Vec<_> = parts.into_iter().flatten().collect();
             let items: BTreeSet<JumpItemRef> = rows.iter().map(|row| row.item).collect();
             let expected: BTreeSet<JumpItemRef> = groups

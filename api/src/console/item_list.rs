@@ -8,7 +8,7 @@ use domain::ids::{JumpGroupId, JumpGroupRef, UserId};
 use domain::record::{Field, Kind};
 use domain::site::settings::SiteSettings;
 use domain::{FieldErrors, Timestamp, World};
-use projections::{ConsoleRow, ConsoleView, Search, SearchField, Status};
+use projections::{ConsoleRow, ConsoleView, Row, RowRef, Search, SearchField, Status, Texts};
 
 /// Most items of a page.
 pub const PER_PAGE_MAX: usize = 500;
@@ -285,7 +285,7 @@ struct Chosen {
 }
 
 impl Choice<'_> {
-    fn take_in(&self, chosen: &mut Chosen, row: ConsoleRow) {
+    fn take_in(&self, chosen: &mut Chosen, row: RowRef<'_>) {
         let tag = self.query.tag.as_deref();
         if tag.is_some_and(|tag| row.texts.tag_folded() != tag) {
             return;
@@ -310,7 +310,7 @@ impl Choice<'_> {
         if is_behind {
             return;
         }
-        chosen.rows.push(row);
+        chosen.rows.push(row.to_row());
         if chosen.rows.len() >= self.wanted.saturating_mul(2) {
             chosen
                 .rows
@@ -345,18 +345,20 @@ impl Choice<'_> {
     }
 
     /// What was asked for; the name and then the id decide what that leaves open.
-    fn compare(&self, one: &ConsoleRow, other: &ConsoleRow) -> Ordering {
-        let status = |row: &ConsoleRow| status_word(row.status(self.now, self.settings));
+    fn compare<T: AsRef<Texts>, N: AsRef<str>>(
+        &self,
+        one: &Row<T, N>,
+        other: &ConsoleRow,
+    ) -> Ordering {
+        let texts = (one.texts.as_ref(), &other.texts);
         let asked = match self.query.order {
-            "hostname" => one
-                .texts
-                .hostname_folded()
-                .cmp(other.texts.hostname_folded()),
-            "group" => one.group_folded.cmp(&other.group_folded),
-            "tag" => one.texts.tag_folded().cmp(other.texts.tag_folded()),
-            "status" => status(one).cmp(status(other)),
+            "hostname" => texts.0.hostname_folded().cmp(texts.1.hostname_folded()),
+            "group" => one.group_folded.as_ref().cmp(other.group_folded.as_ref()),
+            "tag" => texts.0.tag_folded().cmp(texts.1.tag_folded()),
+            "status" => status_word(one.status(self.now, self.settings))
+                .cmp(status_word(other.status(self.now, self.settings))),
             "last_access_at" => one.last_accessed.cmp(&other.last_accessed),
-            _ => one.texts.name_folded().cmp(other.texts.name_folded()),
+            _ => texts.0.name_folded().cmp(texts.1.name_folded()),
         };
         let asked = if self.query.descending {
             asked.reverse()
@@ -364,7 +366,7 @@ impl Choice<'_> {
             asked
         };
         asked
-            .then_with(|| one.texts.name_folded().cmp(other.texts.name_folded()))
+            .then_with(|| texts.0.name_folded().cmp(texts.1.name_folded()))
             .then_with(|| one.item.cmp(&other.item))
     }
 }
@@ -492,7 +494,7 @@ mod tests {
                 };
                 let mut parts: Vec<Chosen> = (0..cores).map(|_| Chosen::default()).collect();
                 for (number, row) in rows.iter().enumerate() {
-                    choice.take_in(&mut parts[number * 7 % cores], row.clone());
+                    choice.take_in(&mut parts[number * 7 % cores], row.borrowed());
                 }
                 let page = choice.page(parts);
                 let whole = sorted_plainly(rows.clone(), &query, MONDAY);

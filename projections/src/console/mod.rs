@@ -25,7 +25,7 @@ use crate::recorded::Recorded;
 pub use counts::Counts;
 use counts::{GroupCounts, Place};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-pub use row::{ConsoleRow, SearchField, Status, Texts, fold};
+pub use row::{ConsoleRow, Row, RowRef, SearchField, Status, Texts, fold};
 pub use search::Search;
 
 /// Fewer rows than this are not worth a thread of their own.
@@ -204,14 +204,16 @@ impl ConsoleView {
     /// The row of an item; none if there is no such item.
     pub fn row(&self, item: JumpItemRef) -> Option<ConsoleRow> {
         let stored = self.rows.get(&item)?;
-        Some(self.shown(item, &stored, self.group_name(stored.group)))
+        let names = self.group_name(stored.group);
+        let offline_since = stored.offline_since(|epoch| self.stopped_at(epoch));
+        Some(stored.shown(item, &names, offline_since).to_row())
     }
 
     /// Takes the rows of some groups in, on every core, in no order: each part begins empty and takes in what it is given.
     pub fn gather<T: Default + Send>(
         &self,
         groups: &[JumpGroupRef],
-        take_in: impl Fn(&mut T, ConsoleRow) + Sync,
+        take_in: impl Fn(&mut T, RowRef<'_>) + Sync,
     ) -> Vec<T> {
         let few = {
             let all = self.groups.read().unwrap_or_else(PoisonError::into_inner);
@@ -220,50 +222,39 @@ impl ConsoleView {
             (items < ROWS_A_THREAD_MIN)
                 .then(|| counts().flat_map(|counts| counts.items.clone()).collect())
         };
-        if let Some(items) = few {
-            let items: Vec<JumpItemRef> = items;
-            let mut all = T::default();
-            for row in items.into_iter().filter_map(|item| self.row(item)) {
-                take_in(&mut all, row);
-            }
-            return vec![all];
-        }
+        // Once for all rows: what cores share and write, such as a lock or a count of references, makes them wait.
         let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>)> = groups
             .iter()
             .map(|group| (*group, self.group_name(*group)))
             .collect();
+        let stopped = self
+            .stopped
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let look = |part: &mut T, item: JumpItemRef, stored: &Stored| {
+            if let Some(names) = names.get(&stored.group) {
+                let offline_since = stored.offline_since(|epoch| stopped.get(&epoch).copied());
+                take_in(part, stored.shown(item, names, offline_since));
+            }
+        };
+        if let Some(items) = few {
+            let items: Vec<JumpItemRef> = items;
+            let mut all = T::default();
+            for item in items {
+                if let Some(stored) = self.rows.get(&item) {
+                    look(&mut all, item, &stored);
+                }
+            }
+            return vec![all];
+        }
         self.rows
             .par_iter()
             .fold(T::default, |mut part, stored| {
-                if let Some(name) = names.get(&stored.group) {
-                    take_in(&mut part, self.shown(*stored.key(), &stored, name.clone()));
-                }
+                look(&mut part, *stored.key(), &stored);
                 part
             })
             .collect()
-    }
-
-    fn shown(
-        &self,
-        item: JumpItemRef,
-        stored: &Stored,
-        (group_name, group_folded): (Arc<str>, Arc<str>),
-    ) -> ConsoleRow {
-        let offline_since = self.offline_since(stored);
-        ConsoleRow {
-            item,
-            texts: stored.texts.clone(),
-            group: stored.group,
-            group_name,
-            group_folded,
-            online: offline_since.is_none() && stored.connection != Connection::Jumpoint,
-            offline_since,
-            last_accessed: stored.last_accessed,
-            passive: stored.connection == Connection::Passive,
-            uninstalled: stored.connection == Connection::Uninstalled,
-            disabled: stored.disabled,
-            quarantined: stored.quarantined,
-        }
     }
 
     /// How many items a group has, by the footer's kinds.
@@ -505,17 +496,43 @@ impl ConsoleView {
     fn runs(&self, epoch: NodeEpoch) -> bool {
         self.stopped_at(epoch).is_none()
     }
-
-    fn offline_since(&self, row: &Stored) -> Option<Timestamp> {
-        match row.presence {
-            _ if row.connection == Connection::Jumpoint => None,
-            Presence::Connected(link) => self.stopped_at(link.node),
-            Presence::Disconnected => Some(row.since),
-        }
-    }
 }
 
 impl Stored {
+    /// Since when it has been offline, by when its node stopped.
+    fn offline_since(
+        &self,
+        stopped_at: impl Fn(NodeEpoch) -> Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        match self.presence {
+            _ if self.connection == Connection::Jumpoint => None,
+            Presence::Connected(link) => stopped_at(link.node),
+            Presence::Disconnected => Some(self.since),
+        }
+    }
+
+    fn shown<'a>(
+        &'a self,
+        item: JumpItemRef,
+        (group_name, group_folded): &'a (Arc<str>, Arc<str>),
+        offline_since: Option<Timestamp>,
+    ) -> RowRef<'a> {
+        Row {
+            item,
+            texts: &self.texts,
+            group: self.group,
+            group_name,
+            group_folded,
+            online: offline_since.is_none() && self.connection != Connection::Jumpoint,
+            offline_since,
+            last_accessed: self.last_accessed,
+            passive: self.connection == Connection::Passive,
+            uninstalled: self.connection == Connection::Uninstalled,
+            disabled: self.disabled,
+            quarantined: self.quarantined,
+        }
+    }
+
     fn of(client: &JumpClient) -> Self {
         let mut stored = Self {
             texts: Arc::new(Texts::of(client)),

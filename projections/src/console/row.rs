@@ -16,18 +16,24 @@ pub fn fold(text: &str) -> String {
 }
 
 /// An item as the Jump interface shows it. Its texts are behind methods of [`Texts`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConsoleRow {
+pub type ConsoleRow = Row<Arc<Texts>, Arc<str>>;
+
+/// A row that is looked at where it is kept: most rows that a list looks at are not on its page.
+pub type RowRef<'a> = Row<&'a Arc<Texts>, &'a Arc<str>>;
+
+/// A row that owns what is counted, or borrows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row<T, N> {
     /// Which item.
     pub item: JumpItemRef,
     /// What is shown and searched.
-    pub texts: Arc<Texts>,
+    pub texts: T,
     /// The group it is in.
     pub group: JumpGroupRef,
     /// What the group is called; a personal one by its owner's private display name.
-    pub group_name: Arc<str>,
+    pub group_name: N,
     /// The same, folded for comparing.
-    pub group_folded: Arc<str>,
+    pub group_folded: N,
     /// Whether it is connected on a node that runs.
     pub online: bool,
     /// Since when it has been offline; none while it is online.
@@ -180,6 +186,48 @@ impl fmt::Display for Status {
 }
 
 impl ConsoleRow {
+    /// The row, to be looked at.
+    #[must_use]
+    pub fn borrowed(&self) -> RowRef<'_> {
+        Row {
+            item: self.item,
+            texts: &self.texts,
+            group: self.group,
+            group_name: &self.group_name,
+            group_folded: &self.group_folded,
+            online: self.online,
+            offline_since: self.offline_since,
+            last_accessed: self.last_accessed,
+            passive: self.passive,
+            uninstalled: self.uninstalled,
+            disabled: self.disabled,
+            quarantined: self.quarantined,
+        }
+    }
+}
+
+impl RowRef<'_> {
+    /// The row, to be kept.
+    #[must_use]
+    pub fn to_row(self) -> ConsoleRow {
+        Row {
+            item: self.item,
+            texts: Arc::clone(self.texts),
+            group: self.group,
+            group_name: Arc::clone(self.group_name),
+            group_folded: Arc::clone(self.group_folded),
+            online: self.online,
+            offline_since: self.offline_since,
+            last_accessed: self.last_accessed,
+            passive: self.passive,
+            uninstalled: self.uninstalled,
+            disabled: self.disabled,
+            quarantined: self.quarantined,
+        }
+    }
+}
+
+impl<T, N> Row<T, N> {
     /// The words of the column "Jump Method".
     #[must_use]
     pub const fn jump_method(&self) -> &'static str {

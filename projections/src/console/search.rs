@@ -6,9 +6,9 @@ use domain::Timestamp;
 use domain::site::settings::SiteSettings;
 use memchr::memmem::Finder;
 
-use super::row::{ConsoleRow, SearchField, Status, Text, fold};
+use super::row::{Row, SearchField, Status, Text, Texts, fold};
 
-/// The words of the column "Jump Method", by what [`ConsoleRow::jump_method`] gives.
+/// The words of the column "Jump Method", by what [`Row::jump_method`] gives.
 const JUMP_METHODS: [&str; 2] = ["Jump Client", "Shell Jump"];
 
 /// What rows are searched for (SESS-07).
@@ -52,9 +52,14 @@ impl Search {
 
     /// Whether it is found in the row.
     #[must_use]
-    pub fn finds(&self, row: &ConsoleRow, now: Timestamp, settings: &SiteSettings) -> bool {
-        self.is_in_texts(row)
-            || (self.group && self.is_in(&row.group_folded))
+    pub fn finds<T: AsRef<Texts>, N: AsRef<str>>(
+        &self,
+        row: &Row<T, N>,
+        now: Timestamp,
+        settings: &SiteSettings,
+    ) -> bool {
+        self.is_in_texts(row.texts.as_ref())
+            || (self.group && self.is_in(row.group_folded.as_ref()))
             || self.jump_methods.contains(&row.jump_method())
             || (!self.statuses.is_empty() && self.statuses.contains(&row.status(now, settings)))
             || match row.last_accessed {
@@ -64,13 +69,13 @@ impl Search {
     }
 
     /// Most rows hold it nowhere, which one look at all their texts tells.
-    fn is_in_texts(&self, row: &ConsoleRow) -> bool {
+    fn is_in_texts(&self, texts: &Texts) -> bool {
         !self.texts.is_empty()
-            && self.is_in(row.texts.all_folded())
+            && self.is_in(texts.all_folded())
             && self
                 .texts
                 .iter()
-                .any(|text| self.is_in(row.texts.folded(*text)))
+                .any(|text| self.is_in(texts.folded(*text)))
     }
 
     fn is_in(&self, text: &str) -> bool {

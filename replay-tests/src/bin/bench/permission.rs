@@ -217,7 +217,7 @@ impl Sizes {
         let id = GroupPolicyId(number);
         let made = GroupPolicy {
             name: format!("Policy {number}"),
-            access_perm_status: if number % 4 == 0 {
+            access_perm_status: if number.is_multiple_of(4) {
                 "defined"
             } else {
                 "not_defined"
