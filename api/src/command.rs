@@ -1,5 +1,5 @@
 //! The Command API: `/api/command`, XML (CMD-01 to CMD-10, CMD-52 to CMD-58, HLTH-01 to HLTH-07). The commands about one
-//! session are in [`session`].
+//! session are in [`session`], the one that makes shortcuts is in [`import`].
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use domain::site::api_account::ApiAccount;
 
 use crate::access::{self, Access, Permission};
 use crate::caller::{Caller, Known};
+use crate::error::Problem;
 use crate::form::Parameters;
 use crate::health;
 use crate::route::{About, Gives, Routes, for_api_accounts};
@@ -19,6 +20,7 @@ use crate::xml::Document;
 use crate::xml_answer;
 use crate::xml_namespace;
 
+mod import;
 mod session;
 
 /// The version of the documented API (CMD-56).
@@ -42,6 +44,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 enum Action {
     GetApiInformation,
     CheckHealth,
+    ImportJumpShortcut,
     /// One about a session.
     Session(session::Action),
     /// One that this version can't run yet.
@@ -71,6 +74,7 @@ impl Action {
         let action = match *name {
             "get_api_info" => Self::GetApiInformation,
             "check_health" => Self::CheckHealth,
+            "import_jump_shortcut" => Self::ImportJumpShortcut,
             other => session::Action::ALL
                 .iter()
                 .find(|(known, _)| *known == other)
@@ -107,13 +111,19 @@ async fn answer(
     let document = match action {
         Action::GetApiInformation => api_information(&site, &caller, &known, namespace),
         Action::CheckHealth => health_check(&site, &known, namespace).await,
+        Action::ImportJumpShortcut => {
+            match import::run(&site, &caller, &known, &parameters, namespace).await {
+                Ok(document) => document,
+                Err(problem) => return in_words(problem).to_xml(namespace),
+            }
+        }
         Action::Session(action) => {
             match action
                 .run(&site, &caller, &known, &parameters, namespace)
                 .await
             {
                 Ok(document) => document,
-                Err(problem) => return session::in_words(problem).to_xml(namespace),
+                Err(problem) => return in_words(problem).to_xml(namespace),
             }
         }
         Action::NotYet(name) => {
@@ -127,9 +137,24 @@ fn name_of(action: Action) -> &'static str {
     match action {
         Action::GetApiInformation => "get_api_info",
         Action::CheckHealth => "check_health",
+        Action::ImportJumpShortcut => "import_jump_shortcut",
         Action::Session(action) => action.name(),
         Action::NotYet(name) => name,
     }
+}
+
+/// The words of a problem for an `<error>`: what is wrong with which parameter, where that is known.
+fn in_words(mut problem: Problem) -> Problem {
+    let wrong: Vec<&str> = problem
+        .errors
+        .0
+        .iter()
+        .map(|(_, message)| message.as_str())
+        .collect();
+    if !wrong.is_empty() {
+        problem.message = wrong.join(" ");
+    }
+    problem
 }
 
 /// CMD-52 to CMD-57.

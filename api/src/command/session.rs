@@ -160,17 +160,3 @@ fn attributes_of(world: &World, session: &AccessSession, namespace: &str) -> Vec
     }
     document.finish()
 }
-
-/// The words of a problem for an `<error>`: what is wrong with which parameter, where that is known.
-pub(super) fn in_words(mut problem: Problem) -> Problem {
-    let wrong: Vec<&str> = problem
-        .errors
-        .0
-        .iter()
-        .map(|(_, message)| message.as_str())
-        .collect();
-    if !wrong.is_empty() {
-        problem.message = wrong.join(" ");
-    }
-    problem
-}

@@ -13,6 +13,7 @@ mod access_requests;
 mod administration;
 mod budget;
 mod command;
+mod command_import;
 mod command_sessions;
 mod configuration;
 mod console;

@@ -3,9 +3,11 @@
 //! Asked against the World of the decision, so a permission that was withdrawn, or an account that was switched off, counts
 //! from the next command on, whatever the caller's connection or token still says (AUTH-29).
 
+use crate::items::shell;
 use crate::policy::access_request;
+use crate::record;
 use crate::site::{api_account, mail_delivery, user};
-use crate::{Actor, Command, Context, Refusal, World};
+use crate::{Actor, Command, Context, Refusal, Surface, World};
 
 #[cfg(test)]
 mod tests;
@@ -39,10 +41,10 @@ pub fn check(world: &World, command: &Command, context: &Context) -> Result<(), 
         (For::Anyone, _) | (_, Actor::System | Actor::Operator) => Ok(()),
         (For::Operator, _) => Err(Refusal::AdministratorNeeded),
         (_, Actor::ApiAccount(account)) => {
-            let may = world
-                .api_accounts
-                .get(account)
-                .is_some_and(|account| account.perm_configuration);
+            let may = world.api_accounts.get(account).is_some_and(|account| {
+                account.perm_configuration
+                    || (account.perm_command == "full_access" && is_import(command, context))
+            });
             may.then_some(()).ok_or(Refusal::ApiPermissionNeeded {
                 permission: "Configuration API: Allow Access",
             })
@@ -60,6 +62,15 @@ pub fn check(world: &World, command: &Command, context: &Context) -> Result<(), 
         (_, Actor::User(user)) if world.is_administrator(*user) => Ok(()),
         _ => Err(Refusal::AdministratorNeeded),
     }
+}
+
+/// Whether a script imports a shortcut by the Command API, which has a permission of its own (ITEM-03).
+fn is_import(command: &Command, context: &Context) -> bool {
+    let makes = matches!(
+        command,
+        Command::ShellJump(shell::Command::Record(record::Command::Create(_)))
+    );
+    makes && context.cause.surface == Surface::CommandApi
 }
 
 /// What is said and done where the account itself may be the trouble: signing in and out, and writing refusals down.

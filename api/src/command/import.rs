@@ -1,0 +1,140 @@
+//! `import_jump_shortcut`: a script makes a shortcut in a shared Jump Group (ITEM-03 to ITEM-15, ITEM-33 to ITEM-39, ITEM-50 to
+//! ITEM-53, GRP-27). Of the published types there is Shell Jump so far.
+
+use domain::items::shell::ShellJump;
+use domain::record::{self, Object};
+use domain::{Command, World};
+use serde_json::{Value, json};
+
+use crate::caller::{Caller, Known};
+use crate::change::Change;
+use crate::configuration::resource::Resource;
+use crate::error::Problem;
+use crate::form::Parameters;
+use crate::site::Site;
+use crate::xml;
+
+/// The parameter that says the type, with the type (ITEM-04).
+const TYPES: [(&str, &str); 7] = [
+    (SHELL_JUMP, "Shell Jump"),
+    ("local_jump_hostname", "Local Jump"),
+    ("remote_jump_hostname", "Remote Jump"),
+    ("remote_vnc_hostname", "VNC"),
+    ("remote_rdp_hostname", "RDP"),
+    ("protocol_tunnel_hostname", "Protocol Tunnel Jump"),
+    ("url", "Web Jump"),
+];
+const SHELL_JUMP: &str = "shelljump_hostname";
+
+/// Runs the command; the answer is its document. Parameters that no type has are ignored (ITEM-52).
+pub(super) async fn run(
+    site: &Site,
+    caller: &Caller,
+    known: &Known,
+    parameters: &Parameters,
+    namespace: &str,
+) -> Result<Vec<u8>, Problem> {
+    let body = shell_jump(parameters, known.world())?;
+    let command: Command = ShellJump::command(record::Command::Create(body));
+    site.execute(caller, &Change::default(), command, None)
+        .await
+        .map_err(|error| *error.0)?;
+    Ok(xml::single(
+        "success",
+        &[("xmlns", namespace)],
+        "Successfully imported Jump Item shortcut",
+    ))
+}
+
+/// The fields of the Shell Jump item that is asked for; its limits are the record's.
+fn shell_jump(parameters: &Parameters, world: &World) -> Result<Object, Problem> {
+    let mut given = TYPES.iter().filter(|(name, _)| parameters.has(name));
+    match (given.next(), given.next()) {
+        (Some((SHELL_JUMP, _)), None) => {}
+        (Some((_, title)), None) => {
+            return Err(Problem::malformed(format!(
+                "Importing a {title} shortcut is not available yet."
+            )));
+        }
+        _ => {
+            let names = TYPES.map(|(name, _)| name);
+            return Err(Problem::malformed(format!(
+                "Exactly one of these parameters says the type of the shortcut: {}.",
+                names.join(", ")
+            )));
+        }
+    }
+    let mut body = Object::new();
+    for (parameter, field) in [
+        ("name", "name"),
+        (SHELL_JUMP, "hostname"),
+        ("protocol", "protocol"),
+    ] {
+        body.insert(field.to_owned(), required(parameters, parameter)?.into());
+    }
+    for (parameter, field) in [
+        ("shelljump_username", "username"),
+        ("terminal", "terminal"),
+        ("tag", "tag"),
+        ("comments", "comments"),
+    ] {
+        if let Some(value) = parameters.get(parameter) {
+            body.insert(field.to_owned(), value.into());
+        }
+    }
+    for field in ["port", "keep_alive"] {
+        if let Some(value) = parameters.get(field) {
+            // What is no number is refused by the record, which names the field and its limits.
+            let number = value.parse::<i64>();
+            body.insert(field.to_owned(), number.map_or(value.into(), Value::from));
+        }
+    }
+    let group = world
+        .jump_groups
+        .iter()
+        .map(|(id, group)| (group.code_name.as_str(), json!(id)));
+    body.insert(
+        "jump_group_id".to_owned(),
+        named("group", required(parameters, "group")?, group)?,
+    );
+    let jumpoint = world
+        .jumpoints
+        .iter()
+        .map(|(id, jumpoint)| (jumpoint.code_name.as_str(), json!(id)));
+    body.insert(
+        "jumpoint_id".to_owned(),
+        named("jumpoint", required(parameters, "jumpoint")?, jumpoint)?,
+    );
+    if let Some(code_name) = parameters.get("jump_policy") {
+        let policies = world.jump_policies.iter();
+        let policies = policies.map(|(id, policy)| (policy.code_name.as_str(), json!(id)));
+        let id = named("jump_policy", code_name, policies)?;
+        body.insert("jump_policy_id".to_owned(), id);
+    }
+    if let Some(code_name) = parameters.get("session_policy") {
+        let policies = world.session_policies.iter();
+        let policies = policies.map(|(id, policy)| (policy.code_name.as_str(), json!(id)));
+        let id = named("session_policy", code_name, policies)?;
+        body.insert("session_policy_id".to_owned(), id);
+    }
+    Ok(body)
+}
+
+fn required<'p>(parameters: &'p Parameters, name: &str) -> Result<&'p str, Problem> {
+    let value = parameters.get(name).filter(|value| !value.is_empty());
+    value.ok_or_else(|| Problem::malformed(format!("The parameter {name} is required.")))
+}
+
+/// The id of what has this code name.
+fn named<'w>(
+    parameter: &str,
+    code_name: &str,
+    mut all: impl Iterator<Item = (&'w str, Value)>,
+) -> Result<Value, Problem> {
+    all.find(|(known, _)| *known == code_name)
+        .map(|(_, id)| id)
+        .ok_or_else(|| {
+            let shown: String = code_name.chars().take(64).collect();
+            Problem::malformed(format!("The {parameter} {shown} is not known."))
+        })
+}
