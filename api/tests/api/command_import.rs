@@ -87,6 +87,8 @@ async fn a_script_imports_shell_jumps_into_shared_groups_alone() {
         ("terminal", json!("VT100")),
         ("keep_alive", json!(300)),
         ("username", json!("operator")),
+        ("tag", json!("core")),
+        ("comments", json!("rack 4")),
         ("jump_group_type", json!("shared")),
         ("jump_group_id", json!(1)),
         ("jumpoint_id", json!(1)),

@@ -41,7 +41,7 @@ const CLOSES: i64 = 17 * HOUR;
 const ASKED_AT: i64 = 14 * HOUR;
 const WINDOW_SECONDS: u32 = 5 * 3_600;
 
-/// APPR-13, APPR-14, APPR-22, APPR-30, APPR-34, POL-11, POL-17, ERR-11
+/// APPR-13, APPR-14, APPR-22, APPR-30, APPR-34, POL-11, POL-17
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_every_order_of_a_race_ends_as_the_rules_allow() {
     on_both(async |database| {
