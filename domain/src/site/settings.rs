@@ -13,6 +13,9 @@ mod tests;
 /// The id of the one record.
 pub const SETTINGS: SiteSettingsId = SiteSettingsId(1);
 
+/// The statistics that Jump Clients may be asked for (CLNT-31): the guide's "CPU", "Console User", "Disk", "Screen" and "Uptime".
+pub const STATISTICS: [&str; 5] = ["cpu", "console_user", "disk", "screen", "uptime"];
+
 /// What an administrator may set for the whole site.
 #[derive(
     Clone,
@@ -47,6 +50,13 @@ pub struct SiteSettings {
     pub session_idle_seconds: u32,
     /// Whether Network Tunnel Jump is used on the site (JPT-09).
     pub network_tunnel_jump_enabled: bool,
+    pub uninstalled_client_behavior: String,
+    pub jump_client_statistics: Vec<String>,
+    pub duplicate_machines: String,
+    pub appliance_model: String,
+    pub licenses: u32,
+    pub jump_clients_max: u32,
+    pub active_jump_clients_max: u32,
 }
 
 impl Default for SiteSettings {
@@ -70,6 +80,13 @@ impl Default for SiteSettings {
             simultaneous_jumps: "disallow".to_owned(),
             session_idle_seconds: 0,
             network_tunnel_jump_enabled: false,
+            uninstalled_client_behavior: "keep".to_owned(),
+            jump_client_statistics: STATISTICS.iter().map(|&name| name.to_owned()).collect(),
+            duplicate_machines: "allow".to_owned(),
+            appliance_model: "virtual".to_owned(),
+            licenses: 0,
+            jump_clients_max: 0,
+            active_jump_clients_max: 0,
         }
     }
 }
@@ -192,6 +209,53 @@ impl Record for SiteSettings {
             },
             "Seconds of inactivity before a user is removed from a session, where the user has no limit of their own; 0 is never.",
         ),
+        Field::new(
+            "uninstalled_client_behavior",
+            Kind::Word(&["keep", "remove"]),
+            "What becomes of the items of a Jump Client that is uninstalled at the endpoint: kept and marked uninstalled, or removed.",
+        ),
+        Field::new(
+            "jump_client_statistics",
+            Kind::Texts {
+                members_max: STATISTICS.len(),
+                text_max: 16,
+            },
+            "Which statistics are collected: cpu, console_user, disk, screen, uptime.",
+        ),
+        Field::new(
+            "duplicate_machines",
+            Kind::Word(&["allow", "refuse", "merge"]),
+            "What happens when a machine that has a Jump Client registers another: it is reported and let in, refused, or it becomes the client that is there.",
+        ),
+        Field::new(
+            "appliance_model",
+            Kind::Word(&["virtual", "B200", "B300", "B400", "cloud"]),
+            "Which capacity of active Jump Clients holds: that of an appliance, 20 a license on cloud sites, or the one set on virtual ones.",
+        ),
+        Field::new(
+            "licenses",
+            Kind::Integer {
+                min: 0,
+                max: 1_000_000,
+            },
+            "How many endpoints may be in sessions at once; 0 is without limit.",
+        ),
+        Field::new(
+            "jump_clients_max",
+            Kind::Integer {
+                min: 0,
+                max: 10_000_000,
+            },
+            "How many Jump Clients the site may have, active and passive; 0 is without limit.",
+        ),
+        Field::new(
+            "active_jump_clients_max",
+            Kind::Integer {
+                min: 0,
+                max: 10_000_000,
+            },
+            "How many active Jump Clients a virtual site may have; 0 is without limit.",
+        ),
     ];
 
     fn find(world: &World, id: SiteSettingsId) -> Option<&Self> {
@@ -224,6 +288,18 @@ impl Record for SiteSettings {
                     "outbound_networks",
                     format!(
                         "The outbound_networks field holds \"{network}\", which is no address or network."
+                    ),
+                );
+            }
+        }
+        for (position, statistic) in self.jump_client_statistics.iter().enumerate() {
+            let known = STATISTICS.contains(&statistic.as_str());
+            if !known || self.jump_client_statistics[..position].contains(statistic) {
+                errors.push(
+                    "jump_client_statistics",
+                    format!(
+                        "The jump_client_statistics field may hold each of {} once, not \"{statistic}\".",
+                        STATISTICS.join(", ")
                     ),
                 );
             }
