@@ -101,6 +101,11 @@ const TABLE: &[Rule] = &[
         never: &["sqlx", "axum"],
     },
     Rule {
+        name: "gatebook-load",
+        ours: Ours::Only(&["link-protocol"]),
+        never: &["sqlx", "axum"],
+    },
+    Rule {
         name: "replay-tests",
         ours: Ours::All,
         never: &[],
