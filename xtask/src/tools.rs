@@ -98,7 +98,8 @@ pub(crate) fn nextest(workspace: &Workspace, interrupt: &Interrupt) -> Result<Co
     Ok(command)
 }
 
-/// A Python with the packages `xmlschema`, which tests ask to validate XML, and `aiosmtpd`, the mail server of tests.
+/// A Python with the packages `xmlschema`, which tests ask to validate XML, `aiosmtpd`, the mail server of tests, and
+/// `websockets`, with which the Jump Client in Python is made.
 ///
 /// The versions and their hashes stand in `xtask/python/requirements.txt`.
 pub(crate) fn python_with_xmlschema(
@@ -109,10 +110,12 @@ pub(crate) fn python_with_xmlschema(
     let home = workspace.target("test-tools/python");
     let python = home.join("bin/python");
     let stamp = Stamp::of_file(&home.join("installed.stamp"), &requirements)?;
-    if stamp.holds() && succeeds(Command::new(&python).args(["-c", "import xmlschema, aiosmtpd"])) {
+    if stamp.holds()
+        && succeeds(Command::new(&python).args(["-c", "import xmlschema, aiosmtpd, websockets"]))
+    {
         return Ok(python);
     }
-    eprintln!("fetching xmlschema and aiosmtpd into target/test-tools/python");
+    eprintln!("fetching xmlschema, aiosmtpd and websockets into target/test-tools/python");
     remove(&home)?;
     must(
         workspace.command("python3").args(["-m", "venv"]).arg(&home),
