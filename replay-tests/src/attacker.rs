@@ -349,6 +349,15 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
+/// Waits on a thread of one's own.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an attacker is a thread of its own and blocks nobody's runtime"
+)]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Resident memory of a process, in bytes.
 ///
 /// # Errors
