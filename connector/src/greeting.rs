@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::fleet::jump_client::{
-    Command as ClientCommand, Facts, JumpClient, Presence, Register, TOKEN_DAYS,
+    Command as ClientCommand, Facts, JumpClient, Overrides, Presence, Register, TOKEN_DAYS,
 };
 use domain::ids::{JumpClientId, KeyedHash, LinkId};
+use domain::site::settings::SiteSettings;
 use domain::{Actor, Cause, Command, Event, Refusal, Surface, World, time};
 use engine::{Done, ExecuteError, Lane, Submission};
-use link_protocol::{Hello, Identity, Overrides, Refused, RefusedCode, Resume, Secret, limits};
+use link_protocol::{Hello, Identity, Refused, RefusedCode, Resume, Secret, limits};
 use tokio::time::Instant;
 
 use secrets::Sealer;
@@ -33,6 +34,8 @@ pub(crate) struct Greeted {
     pub(crate) since: u64,
     pub(crate) boot_id: String,
     pub(crate) facts: Facts,
+    /// Whether it came back as the same boot with the same facts.
+    pub(crate) unchanged: bool,
     /// A token the machine has to store; always after a registration.
     pub(crate) token: Option<Secret>,
     /// The hash of the token that a `token_stored` confirms.
@@ -45,6 +48,8 @@ pub(crate) enum Turned {
     Away { refused: Refused, stranger: bool },
     /// Not now: come back after so many milliseconds.
     Later(u64),
+    /// Not yet: it may come in then, if it waits on its link.
+    Held(Instant),
 }
 
 /// One `hello` on its way in.
@@ -54,16 +59,19 @@ struct Greeting<'h> {
     facts: Facts,
     link: LinkId,
     peer: SocketAddr,
+    /// Whether it has waited for its place.
+    has_place: bool,
     /// Spreads pauses.
     chance: u64,
 }
 
-/// Hears a `hello` on `link`.
+/// Hears a `hello` on `link`; `has_place` once it has waited for its place, when all else is looked at anew.
 pub(crate) async fn greet(
     inner: &Inner,
     hello: &Hello,
     link: LinkId,
     peer: SocketAddr,
+    has_place: bool,
 ) -> Result<Greeted, Turned> {
     let chance = u64::try_from(inner.engine.fresh().value(0) & u128::from(u32::MAX)).unwrap_or(0);
     let published = inner
@@ -78,9 +86,10 @@ pub(crate) async fn greet(
     let greeting = Greeting {
         inner,
         hello,
-        facts: merge(&unknown, &hello.facts),
+        facts: collected(&published.world.settings, merge(&unknown, &hello.facts)),
         link,
         peer,
+        has_place,
         chance,
     };
     match &hello.identity {
@@ -114,9 +123,6 @@ impl Greeting<'_> {
             ));
         };
         self.admit(world)?;
-        if let Some(field) = unsupported_override(&register.overrides) {
-            return Err(away(&Refusal::OverrideNotAllowed { field }));
-        }
         // Where the `welcome` of an earlier time was lost, the attempt names the client, and it gets a token anew.
         let (token, token_hash) = new_token(self.inner);
         let command = ClientCommand::Register(Box::new(Register {
@@ -127,9 +133,7 @@ impl Greeting<'_> {
             facts: self.facts.clone(),
             token: token_hash.clone(),
             attempt: attempt_hash(&self.inner.sealer, &register.attempt),
-            name: register.overrides.name.clone(),
-            tag: register.overrides.tag.clone(),
-            comments: register.overrides.comments.clone(),
+            overrides: overrides(&register.overrides),
         }));
         let done = self.execute(command, Actor::NewJumpClient).await?;
         let client = done.events.iter().find_map(|event| match event {
@@ -137,7 +141,7 @@ impl Greeting<'_> {
             _ => None,
         });
         let client = client.ok_or(Turned::Later(LATER_MS))?;
-        Ok(self.greeted(client, &done, Some((token, token_hash))))
+        Ok(self.greeted(client, &done, Some((token, token_hash)), false))
     }
 
     async fn resume(self, world: &World, resume: &Resume) -> Result<Greeted, Turned> {
@@ -192,6 +196,7 @@ impl Greeting<'_> {
             self.execute(offer, actor.clone()).await?;
             token = Some((new, hash));
         }
+        let unchanged = client.boot_id == self.hello.boot_id && client.facts == self.facts;
         // The last step: whatever fails before it leaves nobody online without a link.
         let connect = ClientCommand::Connect {
             client: id,
@@ -200,7 +205,7 @@ impl Greeting<'_> {
             boot_id: self.hello.boot_id.clone(),
         };
         let done = self.execute(connect, actor).await?;
-        Ok(self.greeted(id, &done, token))
+        Ok(self.greeted(id, &done, token, unchanged))
     }
 
     fn greeted(
@@ -208,6 +213,7 @@ impl Greeting<'_> {
         client: JumpClientId,
         done: &Done,
         token: Option<(Secret, KeyedHash)>,
+        unchanged: bool,
     ) -> Greeted {
         let (token, offered) = token.unzip();
         Greeted {
@@ -215,15 +221,22 @@ impl Greeting<'_> {
             since: done.position,
             boot_id: self.hello.boot_id.clone(),
             facts: self.facts,
+            unchanged,
             token,
             offered,
         }
     }
 
     fn admit(&self, world: &World) -> Result<(), Turned> {
-        let rate = world.settings.connection_rate;
+        if self.has_place {
+            return Ok(());
+        }
+        // The rate is the site's: its nodes share it.
+        let nodes = u32::try_from(world.nodes.len()).unwrap_or(u32::MAX);
+        let rate = (world.settings.connection_rate / nodes.max(1)).max(1);
         match self.inner.admission.ask(rate, Instant::now(), self.chance) {
-            Admitted::Yes => Ok(()),
+            Admitted::Now => Ok(()),
+            Admitted::At(place) => Err(Turned::Held(place)),
             Admitted::After(after_ms) => Err(Turned::Later(after_ms)),
         }
     }
@@ -318,13 +331,23 @@ pub(crate) fn cause(actor: Actor, address: IpAddr) -> Cause {
 
 fn away(refusal: &Refusal) -> Turned {
     let (code, is_final) = match refusal {
-        Refusal::InstallerInvalid | Refusal::InstallerExpired | Refusal::NoSuchJumpGroup { .. } => {
-            (RefusedCode::InstallerNotValid, true)
+        Refusal::InstallerInvalid
+        | Refusal::InstallerExpired
+        | Refusal::InstallerInvalidated
+        | Refusal::NoSuchJumpGroup { .. } => (RefusedCode::InstallerNotValid, true),
+        Refusal::DuplicateMachine { .. } => {
+            (RefusedCode::Other("duplicate_machine".to_owned()), true)
+        }
+        // It keeps trying until its installer's validity ends: somebody may make room (LIM-04).
+        Refusal::JumpClientsFull | Refusal::ActiveJumpClientsFull => {
+            (RefusedCode::CapacityReached, false)
         }
         Refusal::OverrideNotAllowed { .. } | Refusal::Invalid(_) => {
             (RefusedCode::OverrideNotAllowed, true)
         }
-        Refusal::JumpClientGone => (RefusedCode::ClientRemoved, true),
+        Refusal::JumpClientGone | Refusal::JumpClientUninstalled => {
+            (RefusedCode::ClientRemoved, true)
+        }
         Refusal::JumpClientIdentityFailed => (RefusedCode::Quarantined, true),
         _ => (RefusedCode::Unavailable, false),
     };
@@ -354,19 +377,17 @@ fn refused(code: RefusedCode, refusal: &Refusal, is_final: bool) -> Refused {
     }
 }
 
-/// What can't be set at install yet is refused, never ignored (INST-23).
-fn unsupported_override(overrides: &Overrides) -> Option<&'static str> {
-    [
-        ("Jump Group", overrides.jump_group.is_some()),
-        ("Jump Policy", overrides.jump_policy.is_some()),
-        ("session policy", overrides.session_policy.is_some()),
-        (
-            "maximum offline minutes",
-            overrides.max_offline_minutes.is_some(),
-        ),
-    ]
-    .into_iter()
-    .find_map(|(field, set)| set.then_some(field))
+/// What was passed at install; the rules say what of it may be (INST-23).
+fn overrides(passed: &link_protocol::Overrides) -> Overrides {
+    Overrides {
+        name: passed.name.clone(),
+        jump_group: passed.jump_group.clone(),
+        jump_policy: passed.jump_policy.clone(),
+        session_policy: passed.session_policy.clone(),
+        max_offline_minutes: passed.max_offline_minutes,
+        tag: passed.tag.clone(),
+        comments: passed.comments.clone(),
+    }
 }
 
 /// A new identity token, 256 bits, and the hash by which it is known.
@@ -388,6 +409,14 @@ pub fn attempt_hash(sealer: &Sealer, nonce: &str) -> KeyedHash {
 
 fn keyed(inner: &Inner, purpose: &str, bytes: &[u8]) -> KeyedHash {
     KeyedHash(hex::encode(inner.sealer.keyed_hash(purpose, bytes)))
+}
+
+/// The facts without a console user, where nobody wants to know (CLNT-31).
+pub(crate) fn collected(settings: &SiteSettings, mut facts: Facts) -> Facts {
+    if !settings.collects("console_user") {
+        facts.console_user.clear();
+    }
+    facts
 }
 
 /// The facts after what a frame says has changed.

@@ -20,7 +20,7 @@ use domain::{Event, Refusal, World, node, record};
 use engine::{CommittedStream, Engine, StreamBroken};
 use link_protocol::refusing::CloseCode;
 use link_protocol::{
-    AnchorList, EndSession, Refused, RefusedCode, ServerFrame, StartSession, limits,
+    AnchorList, EndSession, Refused, RefusedCode, ServerFrame, Settings, StartSession, limits,
 };
 use projections::Recorded;
 use secrets::Sealer;
@@ -296,6 +296,26 @@ impl Inner {
         })
     }
 
+    /// How a client shall be, by what is published.
+    pub(crate) fn settings_of(&self, client: JumpClientId) -> Settings {
+        let published = self.engine.published();
+        let settings = &published.world.settings;
+        Settings {
+            check_in_seconds: settings.check_in_seconds,
+            statistics: settings.jump_client_statistics.clone(),
+            remove_after_minutes: published.world.minutes_before_removal(client).clamp(
+                *limits::OFFLINE_MINUTES.start(),
+                *limits::OFFLINE_MINUTES.end(),
+            ),
+        }
+    }
+
+    fn tell_settings(&self, client: JumpClientId) {
+        if let Some(link) = self.link(client) {
+            link.mailbox.tell(Order::Settings);
+        }
+    }
+
     /// Whether the link `connection` of `client` answers within the time the protocol gives.
     pub(crate) async fn probe(&self, client: JumpClientId, connection: u64) -> bool {
         let Some(link) = self
@@ -447,6 +467,13 @@ async fn follow(hub: Hub, mut committed: CommittedStream, mut stopped: watch::Re
     }
 }
 
+/// The site's settings that travel with every client (CLNT-19).
+const TRAVELLING: [&str; 3] = [
+    "check_in_seconds",
+    "deletion_days",
+    "jump_client_statistics",
+];
+
 /// Tells agents of this node what one event means for them.
 fn tell(inner: &Inner, recorded: &Recorded) {
     match &recorded.event {
@@ -463,6 +490,21 @@ fn tell(inner: &Inner, recorded: &Recorded) {
         }
         Event::JumpClient(copy, jump_client::Event::Copied(copied)) => {
             inner.copies.insert(*copy, copied.endpoint);
+            // A copy that may be away for longer keeps the client for longer.
+            inner.tell_settings(copied.endpoint);
+        }
+        Event::JumpClient(item, jump_client::Event::Record(record::Event::Changed(changes)))
+            if changes.contains_key("max_offline_minutes") =>
+        {
+            let client = inner.copies.get(item).map_or(*item, |endpoint| *endpoint);
+            inner.tell_settings(client);
+        }
+        Event::SiteSettings(_, record::Event::Changed(changes))
+            if TRAVELLING.iter().any(|field| changes.contains_key(*field)) =>
+        {
+            for link in inner.all_links() {
+                link.mailbox.tell(Order::Settings);
+            }
         }
         Event::JumpClient(
             client,
@@ -472,10 +514,11 @@ fn tell(inner: &Inner, recorded: &Recorded) {
             // The last copy takes along an endpoint whose own item went before.
             let copy_of = inner.copies.remove(client).map(|(_, endpoint)| endpoint);
             let client = copy_of.unwrap_or(*client);
-            if let Some(link) = inner.link(client)
-                && let Some(end) = out_of_service(&inner.engine.published().world, client)
-            {
-                link.mailbox.end(end);
+            if let Some(link) = inner.link(client) {
+                match out_of_service(&inner.engine.published().world, client) {
+                    Some(end) => link.mailbox.end(end),
+                    None => link.mailbox.tell(Order::Settings),
+                }
             }
         }
         // What goes with a group or a user is stated by one event: whoever has left the world is cut off.
@@ -557,7 +600,11 @@ fn catch_up(inner: &Inner) {
         };
         if let Some(end) = out_of_service(world, client) {
             link.mailbox.end(end);
-        } else if let Some(known) = world.endpoint(client)
+            continue;
+        }
+        // What was missed may have been a setting.
+        link.mailbox.tell(Order::Settings);
+        if let Some(known) = world.endpoint(client)
             && published.tail.position >= link.since
             && known.presence
                 != Presence::Connected(LinkId {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use domain::fleet::jump_client::{Command as ClientCommand, Facts};
-use domain::ids::{JumpClientId, KeyedHash, Lsid};
+use domain::ids::{JumpClientId, KeyedHash, LinkId, Lsid};
 use domain::node::RoutineCheckIn;
 use domain::session::access_session::Command as SessionCommand;
 use domain::{Actor, Cause, Command, Event, Refusal};
@@ -36,6 +36,8 @@ pub(crate) enum Saying {
     Fail(Lsid, String),
     /// A session is over.
     End(Lsid, String),
+    /// The client is being uninstalled at the endpoint, as it says on this link.
+    Uninstall(LinkId),
     /// The token with this hash is kept.
     ConfirmToken(KeyedHash),
     /// A new token is due.
@@ -54,6 +56,8 @@ pub(crate) enum Replied {
     Gathered(u64, oneshot::Receiver<()>),
     /// The session is not to be.
     NotActive(Lsid, Refusal),
+    /// It is written down that the client is gone from its machine.
+    Uninstalled,
     /// A new token was offered.
     Offered(Secret, KeyedHash),
     /// The identity is in quarantine.
@@ -178,6 +182,13 @@ impl Speaker {
                     reason,
                 };
                 self.speak_plainly(Command::AccessSession(command)).await
+            }
+            Saying::Uninstall(link) => {
+                let command = ClientCommand::Uninstall { client, link };
+                match self.execute(Command::JumpClient(command)).await {
+                    Ok(_) | Err(ExecuteError::Refused { .. }) => Replied::Uninstalled,
+                    Err(error) => self.not_now(&error),
+                }
             }
             Saying::ConfirmToken(token) => {
                 let command = ClientCommand::ConfirmToken { client, token };

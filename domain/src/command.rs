@@ -2,7 +2,7 @@
 
 use crate::access::role::JumpItemRole;
 use crate::access::{group_policy, jump_group};
-use crate::fleet::installer::JumpClientInstaller;
+use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client;
 use crate::items::{custom_field, jumpoint, shell};
 use crate::policy::session_policy::SessionPolicy;
@@ -13,7 +13,7 @@ use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, mail_delivery, mail_template, team, user};
+use crate::site::{api_account, first_start, mail_delivery, mail_template, team, upgrade, user};
 use crate::{audit, node, record};
 
 /// A request to change something. [`decide`](crate::decide) says what becomes of it.
@@ -21,6 +21,8 @@ use crate::{audit, node, record};
 pub enum Command {
     /// Make the site.
     FirstStart(first_start::Command),
+    /// A build of the program begins to run.
+    Upgrade(upgrade::Command),
     /// Change the site's settings.
     SiteSettings(record::Command<SiteSettings>),
     /// Change the ticket system.
@@ -51,6 +53,8 @@ pub enum Command {
     TicketRequest(ticket::Command),
     /// Jump Client installers.
     JumpClientInstaller(record::Command<JumpClientInstaller>),
+    /// What else is done with installers: extended, handed out.
+    Installer(installer::Command),
     /// Jump Clients.
     JumpClient(jump_client::Command),
     /// Shell Jump items.
@@ -79,6 +83,7 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::FirstStart(_) => "site.first_start",
+            Self::Upgrade(_) => "site.upgrade",
             Self::SiteSettings(command) => record_name(
                 command,
                 "site_settings.create",
@@ -195,6 +200,10 @@ impl Command {
                 ticket::Command::TimeOut { .. } => "ticket_request.time_out",
                 ticket::Command::Void { .. } => "ticket_request.void",
             },
+            Self::Installer(command) => match command {
+                installer::Command::Extend { .. } => "jump_client_installer.extend",
+                installer::Command::Mail(_) => "jump_client_installer.mail",
+            },
             Self::JumpClientInstaller(command) => record_name(
                 command,
                 "jump_client_installer.create",
@@ -206,6 +215,9 @@ impl Command {
                 jump_client::Command::Connect { .. } => "jump_client.connect",
                 jump_client::Command::CheckIn { .. } => "jump_client.check_in",
                 jump_client::Command::Disconnect { .. } => "jump_client.disconnect",
+                jump_client::Command::MarkLost(_) => "jump_client.mark_lost",
+                jump_client::Command::Expire(_) => "jump_client.expire",
+                jump_client::Command::Uninstall { .. } => "jump_client.uninstall",
                 jump_client::Command::OfferToken { .. } => "jump_client.offer_token",
                 jump_client::Command::ConfirmToken { .. } => "jump_client.confirm_token",
                 jump_client::Command::Quarantine { .. } => "jump_client.quarantine",
@@ -355,6 +367,10 @@ impl Command {
                 ticket::Command::Answer(_) => None,
             },
             Self::JumpClientInstaller(command) => record_subject(command),
+            Self::Installer(
+                installer::Command::Extend { installer, .. }
+                | installer::Command::Mail(installer::MailLink { installer, .. }),
+            ) => of("jump_client_installer", installer),
             Self::JumpClient(command) => match command {
                 jump_client::Command::Register(register) => {
                     of("jump_client_installer", &register.installer)
@@ -362,6 +378,9 @@ impl Command {
                 jump_client::Command::Connect { client, .. }
                 | jump_client::Command::CheckIn { client, .. }
                 | jump_client::Command::Disconnect { client, .. }
+                | jump_client::Command::MarkLost(client)
+                | jump_client::Command::Expire(client)
+                | jump_client::Command::Uninstall { client, .. }
                 | jump_client::Command::OfferToken { client, .. }
                 | jump_client::Command::ConfirmToken { client, .. }
                 | jump_client::Command::Quarantine { client, .. }
@@ -422,6 +441,7 @@ impl Command {
             Self::CustomField(custom_field::Command::SetValues(item, _)) => Some(item.to_string()),
             Self::CustomSessionAttribute(command) => record_subject(command),
             Self::FirstStart(_)
+            | Self::Upgrade(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)
             | Self::Node(_)

@@ -85,6 +85,7 @@ pub struct WorldSnapshot {
     pub group_policy_members: Vec<((GroupPolicyId, UserId), GroupPolicyMemberId)>,
     pub group_policy_rows: Vec<((GroupPolicyId, group_policy::Of), group_policy::Row)>,
     pub stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
+    pub earlier_deletion_days: Vec<(Timestamp, u32)>,
     pub seen_from: Vec<(ApiAccountId, SeenFrom)>,
     pub counters: Vec<(String, u32)>,
 }
@@ -147,6 +148,7 @@ impl From<&World> for WorldSnapshot {
                 .iter()
                 .map(|(epoch, at)| (*epoch, *at))
                 .collect(),
+            earlier_deletion_days: world.earlier_deletion_days.iter().copied().collect(),
             seen_from: rows(&world.seen_from),
             counters: world
                 .counters
@@ -213,6 +215,7 @@ impl World {
             group_policy_order: snapshot.group_policy_order.into_iter().collect(),
             group_policy_members: snapshot.group_policy_members.into_iter().collect(),
             stopped_nodes: snapshot.stopped_nodes.into_iter().collect(),
+            earlier_deletion_days: snapshot.earlier_deletion_days.into_iter().collect(),
             seen_from: snapshot.seen_from.into_iter().collect(),
             counters: snapshot.counters.into_iter().collect(),
             ..Self::default()

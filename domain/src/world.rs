@@ -11,6 +11,7 @@ use crate::access::admission;
 use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
+use crate::fleet::capacity::Installed;
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::TicketRequestId;
@@ -41,6 +42,7 @@ use crate::site::mail_template::{self, MailTemplate};
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
+use crate::site::upgrade;
 use crate::site::user::{self, User};
 use crate::table::Table;
 use crate::world::names::Names;
@@ -129,6 +131,8 @@ pub struct World {
     pub(crate) group_policy_rows:
         Table<GroupPolicyId, BTreeMap<group_policy::Of, group_policy::Row>>,
     pub(crate) stopped_nodes: OrdMap<NodeEpoch, Timestamp>,
+    /// Until when the site had which other deletion days, the oldest first.
+    pub(crate) earlier_deletion_days: Vector<(Timestamp, u32)>,
     pub(crate) seen_from: Table<ApiAccountId, SeenFrom>,
     /// Items that are jumped to when their user signs in.
     pub(crate) startup_items: OrdSet<(UserId, JumpItemRef)>,
@@ -149,6 +153,9 @@ pub struct World {
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
     pub(crate) clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
     pub(crate) copies: OrdSet<(JumpClientId, JumpClientId)>,
+    /// Endpoints by what their agents say identifies their machine.
+    pub(crate) endpoints_by_machine: OrdSet<(String, JumpClientId)>,
+    pub(crate) installed: Installed,
     pub(crate) items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
     pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
@@ -169,6 +176,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     admission::check(world, command, context)?;
     match command {
         Command::FirstStart(command) => first_start::decide(world, command, context),
+        Command::Upgrade(command) => upgrade::decide(world, command),
         Command::SiteSettings(command) => {
             plain(record::decide(world, command, context)?, |(id, event)| {
                 Event::SiteSettings(id, event)
@@ -199,7 +207,8 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::JumpPolicy(command) => jump_policy::decide(world, command, context),
         Command::AccessRequest(command) => access_request::decide(world, command, context),
         Command::TicketRequest(command) => ticket::decide(world, command, context),
-        Command::JumpClientInstaller(command) => installer::decide(world, command, context),
+        Command::JumpClientInstaller(command) => installer::decide_record(world, command, context),
+        Command::Installer(command) => installer::decide(world, command, context),
         Command::JumpClient(command) => jump_client::decide(world, command, context),
         Command::ShellJump(command) => shell::decide(world, command, context),
         Command::Jumpoint(command) => jumpoint::decide(world, command, context),
@@ -328,6 +337,16 @@ impl World {
             .iter()
             .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
             .collect();
+        self.endpoints_by_machine = self
+            .bare_endpoints
+            .iter()
+            .map(|(id, client)| (client.facts.machine_id.clone(), *id))
+            .filter(|(machine, _)| !machine.is_empty())
+            .collect();
+        self.installed = Installed::default();
+        for (_, client) in self.bare_endpoints.iter() {
+            self.installed.add(Installed::of(client));
+        }
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {
             self.index_mail(*id, delivery);

@@ -278,11 +278,14 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
             jump_client::Command::Quarantine { .. }
                 | jump_client::Command::Delete(_)
                 | jump_client::Command::Disconnect { .. }
+                | jump_client::Command::Uninstall { .. }
         ),
         Command::Node(command) => matches!(command, domain::node::Command::Stop { .. }),
         Command::MailDelivery(command) => matches!(command, mail_delivery::Command::Settle { .. }),
         Command::MailSettings(_) | Command::MailTemplate(_) => false,
         Command::FirstStart(_)
+        | Command::Upgrade(_)
+        | Command::Installer(_)
         | Command::SiteSettings(_)
         | Command::TicketSystem(_)
         | Command::Audit(_) => false,

@@ -1,10 +1,10 @@
 //! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule
 //! is about to close or closes, whose members are inactive; access requests whose
-//! window is over.
+//! window is over; Jump Clients that become lost or are deleted.
 //!
 //! Knows no clock: it is asked what is due until an instant. What waits for a time that an administrator may set is ordered
-//! by the instant it counts from, so a changed setting moves no entries. Only sessions and requests have entries: clients that are
-//! offline without one cost nothing.
+//! by the instant it counts from, so a changed setting moves no entries. What is not due costs nothing but
+//! its entry.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,9 +24,11 @@ use domain::site::user;
 use domain::{Command, Event, Timestamp, World, node, record, time};
 
 use crate::recorded::Recorded;
+use crate::timers::clients::Clients;
 use crate::timers::requests::Requests;
 use crate::timers::tickets::Tickets;
 
+mod clients;
 mod requests;
 mod tickets;
 
@@ -67,6 +69,7 @@ struct Entries {
     /// Sessions by their members.
     by_member: BTreeSet<(UserId, Lsid)>,
     tickets: Tickets,
+    clients: Clients,
 }
 
 /// What an event says to look at again.
@@ -133,6 +136,7 @@ impl Timers {
         let mut entries = Entries {
             requests: Requests::of(world),
             tickets: Tickets::of(world),
+            clients: Clients::of(world),
             ..Entries::default()
         };
         for (lsid, _) in world.sessions.iter() {
@@ -150,6 +154,9 @@ impl Timers {
         if let Some(change) = tickets::change(&recorded.event) {
             self.write().tickets.apply(&change);
             return;
+        }
+        if Clients::concerns(&recorded.event) {
+            self.write().clients.apply(&recorded.event, world_after);
         }
         let touched = touched(&recorded.event);
         if matches!(touched, Touched::Nothing) || self.is_untouched(touched, world_after) {
@@ -202,7 +209,12 @@ impl Timers {
         });
         let of_requests = entries.requests.due(until).take(limit);
         let of_tickets = entries.tickets.due(until).take(limit);
-        let mut due: Vec<Due> = of_sessions.chain(of_requests).chain(of_tickets).collect();
+        let of_clients = entries.clients.due(until, settings, limit);
+        let mut due: Vec<Due> = of_sessions
+            .chain(of_requests)
+            .chain(of_tickets)
+            .chain(of_clients)
+            .collect();
         due.sort_by_key(|due| due.at);
         due.truncate(limit);
         due
@@ -222,6 +234,7 @@ impl Timers {
             first(&entries.announcing, 0),
             first(&entries.idling, 0),
             entries.tickets.next(),
+            entries.clients.next(settings),
         ]
         .into_iter()
         .flatten()
@@ -273,13 +286,16 @@ fn touched(event: &Event) -> Touched {
             | access_session::Event::AttributesChanged(_) => Touched::Nothing,
         },
         Event::JumpClient(client, event) => match event {
-            jump_client::Event::Connected(_) | jump_client::Event::Disconnected(_) => {
-                Touched::Endpoint(*client)
-            }
+            jump_client::Event::Connected(_)
+            | jump_client::Event::Reinstalled(_)
+            | jump_client::Event::Disconnected(_)
+            | jump_client::Event::Uninstalled(_) => Touched::Endpoint(*client),
             jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
             jump_client::Event::Registered(_)
             | jump_client::Event::Copied(_)
             | jump_client::Event::CheckedIn(_)
+            | jump_client::Event::Lost(_)
+            | jump_client::Event::Expired(_)
             | jump_client::Event::TokenOffered(_)
             | jump_client::Event::TokenConfirmed(_)
             | jump_client::Event::Quarantined(_) => Touched::Nothing,
@@ -565,6 +581,11 @@ mod tests {
         "GroupPolicyMemberRemoved",
         "GroupPolicyRowSet",
         "GroupPolicyRowDropped",
+        "JumpClientRegistered",
+        "JumpClientReinstalled",
+        "JumpClientCopied",
+        "JumpClientLost",
+        "JumpClientUninstalled",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientChanged",
@@ -614,6 +635,7 @@ mod tests {
         "JumpointUserAdded",
         "JumpointUserRemoved",
         "SiteCreated",
+        "SiteUpgraded",
         "AccessSessionOwnerChanged",
         "AccessSessionInvited",
         "AccessSessionInvitationClosed",
@@ -660,9 +682,8 @@ mod tests {
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",
-        "JumpClientRegistered",
-        "JumpClientCopied",
         "JumpClientCheckedIn",
+        "JumpClientExpired",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "JumpClientQuarantined",

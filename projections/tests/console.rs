@@ -119,7 +119,8 @@ fn each_field_is_searched_by_itself_and_without_case() {
     let table = [
         (SearchField::Comments, "ÜBERSEE"),
         (SearchField::ConsoleUser, "OPER"),
-        (SearchField::Fqdn, "corp.EXAMPLE"),
+        (SearchField::Domain, "corp.EXAMPLE"),
+        (SearchField::Fqdn, "HOST-a.corp"),
         (SearchField::Group, "web SERVERS"),
         (SearchField::HostnameIp, "host-A"),
         (SearchField::JumpMethod, "jump CLIENT"),
@@ -130,7 +131,34 @@ fn each_field_is_searched_by_itself_and_without_case() {
         (SearchField::Status, "ACTIVE (1)"),
         (SearchField::Tag, "finance"),
     ];
-    assert_eq!(table.map(|(field, _)| field), SearchField::ALL);
+    let of_the_table = table.map(|(field, _)| field);
+    let titles: Vec<&str> = SearchField::ALL.iter().map(|field| field.title()).collect();
+    assert_eq!(
+        titles,
+        [
+            "Comments",
+            "Console User",
+            "Domain",
+            "FQDN",
+            "Group",
+            "Hostname/IP",
+            "Jump Method",
+            "Last Accessed",
+            "Name",
+            "Private IP",
+            "Public IP",
+            "Status",
+            "Tag",
+            "Workgroup",
+        ]
+    );
+    // No kind of item has a workgroup.
+    let (workgroup, all_but_it) = SearchField::ALL.split_last().expect("fields");
+    assert_eq!(
+        (*workgroup, all_but_it),
+        (SearchField::Workgroup, &of_the_table[..])
+    );
+    assert!(!Search::new(&[SearchField::Workgroup], "").finds(&row, log.now, &log.world.settings));
     for (field, typed) in table {
         let found = |fields: &[SearchField]| {
             Search::new(fields, typed).finds(&row, log.now, &log.world.settings)
@@ -139,7 +167,7 @@ fn each_field_is_searched_by_itself_and_without_case() {
         assert!(found(&SearchField::ALL), "{field:?}");
         let others: Vec<SearchField> = SearchField::ALL
             .into_iter()
-            // The full name begins with the host name.
+            // The full name begins with the host name and ends with the domain.
             .filter(|other| *other != field && *other != SearchField::Fqdn)
             .collect();
         assert!(!found(&others), "{field:?}");

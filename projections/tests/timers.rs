@@ -3,7 +3,7 @@
 mod support;
 
 use domain::access::jump_group::JumpGroup;
-use domain::fleet::jump_client::Properties;
+use domain::fleet::jump_client::{self, Properties};
 use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, Lsid, SiteSettingsId};
 use domain::policy::schedule::ScheduleEntry;
 use domain::session::access_session::{self, SPAWN_TIMEOUT};
@@ -265,17 +265,33 @@ fn inactive_members_are_removed_when_their_time_is_over() {
     assert_eq!(views.timers.next(&settings), None);
 }
 
+/// CLNT-12, CLNT-14: what is due of clients is the label first, then the deletion, both counted from when they went.
 #[test]
-fn clients_that_are_offline_without_a_session_are_no_entries() {
+fn clients_that_are_offline_are_due_when_they_are_lost_and_not_before() {
     let mut events = Vec::new();
     for id in 1..=2_000 {
         events.extend(client(JumpClientId(id), SHARED));
         events.push(disconnected(JumpClientId(id)));
     }
     let (log, views) = with(events);
-    assert_eq!(views.timers.next(&log.world.settings), None);
+    let settings = &log.world.settings;
+    let lost = MONDAY.plus(15 * time::DAY);
+    assert_eq!(views.timers.next(settings), Some(lost));
+    assert_eq!(
+        views.timers.due(lost.plus(-1), settings, usize::MAX),
+        Vec::new()
+    );
+    let due = views.timers.due(lost, settings, usize::MAX);
+    assert_eq!(due.len(), 2_000);
+    assert!(due.iter().all(|due| matches!(
+        due.command,
+        Command::JumpClient(jump_client::Command::MarkLost(_))
+    )));
+    let deleted = views
+        .timers
+        .due(MONDAY.plus(180 * time::DAY), settings, usize::MAX);
+    assert_eq!(deleted.len(), 4_000);
     assert_eq!(views.console.counts(SHARED).offline, 2_000);
-    assert_eq!(views.timers, projections::Timers::default());
 }
 
 /// APPR-33: every request has an entry until its window is over, whatever became of it, also beside what is due of sessions.

@@ -49,6 +49,11 @@ enum Step {
     SetPolicy(bool),
     SetSchedule(u8),
     SetWait(u8),
+    SetDays(u8),
+    SetOfflineMinutes(u8, u8),
+    WaitDays(u8),
+    Uninstall(u8),
+    CopyClient(u8),
     Serve,
 }
 
@@ -77,6 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::SetPolicy),
         1 => any::<u8>().prop_map(Step::SetSchedule),
         1 => any::<u8>().prop_map(Step::SetWait),
+        1 => any::<u8>().prop_map(Step::SetDays),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Step::SetOfflineMinutes(a, b)),
+        1 => any::<u8>().prop_map(Step::WaitDays),
+        1 => any::<u8>().prop_map(Step::Uninstall),
+        1 => any::<u8>().prop_map(Step::CopyClient),
         2 => Just(Step::Serve),
     ]
 }
@@ -124,7 +134,7 @@ fn take(log: &mut Log, views: &Views, step: &Step) {
             if let Some(node) = nth(world.nodes.iter().map(|(id, _)| *id).collect(), number) {
                 let mut register = register(INSTALLER, connection);
                 register.link.node = node;
-                register.tag = Some(word(tag));
+                register.overrides.tag = Some(word(tag));
                 register.facts.hostname = format!("{}{number}", word(tag));
                 log.ask(Actor::NewJumpClient, register);
             }
@@ -304,16 +314,51 @@ fn take(log: &mut Log, views: &Views, step: &Step) {
                 change::<SiteSettings>(domain::site::settings::SETTINGS, body),
             );
         }
+        Step::SetDays(number) => {
+            let lost = 1 + u32::from(number % 5);
+            let body = json!({
+                "lost_days": lost,
+                "deletion_days": lost + 1 + u32::from(number / 64),
+                "uninstalled_client_behavior": if number % 2 == 0 { "keep" } else { "remove" },
+            });
+            log.ask(
+                ADMIN,
+                change::<SiteSettings>(domain::site::settings::SETTINGS, body),
+            );
+        }
+        Step::SetOfflineMinutes(number, minutes) => {
+            if let Some(client) = client_command(number) {
+                let body = json!({"max_offline_minutes": u32::from(minutes / 64) * 700});
+                log.ask(ADMIN, change::<Properties>(client, body));
+            }
+        }
+        Step::WaitDays(days) => log.wait(i64::from(days % 4) * time::DAY),
+        Step::Uninstall(number) => {
+            if let Some(client) = client_command(number)
+                && let Some(known) = world.jump_clients.get(&client)
+                && let Presence::Connected(link) = known.presence
+            {
+                let client = known.endpoint;
+                log.ask(client, jump_client::Command::Uninstall { client, link });
+            }
+        }
+        Step::CopyClient(number) => {
+            if let (Some(client), Some(group)) = (client_command(number), nth_group(&world, number))
+            {
+                let body = json!({"jump_group_type": "shared", "jump_group_id": group.0});
+                let body = domain::testing::object(body);
+                log.ask(ADMIN, jump_client::Command::Copy(client, body));
+            }
+        }
         Step::Serve => {
             let mut served = 0;
             for due in views.timers.due(log.now, &world.settings, 3) {
                 assert!(due.at <= log.now);
-                let there = log.world.sessions.len();
                 let events = log.ask(Actor::System, due.command.clone());
-                // Two things may be due of one session, and the first of them ends it.
-                served += there - log.world.sessions.len();
+                // Two things may be due of one session or client, and the first of them ends it.
+                served += events.len();
                 assert!(served > 0, "{due:?} is due and does nothing");
-                assert!(events.len() <= 1);
+                assert!(events.len() <= 2);
             }
         }
     }
@@ -396,6 +441,22 @@ fn assert_timers_are(views: &Views, world: &World, now: Timestamp) {
             access_session::Command::RemoveInactive { lsid },
         ];
         for command in asked.map(Command::AccessSession) {
+            let context = domain::Context {
+                now,
+                cause: &cause,
+                fresh: &fresh,
+            };
+            if domain::decide(world, &command, &context).is_ok_and(|events| !events.is_empty()) {
+                expected.push(command);
+            }
+        }
+    }
+    for (id, _) in world.jump_clients.iter() {
+        let asked = [
+            jump_client::Command::MarkLost(*id),
+            jump_client::Command::Expire(*id),
+        ];
+        for command in asked.map(Command::JumpClient) {
             let context = domain::Context {
                 now,
                 cause: &cause,

@@ -9,7 +9,6 @@ use axum::http::Method;
 use domain::fleet::jump_client::{self, JumpClient, Properties};
 use domain::ids::JumpClientId;
 use domain::record::{self, Object, Record};
-use domain::time::DAY;
 use domain::{Command, Event, Timestamp, World};
 use serde_json::Value;
 
@@ -140,21 +139,20 @@ fn computed(
         "last_connect_timestamp" => moment(Some(client.last_connect_at)),
         // One whose node stopped never said goodbye: it went when the node did.
         "last_disconnect_timestamp" => moment(offline_since.or(client.last_disconnect_at)),
-        "is_lost" => {
-            let lost_after = i64::from(world.settings.lost_days) * DAY;
-            offline_since
-                .is_some_and(|since| now.since(since) > lost_after)
-                .into()
-        }
+        "is_lost" => world.is_lost(client, now).into(),
+        "expiration_timestamp" => moment(world.deletion_at(client)),
         "needs_update" => is_older(&client.facts.agent_version, &site.version).into(),
         "unavailable_reason" if client.facts.disabled => "disabled".into(),
         "unavailable_reason" => "none".into(),
         "operating_system" => client.facts.operating_system.as_str().into(),
         "public_ip" => address_of(&client.public_ip).into(),
         "private_ip" => client.facts.private_ip.as_str().into(),
-        "console_user" => client.facts.console_user.as_str().into(),
+        "console_user" if world.settings.collects("console_user") => {
+            client.facts.console_user.as_str().into()
+        }
+        // A statistic that is not collected is not shown either (CLNT-31).
+        "console_user" => "".into(),
         "last_access_timestamp" => moment(client.last_access_at),
-        // `expiration_timestamp`: no client is deleted for being offline yet, so none has a date.
         _ => Value::Null,
     }
 }

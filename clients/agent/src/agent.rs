@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::pauses::Pauses;
 use crate::sessions::Sessions;
 use crate::store::{Attempt, State, Store, StoreError};
+use crate::wall_clock::WallClock;
 
 /// How long TCP, TLS and the upgrade may take together.
 pub const DIALED_WITHIN: Duration = Duration::from_secs(30);
@@ -36,8 +37,16 @@ pub struct Options {
 pub enum Stopped {
     /// It was told to.
     Told,
-    /// The server refused it for good; a person has to do something.
+    /// The server refused it for good; a person has to do something. With `client_removed` the client is not wanted any
+    /// more, and may be removed from the machine (CLNT-60).
     Refused(Refused),
+    /// It has not reached its site for as long as it was told last; it is to be removed from the machine (CLNT-19).
+    Expired {
+        /// When the site was last there. Unit: seconds since 1970 UTC.
+        seen_at: i64,
+        /// How long it might be away. Unit: minutes.
+        minutes: u32,
+    },
 }
 
 /// Why an agent can't run.
@@ -72,6 +81,7 @@ pub struct Agent<D> {
     endpoints: Vec<Endpoint>,
     sessions: Sessions,
     boot_id: String,
+    clock: WallClock,
 }
 
 impl<D: Dial> Agent<D> {
@@ -107,7 +117,65 @@ impl<D: Dial> Agent<D> {
             endpoints,
             sessions,
             boot_id,
+            clock: WallClock::default(),
         })
+    }
+
+    /// The same agent by another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Tells the server that this client is being uninstalled (CLNT-23): one try at each address, at most `within` in all.
+    /// Answers whether the server has written it down; where it could not be reached, its item stays offline (CLNT-24).
+    ///
+    /// # Errors
+    /// [`AgentError::Store`] where the state can't be read.
+    pub async fn say_uninstalling(&mut self, within: Duration) -> Result<bool, AgentError> {
+        if self
+            .store
+            .state()
+            .is_none_or(|state| state.client.is_none())
+        {
+            // The server knows of no client.
+            return Ok(true);
+        }
+        let told = async {
+            for endpoint in self.endpoints.clone() {
+                let (identity, anchors) = {
+                    let state = self.store.state().ok_or(AgentError::NoKey)?;
+                    (self.identity(state)?, state.anchors.clone())
+                };
+                let facts = self.machine.facts().await;
+                match timeout(DIALED_WITHIN, self.dial.dial(&endpoint, &anchors)).await {
+                    Ok(Ok(dialed)) => {
+                        let (_keep, stop) = watch::channel(false);
+                        let link = Link::new(
+                            dialed,
+                            &mut self.store,
+                            &mut self.sessions,
+                            &self.machine,
+                            stop,
+                            self.clock.clone(),
+                        );
+                        match link.uninstall(&self.boot_id, identity, facts).await {
+                            Ok(()) => return Ok(true),
+                            Err(ended) => {
+                                tracing::warn!(%endpoint, reason = chain(&ended), "not told");
+                            }
+                        }
+                    }
+                    Ok(Err(error)) => {
+                        tracing::warn!(%endpoint, error = chain(&error), "not connected");
+                    }
+                    Err(_) => tracing::warn!(%endpoint, "not connected in time"),
+                }
+            }
+            Ok(false)
+        };
+        timeout(within, told).await.unwrap_or(Ok(false))
     }
 
     /// Stays connected until `stop` says true or the server refuses for good. Everything else is logged
@@ -126,6 +194,9 @@ impl<D: Dial> Agent<D> {
                     turn += 1;
                     let hint = error.retry_after();
                     tracing::warn!(%endpoint, error = chain(&error), "not connected");
+                    if let Some(expired) = self.expired() {
+                        return Ok(expired);
+                    }
                     hint
                 }
                 Tried::Linked(Ended::Stopped, _) => return Ok(Stopped::Told),
@@ -135,8 +206,17 @@ impl<D: Dial> Agent<D> {
                     return Ok(Stopped::Refused(refused));
                 }
                 Tried::Linked(ended, online_for) => {
-                    if online_for.is_none() {
-                        turn += 1;
+                    match online_for {
+                        Some(_) => self.remember_seen().await,
+                        None => {
+                            turn += 1;
+                            // Only a server that was reached and says no is still there.
+                            let answered =
+                                matches!(ended, Ended::Refused(_) | Ended::RetryLater(_));
+                            if let Some(expired) = self.expired().filter(|_| !answered) {
+                                return Ok(expired);
+                            }
+                        }
                     }
                     if online_for.is_some_and(|online_for| online_for >= LASTING) {
                         pauses.reset();
@@ -145,7 +225,7 @@ impl<D: Dial> Agent<D> {
                     ended.retry_after()
                 }
             };
-            let pause = pauses.next(hint);
+            let pause = pauses.next(hint).min(self.until_expiry());
             tracing::info!(?pause, "coming back after a pause");
             tokio::select! {
                 () = told_to_stop(&mut stop) => {}
@@ -153,6 +233,39 @@ impl<D: Dial> Agent<D> {
             }
         }
         Ok(Stopped::Told)
+    }
+
+    /// What the site said last, where it said anything: when it was there, and how long it may be away.
+    fn told(&self) -> Option<(i64, u32)> {
+        let state = self.store.state()?;
+        let minutes = state.settings.as_ref()?.remove_after_minutes;
+        Some((state.seen_at?, minutes))
+    }
+
+    /// Remembers that the site was there until now. A disk that takes nothing stops no agent.
+    async fn remember_seen(&mut self) {
+        if let Err(error) = self.store.seen(self.clock.now()).await {
+            tracing::error!(%error, "when the site was there could not be kept");
+        }
+    }
+
+    /// The end, where the site was away for too long (CLNT-19).
+    fn expired(&self) -> Option<Stopped> {
+        let (seen_at, minutes) = self.told()?;
+        let over = self.clock.now() >= seen_at + i64::from(minutes) * 60;
+        over.then_some(Stopped::Expired { seen_at, minutes })
+    }
+
+    /// How long until then; a pause is no longer than this, and never nothing.
+    fn until_expiry(&self) -> Duration {
+        let left = self
+            .told()
+            .map(|(seen_at, minutes)| seen_at + i64::from(minutes) * 60 - self.clock.now());
+        match left.map(u64::try_from) {
+            Some(Ok(seconds)) => Duration::from_secs(seconds.max(1)),
+            Some(Err(_)) => Duration::from_secs(1),
+            None => Duration::MAX,
+        }
     }
 
     async fn connect(
@@ -185,6 +298,7 @@ impl<D: Dial> Agent<D> {
                     &mut self.sessions,
                     &self.machine,
                     stop.clone(),
+                    self.clock.clone(),
                 );
                 let (ended, online_for) = link.run(&self.boot_id, identity, facts).await;
                 Ok(Tried::Linked(ended, online_for))

@@ -13,11 +13,15 @@
 //! - [`sessions`]: the sessions kept here.
 //! - [`link`]: one connection, from `hello` to its end.
 //! - [`pauses`]: when to come back.
+//! - [`wall_clock`]: the machine's time of day.
+//! - [`install`]: installing it on Linux, and taking it away.
 //! - [`agent`]: connection after connection, until told to stop.
 
 pub mod agent;
 pub mod dial;
 pub mod endpoint;
+#[cfg(unix)]
+pub mod install;
 pub mod link;
 mod logged_on;
 pub mod machine;
@@ -25,9 +29,11 @@ pub mod pauses;
 pub mod sessions;
 pub mod store;
 pub mod trust;
+pub mod wall_clock;
 
 pub use agent::{Agent, AgentError, Options, Stopped};
 pub use dial::{Dial, TlsDial};
 pub use endpoint::Endpoint;
 pub use machine::Machine;
 pub use store::Store;
+pub use wall_clock::WallClock;

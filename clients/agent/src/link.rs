@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use link_protocol::version;
 use link_protocol::{
     AnchorList, CheckIn, ClientFrame, CloseCode, Facts, Hello, Identity, ProtocolError, Refused,
-    Secret, ServerFrame, Welcome,
+    RefusedCode, Secret, ServerFrame, SessionFailReason, Settings, Welcome,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -20,6 +20,7 @@ use crate::dial::{Dialed, Socket};
 use crate::machine::{Machine, Reading};
 use crate::sessions::Sessions;
 use crate::store::{Client, State, Store, StoreError};
+use crate::wall_clock::WallClock;
 
 /// How long the server may take to answer `hello`.
 pub const WELCOME_WITHIN: Duration = Duration::from_secs(30);
@@ -32,6 +33,9 @@ pub const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the last words of a link that is over may take.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon after new settings the facts are looked at again.
+const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often the facts are looked at for a change.
 pub const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -117,8 +121,11 @@ pub struct Link<'a> {
     sessions: &'a mut Sessions,
     machine: &'a Machine,
     stop: watch::Receiver<bool>,
+    clock: WallClock,
     sent_facts: Facts,
     sequence: u64,
+    /// The version agreed on; 0 before `welcome`.
+    protocol: u16,
     online_since: Option<Instant>,
 }
 
@@ -130,6 +137,7 @@ impl<'a> Link<'a> {
         sessions: &'a mut Sessions,
         machine: &'a Machine,
         stop: watch::Receiver<bool>,
+        clock: WallClock,
     ) -> Self {
         let Dialed { socket, local_ip } = dialed;
         Self {
@@ -139,8 +147,10 @@ impl<'a> Link<'a> {
             sessions,
             machine,
             stop,
+            clock,
             sent_facts: Facts::default(),
             sequence: 0,
+            protocol: 0,
             online_since: None,
         }
     }
@@ -154,13 +164,49 @@ impl<'a> Link<'a> {
         facts: Facts,
     ) -> (Ended, Option<Duration>) {
         let Err(ended) = self.drive(boot_id, identity, facts).await;
-        match (&ended, ended.close_code()) {
+        self.end(&ended).await;
+        (ended, self.online_since.map(|since| since.elapsed()))
+    }
+
+    /// Says hello only to say that this client is being uninstalled. Answers when the server has closed as it does once that
+    /// is written down.
+    ///
+    /// # Errors
+    /// How the connection ended otherwise.
+    pub async fn uninstall(
+        mut self,
+        boot_id: &str,
+        identity: Identity,
+        facts: Facts,
+    ) -> Result<(), Ended> {
+        let said = async {
+            let welcome = self.begin(boot_id, identity, facts).await?;
+            if welcome.protocol < version::WITH_SETTINGS {
+                return Err(Ended::Misplaced(CloseCode::UnknownFrame));
+            }
+            self.send(ClientFrame::Uninstalling {}).await?;
+            loop {
+                // What was on its way to this client means nothing to it any more.
+                read(self.socket.next().await)?;
+            }
+        };
+        let Err::<std::convert::Infallible, Ended>(ended) = said.await;
+        self.end(&ended).await;
+        match ended {
+            Ended::Closed(Some(code)) if code == CloseCode::Normal.number() => Ok(()),
+            // Where items are removed with their client, it may hear of that first.
+            Ended::Refused(refused) if refused.code == RefusedCode::ClientRemoved => Ok(()),
+            ended => Err(ended),
+        }
+    }
+
+    async fn end(&mut self, ended: &Ended) {
+        match (ended, ended.close_code()) {
             // The answer to the server's close frame; whether it arrives changes nothing any more.
             (Ended::Closed(_), _) => drop(timeout(GONE_WITHIN, self.socket.flush()).await),
             (_, Some(code)) => self.close(code).await,
             (_, None) => {}
         }
-        (ended, self.online_since.map(|since| since.elapsed()))
     }
 
     async fn drive(
@@ -169,8 +215,19 @@ impl<'a> Link<'a> {
         identity: Identity,
         facts: Facts,
     ) -> Result<std::convert::Infallible, Ended> {
+        let welcome = self.begin(boot_id, identity, facts).await?;
+        self.stay(&welcome).await
+    }
+
+    /// From `hello` to a welcome that is taken over.
+    async fn begin(
+        &mut self,
+        boot_id: &str,
+        identity: Identity,
+        facts: Facts,
+    ) -> Result<Welcome, Ended> {
         let registers = matches!(identity, Identity::Register(_));
-        let facts = self.with_address(facts);
+        let facts = self.as_asked(facts);
         let hello = Hello {
             protocols: version::offered(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -185,7 +242,7 @@ impl<'a> Link<'a> {
         self.accept(&welcome, registers).await?;
         self.online_since = Some(Instant::now());
         tracing::info!(client_id = welcome.client_id, "online");
-        self.stay(&welcome).await
+        Ok(welcome)
     }
 
     async fn await_welcome(&mut self) -> Result<Welcome, Ended> {
@@ -212,6 +269,7 @@ impl<'a> Link<'a> {
         if version::agree(&[welcome.protocol]).is_none() {
             return Err(invalid("protocol", "it was not offered"));
         }
+        self.protocol = welcome.protocol;
         if registers {
             let Some(token) = welcome.token.clone() else {
                 return Err(invalid("token", "a new client needs one"));
@@ -244,7 +302,7 @@ impl<'a> Link<'a> {
     /// Does what the server says, until the end.
     async fn stay(&mut self, welcome: &Welcome) -> Result<std::convert::Infallible, Ended> {
         let silence = Duration::from_secs(u64::from(welcome.heartbeat_seconds)) * 5 / 2;
-        let interval = Duration::from_secs(u64::from(welcome.check_in_seconds));
+        let mut interval = Duration::from_secs(u64::from(welcome.check_in_seconds));
         let mut heard_at = Instant::now();
         let mut next_look = heard_at + LOOK_EVERY;
         let mut next_check_in = if welcome.check_in_now {
@@ -262,8 +320,20 @@ impl<'a> Link<'a> {
                 message = self.socket.next() => {
                     let frame = read(message)?;
                     heard_at = Instant::now();
-                    if let Some(frame) = frame {
-                        self.obey(frame).await?;
+                    match frame {
+                        Some(ServerFrame::Settings(settings)) => {
+                            let asked = Duration::from_secs(u64::from(settings.check_in_seconds));
+                            if asked != interval {
+                                // A new interval counts from now on; a shorter one is not exceeded once more.
+                                interval = asked;
+                                next_check_in = next_check_in.min(heard_at + interval);
+                            }
+                            self.keep_settings(settings).await?;
+                            // Statistics that are not wanted any more are taken back soon.
+                            next_look = next_look.min(heard_at + TAKEN_BACK_WITHIN);
+                        }
+                        Some(frame) => self.obey(frame).await?,
+                        None => {}
                     }
                 }
                 // Reading the machine takes a moment, in which pings must be answered.
@@ -290,9 +360,22 @@ impl<'a> Link<'a> {
             ServerFrame::Refused(refused) => Err(Ended::Refused(refused)),
             ServerFrame::RetryLater { after_ms } => Err(later(after_ms)),
             ServerFrame::Ping { nonce } => self.send(ClientFrame::Pong { nonce }).await,
+            // Where nothing else may come, the loop takes them itself.
+            ServerFrame::Settings(settings) => self.keep_settings(settings).await,
             ServerFrame::CheckInRecorded { sequence } => {
                 tracing::debug!(sequence, "check-in recorded");
+                if let Err(error) = self.store.seen(self.clock.now()).await {
+                    tracing::error!(%error, "when the server was there could not be kept");
+                }
                 Ok(())
+            }
+            ServerFrame::StartSession(start) if self.machine.is_disabled() => {
+                self.send(ClientFrame::SessionFailed {
+                    lsid: start.lsid,
+                    reason: SessionFailReason::ClientDisabled,
+                    detail: String::new(),
+                })
+                .await
             }
             ServerFrame::StartSession(start) => {
                 let answer = self.sessions.start(start);
@@ -309,7 +392,7 @@ impl<'a> Link<'a> {
 
     /// Checks in if it is due or a fact has changed.
     async fn check_in(&mut self, reading: Reading, due: bool) -> Result<(), Ended> {
-        let facts = self.with_address(reading.facts);
+        let facts = self.as_asked(reading.facts);
         let changed = facts.changed_since(&self.sent_facts);
         if !due && changed.is_empty() {
             return Ok(());
@@ -318,7 +401,12 @@ impl<'a> Link<'a> {
         let check_in = CheckIn {
             sequence: self.sequence,
             facts: changed,
-            figures: reading.figures,
+            figures: match &self.state().settings {
+                Some(settings) => reading
+                    .figures
+                    .only(|statistic| settings.collects(statistic)),
+                None => reading.figures,
+            },
         };
         self.send(ClientFrame::CheckIn(Box::new(check_in))).await?;
         self.sent_facts = facts;
@@ -359,6 +447,17 @@ impl<'a> Link<'a> {
         }
         let version = self.state().anchors.version;
         self.send(ClientFrame::AnchorsStored { version }).await
+    }
+
+    /// Keeps what the server wants; it holds also where the server can't be reached, so it is on disk (CLNT-19).
+    async fn keep_settings(&mut self, settings: Settings) -> Result<(), Ended> {
+        let mut next = self.state().clone();
+        next.settings = Some(settings);
+        next.seen_at = Some(self.clock.now());
+        if let Err(error) = self.store.change(next).await {
+            tracing::error!(%error, "the site's settings could not be kept");
+        }
+        Ok(())
     }
 
     async fn say_goodbye(&mut self) -> Ended {
@@ -412,9 +511,16 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn with_address(&self, facts: Facts) -> Facts {
+    /// The facts with the address of this connection, and without a console user where nobody wants to know (CLNT-31).
+    fn as_asked(&self, facts: Facts) -> Facts {
+        let wanted = self
+            .state()
+            .settings
+            .as_ref()
+            .is_none_or(|settings| settings.collects("console_user"));
         Facts {
             private_ip: self.local_ip.map(|ip| ip.to_string()),
+            console_user: facts.console_user.filter(|_| wanted),
             ..facts
         }
     }

@@ -1,6 +1,7 @@
 //! Facts and figures of this machine, by the crate sysinfo.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,8 @@ pub struct Reading {
 #[derive(Clone, Debug)]
 pub struct Machine {
     install_mode: InstallMode,
+    /// The file that is there while the user has switched the client off (CLNT-29).
+    disabled: Option<PathBuf>,
     probe: Arc<Mutex<Probe>>,
 }
 
@@ -54,8 +57,22 @@ impl Machine {
         };
         Self {
             install_mode,
+            disabled: None,
             probe: Arc::new(Mutex::new(probe)),
         }
+    }
+
+    /// The same machine, whose user switches the client off by a file at `path`.
+    #[must_use]
+    pub fn disabled_by(mut self, path: PathBuf) -> Self {
+        self.disabled = Some(path);
+        self
+    }
+
+    /// Whether the user has switched the client off.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.as_deref().is_some_and(Path::exists)
     }
 
     /// Reads facts and figures on a thread for blocking work: files are read and the resolver is asked.
@@ -63,7 +80,7 @@ impl Machine {
     /// # Panics
     /// If reading panicked, which would be a fault of this program.
     pub async fn read(&self) -> Reading {
-        let mode = self.install_mode;
+        let (mode, disabled) = (self.install_mode, self.is_disabled());
         // Two readings too close together say nothing about the load.
         let read_at = self
             .probe
@@ -74,7 +91,7 @@ impl Machine {
             tokio::time::sleep(rest).await;
         }
         self.probed(move |probe| Reading {
-            facts: probe.facts(mode),
+            facts: probe.facts(mode, disabled),
             figures: probe.figures(),
         })
         .await
@@ -85,8 +102,8 @@ impl Machine {
     /// # Panics
     /// As [`Machine::read`].
     pub async fn facts(&self) -> Facts {
-        let mode = self.install_mode;
-        self.probed(move |probe| probe.facts(mode)).await
+        let (mode, disabled) = (self.install_mode, self.is_disabled());
+        self.probed(move |probe| probe.facts(mode, disabled)).await
     }
 
     async fn probed<T: Send + 'static>(
@@ -104,7 +121,7 @@ impl Machine {
 }
 
 impl Probe {
-    fn facts(&mut self, install_mode: InstallMode) -> Facts {
+    fn facts(&mut self, install_mode: InstallMode, disabled: bool) -> Facts {
         let hostname = System::host_name().map(|name| tidy(&name, TEXT_CHARS_MAX));
         let fqdn = hostname.as_deref().and_then(|name| self.fqdn(name));
         let zone = iana_time_zone::get_timezone().ok();
@@ -125,7 +142,7 @@ impl Probe {
                 .as_deref()
                 .and_then(|zone| utc_offset_minutes(zone, clock())),
             time_zone: zone.map(|zone| tidy(&zone, WORD_CHARS_MAX)),
-            disabled: Some(false),
+            disabled: Some(disabled),
         }
     }
 
@@ -159,6 +176,8 @@ impl Probe {
             uptime_seconds: Some(System::uptime()),
             memory_total_bytes: Some(self.system.total_memory().min(NUMBER_MAX)),
             memory_used_bytes: Some(self.system.used_memory().min(NUMBER_MAX)),
+            // A picture of the screen comes with the programs that show one.
+            screen_png: None,
             disks: disks.collect(),
         })
     }

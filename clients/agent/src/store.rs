@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use link_protocol::{AnchorList, Secret};
+use link_protocol::{AnchorList, Secret, Settings};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -34,6 +34,12 @@ pub struct State {
     /// Who this machine is, once the server has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Client>,
+    /// What the server said last about how to be; kept because it holds also where the server can't be reached (CLNT-19).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// When the server was last there. Unit: seconds since 1970 UTC, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<i64>,
 }
 
 /// A registration under way.
@@ -64,6 +70,8 @@ impl State {
             anchors,
             attempt: None,
             client: None,
+            settings: None,
+            seen_at: None,
         }
     }
 }
@@ -138,6 +146,27 @@ impl Store {
         self.state.as_ref()
     }
 
+    /// Remembers that the server was there at `at`, in seconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// As [`Store::change`].
+    pub async fn seen(&mut self, at: i64) -> Result<(), StoreError> {
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
+        let next = State {
+            seen_at: Some(at),
+            ..state.clone()
+        };
+        self.change(next).await
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Puts `next` on disk, synced, and only then takes it over.
     ///
     /// # Errors
@@ -154,6 +183,13 @@ impl Store {
         self.state = Some(next);
         Ok(())
     }
+}
+
+/// Whether the state folder holds an identity, whoever has it locked. What can't be read holds none.
+#[must_use]
+pub fn has_identity(folder: &Path) -> bool {
+    let state = read(&folder.join(FILE));
+    state.is_ok_and(|state| state.is_some_and(|state| state.client.is_some()))
 }
 
 fn read(path: &Path) -> Result<Option<State>, StoreError> {
@@ -174,7 +210,14 @@ fn read(path: &Path) -> Result<Option<State>, StoreError> {
         .map_err(|source| io_error("read", path, source))?;
     let damaged = || StoreError::Damaged(path.to_owned());
     let state: State = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-    if state.v != VERSION || state.urls.is_empty() || state.anchors.check().is_err() {
+    if state.v != VERSION
+        || state.urls.is_empty()
+        || state.anchors.check().is_err()
+        || state
+            .settings
+            .as_ref()
+            .is_some_and(|settings| settings.check().is_err())
+    {
         return Err(damaged());
     }
     Ok(Some(state))

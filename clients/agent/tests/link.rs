@@ -6,138 +6,15 @@
 
 mod far_side;
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use agent::dial::{DialError, Dialed, upgrade};
-use agent::{Agent, Dial, Endpoint, Machine, Options, Stopped, Store};
+use agent::{Stopped, Store};
+use far_side::running::*;
 use far_side::*;
 use link_protocol::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
-
-const URL: &str = "https://gatebook.example:8443";
-
-/// Gives the other end of every connection to the test.
-struct MemoryDial {
-    dialed: mpsc::Sender<(Instant, DuplexStream)>,
-    /// How many dials fail before one succeeds.
-    failing: AtomicUsize,
-    failed_at: Mutex<Vec<Instant>>,
-}
-
-impl Dial for MemoryDial {
-    async fn dial(&self, endpoint: &Endpoint, _: &AnchorList) -> Result<Dialed, DialError> {
-        if self.failing.load(Ordering::SeqCst) > 0 {
-            self.failing.fetch_sub(1, Ordering::SeqCst);
-            self.failed_at.lock().unwrap().push(Instant::now());
-            return Err(DialError::Unreachable(
-                std::io::ErrorKind::ConnectionRefused.into(),
-            ));
-        }
-        let (near, far) = tokio::io::duplex(256 * 1024);
-        self.dialed
-            .send((Instant::now(), far))
-            .await
-            .expect("the test is still there");
-        let socket = upgrade(endpoint, Box::new(near)).await?;
-        Ok(Dialed {
-            socket,
-            local_ip: Some("10.0.0.7".parse().unwrap()),
-        })
-    }
-}
-
-/// A running agent and the ends of its connections.
-struct Running {
-    state: PathBuf,
-    dial: std::sync::Arc<MemoryDial>,
-    connections: mpsc::Receiver<(Instant, DuplexStream)>,
-    stop: watch::Sender<bool>,
-    agent: JoinHandle<Stopped>,
-}
-
-async fn start(state: &Path, key: Option<KeyInfo>) -> Running {
-    start_failing(state, key, 0).await
-}
-
-async fn start_failing(state: &Path, key: Option<KeyInfo>, failing: usize) -> Running {
-    let (dialed, connections) = mpsc::channel(16);
-    let dial = std::sync::Arc::new(MemoryDial {
-        dialed,
-        failing: failing.into(),
-        failed_at: Mutex::default(),
-    });
-    let (stop, told) = watch::channel(false);
-    let store = Store::open(state).unwrap();
-    let options = Options {
-        key,
-        ..Options::default()
-    };
-    let machine = Machine::new(InstallMode::Service);
-    let mut agent = Agent::new(std::sync::Arc::clone(&dial), store, machine, options)
-        .await
-        .unwrap();
-    let agent = tokio::spawn(async move { agent.run(told).await.unwrap() });
-    Running {
-        state: state.to_owned(),
-        dial,
-        connections,
-        stop,
-        agent,
-    }
-}
-
-/// An agent that has registered, and its connection.
-async fn registered(state: &Path) -> (Running, FarSide<DuplexStream>) {
-    let mut running = start(state, Some(key(URL, system_anchors(1)))).await;
-    let (_, mut server) = running.connected().await;
-    server.register().await;
-    (running, server)
-}
-
-impl Running {
-    /// The next connection of the agent, and when it was dialled.
-    async fn connected(&mut self) -> (Instant, FarSide<DuplexStream>) {
-        let (at, stream) = self.dialed().await;
-        (
-            at,
-            FarSide {
-                socket: accept_async(stream).await.unwrap(),
-            },
-        )
-    }
-
-    async fn dialed(&mut self) -> (Instant, DuplexStream) {
-        let day = Duration::from_secs(200_000);
-        let dialed = tokio::time::timeout(day, self.connections.recv()).await;
-        dialed
-            .expect("the agent dials again")
-            .expect("the agent runs")
-    }
-
-    fn token_on_disk(&self) -> Option<String> {
-        token_on_disk(&self.state)
-    }
-
-    /// Stops the agent as SIGTERM does, and plays the server's part of it.
-    async fn stop(self, mut server: FarSide<DuplexStream>) {
-        self.stop.send(true).unwrap();
-        assert_eq!(server.frame().await, ClientFrame::Goodbye {});
-        server.close().await;
-        assert_eq!(self.agent.await.unwrap(), Stopped::Told);
-    }
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
 
 /// CLNT-04
 #[tokio::test(start_paused = true)]
@@ -146,7 +23,7 @@ async fn a_new_machine_registers_and_confirms_only_what_is_on_disk() {
     let mut running = start(folder.path(), Some(key(URL, system_anchors(1)))).await;
     let (_, mut server) = running.connected().await;
     let hello = server.hello().await;
-    assert_eq!(hello.protocols, [1]);
+    assert_eq!(hello.protocols, [2, 1]);
     assert_eq!(hello.facts.private_ip.as_deref(), Some("10.0.0.7"));
     assert_eq!(hello.facts.install_mode, Some(InstallMode::Service));
     assert!(hello.facts.hostname.is_some_and(|name| !name.is_empty()));
@@ -619,7 +496,7 @@ async fn a_welcome_that_makes_no_sense_is_not_taken() {
         (
             "of a protocol not offered",
             Welcome {
-                protocol: 2,
+                protocol: 3,
                 ..good()
             },
         ),

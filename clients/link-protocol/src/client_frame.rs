@@ -55,6 +55,9 @@ pub enum ClientFrame {
     },
     /// The agent stops on purpose; the server closes with 1000.
     Goodbye {},
+    /// The client is being uninstalled at this machine and won't come back; the server writes that down, then closes with
+    /// 1000 (CLNT-23). From protocol 2 on.
+    Uninstalling {},
 }
 
 /// The first frame of a connection.
@@ -198,6 +201,7 @@ impl ClientFrame {
         "anchors_stored",
         "pong",
         "goodbye",
+        "uninstalling",
     ];
 
     /// Reads a text frame and checks every limit.
@@ -250,7 +254,7 @@ impl ClientFrame {
                 limits::within("version", *version, &(1..=NUMBER_MAX))
             }
             Self::Pong { nonce } => limits::within("nonce", *nonce, &(0..=NUMBER_MAX)),
-            Self::TokenStored {} | Self::Goodbye {} => Ok(()),
+            Self::TokenStored {} | Self::Goodbye {} | Self::Uninstalling {} => Ok(()),
         }
     }
 }

@@ -3,10 +3,13 @@
 
 use std::net::IpAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    self, DISKS_MAX, FIGURES_BYTES_MAX, NUMBER_MAX, OFFSET_MINUTES, TEXT_CHARS_MAX, WORD_CHARS_MAX,
+    self, DISKS_MAX, FIGURES_BYTES_MAX, NUMBER_MAX, OFFSET_MINUTES, SCREEN_BYTES_MAX,
+    TEXT_CHARS_MAX, WORD_CHARS_MAX,
 };
 use crate::refusing::ProtocolError;
 
@@ -147,6 +150,9 @@ pub struct Figures {
     /// Memory in use. Unit: bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_used_bytes: Option<u64>,
+    /// What the screen shows: a small PNG picture in base64 (RFC 4648 section 4), at most 24 KiB of it (CLNT-31).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen_png: Option<String>,
     /// Disks, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
@@ -163,7 +169,45 @@ pub struct Disk {
     pub free_bytes: u64,
 }
 
+/// The bytes that every PNG picture begins with.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+fn check_picture(base64: &str) -> Result<(), ProtocolError> {
+    let field = "figures.screen_png";
+    if base64.len() > SCREEN_BYTES_MAX {
+        let limit = SCREEN_BYTES_MAX as u64;
+        return Err(ProtocolError::OverLimit { field, limit });
+    }
+    let is_picture = STANDARD
+        .decode(base64)
+        .is_ok_and(|bytes| bytes.starts_with(PNG));
+    if is_picture {
+        return Ok(());
+    }
+    let reason = "it is no PNG picture in base64";
+    Err(ProtocolError::Invalid { field, reason })
+}
+
 impl Figures {
+    /// The figures without those that are not in `collects`: statistics `cpu`, `disk`, `screen`, `uptime` (CLNT-31).
+    /// Memory belongs to none of them.
+    #[must_use]
+    pub fn only(mut self, collects: impl Fn(&str) -> bool) -> Self {
+        if !collects("cpu") {
+            self.cpu_permille = None;
+        }
+        if !collects("disk") {
+            self.disks.clear();
+        }
+        if !collects("screen") {
+            self.screen_png = None;
+        }
+        if !collects("uptime") {
+            self.uptime_seconds = None;
+        }
+        self
+    }
+
     /// Checks the figures against their limits.
     ///
     /// # Errors
@@ -178,6 +222,9 @@ impl Figures {
             ("figures.memory_used_bytes", self.memory_used_bytes),
         ] {
             limits::within(field, value.unwrap_or(0), &(0..=NUMBER_MAX))?;
+        }
+        if let Some(screen) = &self.screen_png {
+            check_picture(screen)?;
         }
         limits::count("figures.disks", self.disks.len(), DISKS_MAX)?;
         for disk in &self.disks {

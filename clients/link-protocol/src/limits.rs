@@ -45,6 +45,12 @@ pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 /// Largest `check_in.figures` as compact JSON. Unit: bytes.
 pub const FIGURES_BYTES_MAX: usize = 32 * 1024;
 
+/// Longest `figures.screen_png`, in base64: some 18 KiB of picture. Unit: bytes (it is ASCII).
+pub const SCREEN_BYTES_MAX: usize = 24 * 1024;
+
+/// Statistics in `settings.statistics`.
+pub const STATISTICS_MAX: usize = 16;
+
 /// Disks in one `figures`.
 pub const DISKS_MAX: usize = 32;
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    self, CHECK_IN_SECONDS, HEARTBEAT_SECONDS, MESSAGE_CHARS_MAX, NUMBER_MAX, RETRY_MS_MAX,
-    TEXT_CHARS_MAX,
+    self, CHECK_IN_SECONDS, HEARTBEAT_SECONDS, MESSAGE_CHARS_MAX, NUMBER_MAX, OFFLINE_MINUTES,
+    RETRY_MS_MAX, STATISTICS_MAX, TEXT_CHARS_MAX,
 };
 use crate::refusing::{self, ProtocolError};
 use crate::secret::Secret;
@@ -37,6 +37,8 @@ pub enum ServerFrame {
     },
     /// A newer anchor list: store it, then answer `anchors_stored`.
     Anchors(AnchorList),
+    /// How the client shall be: after `welcome`, and whenever it changes. From protocol 2 on.
+    Settings(Settings),
     /// Proof of life is asked for: answer `pong` at once.
     Ping {
         /// Any number from 0 to 2^53 - 1.
@@ -71,6 +73,45 @@ pub struct Welcome {
     pub anchors: AnchorList,
     /// The server's time. Unit: milliseconds since 1970-01-01 UTC. For logs; nothing is decided by it.
     pub site_time_ms: u64,
+}
+
+/// What travels with a client, so that it holds also where the site can't be reached (CLNT-19).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How often to check in. Unit: seconds. Range: 1 to 604,800.
+    pub check_in_seconds: u32,
+    /// Which statistics to collect: `cpu`, `console_user`, `disk`, `screen`, `uptime` (CLNT-31). At most 16 codes; one not
+    /// known is passed by.
+    pub statistics: Vec<String>,
+    /// After how long without a connection the client removes itself. Unit: minutes. Range: 1 to 5,256,000.
+    pub remove_after_minutes: u32,
+}
+
+impl Settings {
+    /// Whether a statistic is to be collected.
+    #[must_use]
+    pub fn collects(&self, statistic: &str) -> bool {
+        self.statistics
+            .iter()
+            .any(|collected| collected == statistic)
+    }
+
+    /// Checks the settings against their limits.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] naming the field.
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        limits::within("check_in_seconds", self.check_in_seconds, &CHECK_IN_SECONDS)?;
+        limits::count("statistics", self.statistics.len(), STATISTICS_MAX)?;
+        self.statistics
+            .iter()
+            .try_for_each(|code| limits::code("statistics", code))?;
+        limits::within(
+            "remove_after_minutes",
+            self.remove_after_minutes,
+            &OFFLINE_MINUTES,
+        )
+    }
 }
 
 /// No, and what comes of it.
@@ -146,6 +187,7 @@ impl ServerFrame {
         "end_session",
         "rotate_token",
         "anchors",
+        "settings",
         "ping",
         "retry_later",
     ];
@@ -205,6 +247,7 @@ impl ServerFrame {
             }
             Self::RotateToken { token } => limits::secret("token", token.expose()),
             Self::Anchors(anchors) => anchors.check(),
+            Self::Settings(settings) => settings.check(),
             Self::Ping { nonce } => limits::within("nonce", *nonce, &(0..=NUMBER_MAX)),
             Self::RetryLater { after_ms } => {
                 limits::within("after_ms", *after_ms, &(0..=RETRY_MS_MAX))

@@ -4,8 +4,11 @@
 //! reachable and can be upgraded. What only adds a field needs no new version: unknown fields are
 //! skipped by both sides.
 
+/// The first version with the frames `settings` and `uninstalling`.
+pub const WITH_SETTINGS: u16 = 2;
+
 /// The newest protocol version of this build.
-pub const CURRENT: u16 = 1;
+pub const CURRENT: u16 = 2;
 
 /// The oldest version this build still speaks. There is none before 1.
 pub const OLDEST: u16 = oldest_beside(CURRENT);

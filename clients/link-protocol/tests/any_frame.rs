@@ -42,7 +42,7 @@ prop_compose! {
         disks in proptest::collection::vec((any_text(30), 0..=NUMBER_MAX, 0..=NUMBER_MAX), 0..5),
     ) -> Figures {
         let disks = disks.into_iter().map(|(mount, total_bytes, free_bytes)| Disk { mount, total_bytes, free_bytes });
-        Figures { cpu_permille, uptime_seconds, memory_total_bytes, memory_used_bytes, disks: disks.collect() }
+        Figures { cpu_permille, uptime_seconds, memory_total_bytes, memory_used_bytes, screen_png: None, disks: disks.collect() }
     }
 }
 

@@ -43,7 +43,7 @@ fn check_in() -> Value {
         "facts": {"console_user": ""},
         "figures": {
             "cpu_permille": 123, "uptime_seconds": 86_400, "memory_total_bytes": 8_000_000_000_u64,
-            "memory_used_bytes": 1_000_000_000,
+            "memory_used_bytes": 1_000_000_000, "screen_png": "iVBORw0KGgo=",
             "disks": [{"mount": "/", "total_bytes": 100, "free_bytes": 50}]
         }
     })
@@ -55,6 +55,12 @@ fn welcome() -> Value {
         "check_in_seconds": 3600, "check_in_now": true,
         "anchors": {"version": 2, "list": [format!("sha256:{}", "ab".repeat(32)), "system"]},
         "site_time_ms": 1_700_000_000_000_u64
+    })
+}
+
+fn settings() -> Value {
+    json!({
+        "type": "settings", "check_in_seconds": 3600, "statistics": ["cpu", "disk"], "remove_after_minutes": 5
     })
 }
 
@@ -71,6 +77,7 @@ fn client_frames() -> Vec<Value> {
         json!({"type": "anchors_stored", "version": 2}),
         json!({"type": "pong", "nonce": 9}),
         json!({"type": "goodbye"}),
+        json!({"type": "uninstalling"}),
     ]
 }
 
@@ -84,6 +91,7 @@ fn server_frames() -> Vec<Value> {
         json!({"type": "end_session", "lsid": "lsid-1", "reason": "Ended by Anna"}),
         json!({"type": "rotate_token", "token": TOKEN}),
         json!({"type": "anchors", "version": 3, "list": ["system", "newer:kind"]}),
+        settings(),
         json!({"type": "ping", "nonce": 9}),
         json!({"type": "retry_later", "after_ms": 60_000}),
     ]
@@ -526,8 +534,58 @@ fn server_fields_are_taken_at_their_limit_and_refused_one_beyond() {
             limit(later(), "/after_ms", json!(86_400_000), json!(86_400_001)),
             limit(recorded(), "/sequence", json!(NUMBER_MAX), beyond()),
             limit(ping(), "/nonce", json!(NUMBER_MAX), beyond()),
+            limit(
+                settings(),
+                "/check_in_seconds",
+                json!(604_800),
+                json!(604_801),
+            ),
+            limit(
+                settings(),
+                "/statistics",
+                json!(vec!["cpu"; 16]),
+                json!(vec!["cpu"; 17]),
+            ),
+            limit(
+                settings(),
+                "/remove_after_minutes",
+                json!(5_256_000),
+                json!(5_256_001),
+            ),
         ],
         |text| ServerFrame::parse(text).map(drop),
+    );
+}
+
+/// CLNT-31: a picture is a small PNG, and what is not asked for is left out.
+#[test]
+fn a_screen_is_a_small_picture_and_statistics_can_be_left_out() {
+    use base64::Engine;
+    let picture = |bytes: usize| {
+        let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+        png.resize(bytes, 0);
+        base64::engine::general_purpose::STANDARD.encode(png)
+    };
+    let figures = |screen: String| Figures {
+        screen_png: Some(screen),
+        cpu_permille: Some(1),
+        ..Figures::default()
+    };
+    assert_eq!(figures(picture(18_432)).check(), Ok(()));
+    assert_eq!(
+        figures(picture(18_435)).check(),
+        Err(ProtocolError::OverLimit {
+            field: "figures.screen_png",
+            limit: 24 * 1024
+        })
+    );
+    for bad in ["", "<svg/>", "R0lGODlh"] {
+        assert!(figures(bad.to_owned()).check().is_err(), "{bad}");
+    }
+    let kept = figures(picture(20)).only(|statistic| statistic == "screen");
+    assert_eq!(
+        (kept.cpu_permille, kept.screen_png),
+        (None, Some(picture(20)))
     );
 }
 

@@ -4,6 +4,7 @@ mod check_ins;
 mod copies;
 mod frames;
 mod identity;
+mod life;
 mod nodes;
 mod played;
 mod presence;

@@ -42,6 +42,14 @@ impl Transport for Channels {
     }
 }
 
+/// The room that one link takes while it waits, beside what it has boxed. Unit: bytes.
+pub(crate) fn bytes_of_a_link(hub: &Hub) -> usize {
+    let (_, incoming) = mpsc::channel(1);
+    let (outgoing, _) = mpsc::channel(1);
+    let peer = "192.0.2.1:50000".parse().expect("an address");
+    size_of_val(&hub.serve(Channels { incoming, outgoing }, peer))
+}
+
 /// One connection of a played agent. Dropped, the connection is lost.
 pub(crate) struct Played {
     says: mpsc::Sender<Incoming>,

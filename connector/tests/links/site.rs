@@ -358,7 +358,7 @@ async fn ask(engine: &Engine, command: Command) -> Result<Done, ExecuteError> {
     engine.execute(submission).await
 }
 
-fn object(value: Value) -> Object {
+pub(crate) fn object(value: Value) -> Object {
     value.as_object().cloned().expect("an object")
 }
 

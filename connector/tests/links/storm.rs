@@ -14,7 +14,7 @@ use link_protocol::{ClientFrame, Facts, Secret, ServerFrame, SessionEndReason};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::played::{Heard, Played, keeping, resuming};
+use crate::played::{Heard, Played, bytes_of_a_link, keeping, resuming};
 use crate::site::{SOON, Site, delete_client, start_session};
 
 const MACHINES: u8 = 24;
@@ -138,6 +138,14 @@ fn check_in(console_user: &str) -> ClientFrame {
         },
         figures: link_protocol::Figures::default(),
     }))
+}
+
+/// threat M: what happens once in the life of a link takes no room while it waits; 19,000 of them wait at once.
+#[tokio::test]
+async fn threat_m_a_link_that_waits_takes_little_room() {
+    let site = Site::still().await;
+    let bytes = bytes_of_a_link(&site.hub);
+    assert!(bytes <= 1_536, "{bytes} bytes");
 }
 
 /// CLNT-01, CLNT-05, threat T

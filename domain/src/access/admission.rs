@@ -102,6 +102,11 @@ fn check_account(world: &World, actor: &Actor) -> Result<(), Refusal> {
 const fn is_for(command: &Command) -> For {
     match command {
         Command::FirstStart(_)
+        | Command::Upgrade(_)
+        | Command::JumpClient(
+            crate::fleet::jump_client::Command::MarkLost(_)
+            | crate::fleet::jump_client::Command::Expire(_),
+        )
         | Command::MailDelivery(
             mail_delivery::Command::Queue(..) | mail_delivery::Command::Settle { .. },
         ) => For::Operator,
@@ -130,9 +135,10 @@ const fn is_for(command: &Command) -> For {
             access_request::Command::Approve { .. } | access_request::Command::Deny { .. },
         ) => For::Approvers,
         Command::AccessRequest(access_request::Command::Expire { .. }) => For::Operator,
-        Command::JumpClientInstaller(_) | Command::ShellJump(_) | Command::CustomField(_) => {
-            For::RoleHolders
-        }
+        Command::JumpClientInstaller(_)
+        | Command::Installer(_)
+        | Command::ShellJump(_)
+        | Command::CustomField(_) => For::RoleHolders,
         Command::JumpClient(
             crate::fleet::jump_client::Command::Copy(..)
             | crate::fleet::jump_client::Command::Change(..)

@@ -1,7 +1,7 @@
 //! Jump Clients: agents on endpoints.
 //!
-//! States: registered and online → offline ⇄ online → deleted. Beside these a client may be disabled at the endpoint
-//! (CLNT-29) or quarantined as one of two machines with one identity. Whether it is online also depends on its node: one that
+//! States: registered and online → offline ⇄ online → uninstalled → deleted; offline → lost → online, offline → deleted.
+//! Beside these a client may be disabled at the endpoint (CLNT-29) or quarantined as one of two machines with one identity. Whether it is online also depends on its node: one that
 //! is connected on a stopped node is offline since the node stopped.
 
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,19 @@ use crate::record::{self, Record};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
 mod facts;
+mod life;
 mod properties;
 mod registration;
 #[cfg(test)]
 mod tests;
 
 pub use facts::{Facts, FactsChange};
+pub use life::{Expired, Lost, Uninstalled};
 pub use properties::Properties;
-pub use registration::{Register, Registered};
+pub use registration::{
+    DUPLICATES_MAX, OFFLINE_MINUTES_MAX, OFFLINE_MINUTES_MIN, Overrides, Register, Registered,
+    Reinstalled,
+};
 
 /// The connection type of a client that was uninstalled at the endpoint (ERR-07, ERR-19).
 const UNINSTALLED: &str = "uninstalled";
@@ -58,6 +63,10 @@ pub struct JumpClient {
     pub presence: Presence,
     /// Random per boot of the agent; tells a reconnect from a clone.
     pub boot_id: String,
+    /// How long it may be offline before it is deleted, as it was told last; 0 is the site's setting (CLNT-20). Unit: minutes.
+    pub offline_minutes: u32,
+    /// Whether it was labelled lost since it went offline.
+    pub lost: bool,
     /// Keyed hash of its identity token.
     pub token: KeyedHash,
     /// Since when that is its token; see [`TOKEN_DAYS`].
@@ -109,6 +118,17 @@ pub enum Command {
         link: LinkId,
         /// Why, in a few words.
         reason: String,
+    },
+    /// It has been offline for the site's lost days (CLNT-12).
+    MarkLost(JumpClientId),
+    /// It has been offline for as long as it may be (CLNT-14).
+    Expire(JumpClientId),
+    /// A connected client says that it is being uninstalled at the endpoint (CLNT-23).
+    Uninstall {
+        /// Who.
+        client: JumpClientId,
+        /// On which link.
+        link: LinkId,
     },
     /// A new identity token was handed out.
     OfferToken {
@@ -201,12 +221,20 @@ pub struct Copied {
 pub enum Event {
     /// It registered.
     Registered(Registered),
+    /// Its machine was installed anew, and is this client again.
+    Reinstalled(Reinstalled),
     /// It connected.
     Connected(Connected),
     /// It disconnected.
     Disconnected(Disconnected),
     /// It checked in and a fact changed.
     CheckedIn(CheckedIn),
+    /// It has been offline for the site's lost days.
+    Lost(Lost),
+    /// It has been offline for as long as it may be; its deletion follows.
+    Expired(Expired),
+    /// It was uninstalled at the endpoint; where the site wants that, the deletion of its items follows.
+    Uninstalled(Uninstalled),
     /// It was handed a new token.
     TokenOffered(Token),
     /// It stored the new token.
@@ -223,9 +251,13 @@ impl Event {
     /// The names it may be stored under.
     pub const STORED_NAMES: &'static [&'static str] = &[
         "JumpClientRegistered",
+        "JumpClientReinstalled",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientCheckedIn",
+        "JumpClientLost",
+        "JumpClientExpired",
+        "JumpClientUninstalled",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "JumpClientQuarantined",
@@ -239,9 +271,13 @@ impl Event {
     pub fn stored_name(&self) -> &'static str {
         match self {
             Self::Registered(_) => "JumpClientRegistered",
+            Self::Reinstalled(_) => "JumpClientReinstalled",
             Self::Connected(_) => "JumpClientConnected",
             Self::Disconnected(_) => "JumpClientDisconnected",
             Self::CheckedIn(_) => "JumpClientCheckedIn",
+            Self::Lost(_) => "JumpClientLost",
+            Self::Expired(_) => "JumpClientExpired",
+            Self::Uninstalled(_) => "JumpClientUninstalled",
             Self::TokenOffered(_) => "JumpClientTokenOffered",
             Self::TokenConfirmed(_) => "JumpClientTokenConfirmed",
             Self::Quarantined(_) => "JumpClientQuarantined",
@@ -259,6 +295,9 @@ impl Event {
             "JumpClientRegistered" => {
                 serde_json::from_slice(text).map(|event| Some(Self::Registered(event)))
             }
+            "JumpClientReinstalled" => {
+                serde_json::from_slice(text).map(|event| Some(Self::Reinstalled(event)))
+            }
             "JumpClientConnected" => {
                 serde_json::from_slice(text).map(|event| Some(Self::Connected(event)))
             }
@@ -267,6 +306,13 @@ impl Event {
             }
             "JumpClientCheckedIn" => {
                 serde_json::from_slice(text).map(|event| Some(Self::CheckedIn(event)))
+            }
+            "JumpClientLost" => serde_json::from_slice(text).map(|event| Some(Self::Lost(event))),
+            "JumpClientExpired" => {
+                serde_json::from_slice(text).map(|event| Some(Self::Expired(event)))
+            }
+            "JumpClientUninstalled" => {
+                serde_json::from_slice(text).map(|event| Some(Self::Uninstalled(event)))
             }
             "JumpClientTokenOffered" => {
                 serde_json::from_slice(text).map(|event| Some(Self::TokenOffered(event)))
@@ -312,6 +358,11 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             link,
             reason,
         } => decide_disconnect(world, *client, *link, reason),
+        Command::MarkLost(client) => life::decide_lost(world, *client, context),
+        Command::Expire(client) => life::decide_expire(world, *client, context),
+        Command::Uninstall { client, link } => {
+            life::decide_uninstall(world, *client, *link, context)
+        }
         Command::OfferToken { client, token } => decide_offer_token(world, *client, token),
         Command::ConfirmToken { client, token } => decide_confirm_token(world, *client, token),
         Command::Quarantine { client, evidence } => decide_quarantine(world, *client, evidence),
@@ -335,6 +386,8 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 public_ip: String::new(),
                 presence: Presence::Disconnected,
                 boot_id: String::new(),
+                offline_minutes: registered.properties.max_offline_minutes,
+                lost: false,
                 token: registered.token.clone(),
                 token_at: at,
                 offered_token: None,
@@ -346,12 +399,20 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 last_access_at: None,
             },
         ),
+        Event::Reinstalled(reinstalled) => {
+            registration::apply_reinstalled(world, id, reinstalled, at);
+        }
         Event::Connected(connected) => world.change_endpoint(id, |client| {
             client.presence = Presence::Connected(connected.link);
             client.public_ip.clone_from(&connected.public_ip);
             client.boot_id.clone_from(&connected.boot_id);
             client.last_connect_at = at;
+            client.came_back();
         }),
+        Event::Lost(_) => life::apply_lost(world, id),
+        // The deletion that follows takes it out of the world.
+        Event::Expired(_) => {}
+        Event::Uninstalled(_) => life::apply_uninstalled(world, id, at),
         Event::Disconnected(_) => world.change_endpoint(id, |client| {
             client.presence = Presence::Disconnected;
             client.last_disconnect_at = Some(at);
@@ -380,6 +441,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             if let Some(original) = world.endpoint(copied.endpoint) {
                 let copy = JumpClient {
                     properties: copied.properties.clone(),
+                    offline_minutes: copied.properties.max_offline_minutes,
                     attempt: None,
                     last_access_at: None,
                     ..original.clone()
@@ -398,6 +460,9 @@ fn decide_connect(world: &World, id: JumpClientId, connected: Connected) -> Deci
     }
     if client.quarantined {
         return Err(Refusal::JumpClientIdentityFailed);
+    }
+    if world.is_uninstalled(client) {
+        return Err(Refusal::JumpClientUninstalled);
     }
     if client.presence == Presence::Connected(connected.link) {
         return nothing();

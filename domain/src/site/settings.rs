@@ -91,6 +91,16 @@ impl Default for SiteSettings {
     }
 }
 
+impl SiteSettings {
+    /// Whether a statistic of [`STATISTICS`] is collected and shown (CLNT-31).
+    #[must_use]
+    pub fn collects(&self, statistic: &str) -> bool {
+        self.jump_client_statistics
+            .iter()
+            .any(|collected| collected == statistic)
+    }
+}
+
 impl Record for SiteSettings {
     type Id = SiteSettingsId;
     const CATEGORY: &'static str = "site_settings";
@@ -262,7 +272,12 @@ impl Record for SiteSettings {
         (id == SETTINGS && world.site.is_some()).then_some(&world.settings)
     }
 
-    fn put(world: &mut World, _id: SiteSettingsId, record: Self, _at: Timestamp) {
+    fn put(world: &mut World, _id: SiteSettingsId, record: Self, at: Timestamp) {
+        if record.deletion_days != world.settings.deletion_days {
+            // Who went offline before was told the days of then (CLNT-21).
+            let before = (at, world.settings.deletion_days);
+            world.earlier_deletion_days.push_back(before);
+        }
         world.settings = record;
     }
 

@@ -6,7 +6,7 @@ use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{self, JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
-use crate::fleet::jump_client::{self, Facts, Properties, Register};
+use crate::fleet::jump_client::{self, Facts, Overrides, Properties, Register};
 use crate::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpItemRoleId, KeyedHash,
     LinkId, Lsid, SecretRef, UserId,
@@ -167,9 +167,7 @@ pub fn register(installer: JumpClientInstallerId, connection: u64) -> Register {
         },
         token: KeyedHash(format!("token-{connection}")),
         attempt: KeyedHash(format!("attempt-{connection}")),
-        name: None,
-        tag: None,
-        comments: None,
+        overrides: Overrides::default(),
     }
 }
 

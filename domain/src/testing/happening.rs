@@ -228,6 +228,7 @@ pub fn registered(
         },
         token: KeyedHash(format!("token of pc-{id}")),
         attempt: KeyedHash(format!("attempt of pc-{id}")),
+        duplicate_of: Vec::new(),
     };
     change(&mut registered);
     Event::JumpClient(id, jump_client::Event::Registered(registered))

@@ -40,6 +40,7 @@ use crate::site::mail_template::{self, MailKind, MailTemplate};
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
+use crate::site::upgrade::Upgraded;
 use crate::site::user::{self, AdministratorReset, Signed, User};
 use crate::testing::{
     ADMINS, ALWAYS, ANNA, API, BERT, MONDAY, NODE, OPERATIONS, PC1, THURSDAYS, USERS, WEB_SERVERS,
@@ -100,6 +101,10 @@ fn of_the_site() -> Vec<Event> {
     vec![
         Event::Site(first_start::Event::Created(SiteCreated {
             site_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        })),
+        Event::Site(first_start::Event::Upgraded(Upgraded {
+            build: "8".repeat(64),
+            version: "0.1.0".to_owned(),
         })),
         Event::SiteSettings(id, record::Event::Created(settings)),
         Event::SiteSettings(id, changed("lost_days", 15.into(), 30.into())),

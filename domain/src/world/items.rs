@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use crate::World;
+use crate::fleet::capacity::Installed;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{JumpClient, Presence};
 use crate::ids::{
@@ -10,6 +11,22 @@ use crate::ids::{
 };
 use crate::items::shell::{ShellJump, ShellJumpItem};
 use crate::time;
+
+/// What of an endpoint the indexes of the fleet are made of.
+#[derive(PartialEq)]
+struct Counted {
+    installed: Installed,
+    machine_id: String,
+}
+
+impl Counted {
+    fn of(client: &JumpClient) -> Self {
+        Self {
+            installed: Installed::of(client),
+            machine_id: client.facts.machine_id.clone(),
+        }
+    }
+}
 
 impl World {
     /// The group an item is in.
@@ -162,7 +179,10 @@ impl World {
         self.items_by_group
             .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
         if client.endpoint == id {
-            self.bare_endpoints.remove(&id);
+            if let Some(bare) = self.bare_endpoints.remove(&id) {
+                self.endpoint_went(id, &Counted::of(&bare));
+            }
+            self.endpoint_came(id, &Counted::of(&client));
         } else {
             self.copies.insert((client.endpoint, id));
         }
@@ -181,13 +201,82 @@ impl World {
             return;
         };
         let before = client.properties.group();
+        let counted_before = (client.endpoint == id).then(|| Counted::of(client));
         change(client);
         let after = client.properties.group();
+        let counted_after = (client.endpoint == id).then(|| Counted::of(client));
         if before != after {
             let item = JumpItemRef::JumpClient(id);
             self.items_by_group.remove(&(before, item));
             self.items_by_group.insert((after, item));
         }
+        self.recount(id, counted_before, counted_after);
+    }
+
+    fn recount(&mut self, id: JumpClientId, before: Option<Counted>, after: Option<Counted>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            self.endpoint_went(id, &before);
+        }
+        if let Some(after) = after {
+            self.endpoint_came(id, &after);
+        }
+    }
+
+    fn endpoint_came(&mut self, id: JumpClientId, counted: &Counted) {
+        self.installed.add(counted.installed);
+        if !counted.machine_id.is_empty() {
+            self.endpoints_by_machine
+                .insert((counted.machine_id.clone(), id));
+        }
+    }
+
+    fn endpoint_went(&mut self, id: JumpClientId, counted: &Counted) {
+        self.installed.take(counted.installed);
+        self.endpoints_by_machine
+            .remove(&(counted.machine_id.clone(), id));
+    }
+
+    /// How many Jump Clients count against the site's capacity (LIM-13).
+    #[must_use]
+    pub fn installed_clients(&self) -> Installed {
+        self.installed
+    }
+
+    /// The endpoints whose agents say that they are this machine, uninstalled ones too, by id. None for a machine that does
+    /// not say which it is.
+    pub fn endpoints_of_machine(&self, machine_id: &str) -> impl Iterator<Item = JumpClientId> {
+        let from = (machine_id.to_owned(), JumpClientId(0));
+        let machine_id = machine_id.to_owned();
+        self.endpoints_by_machine
+            .range(from..)
+            .take_while(move |(of, _)| !of.is_empty() && *of == machine_id)
+            .map(|(_, endpoint)| *endpoint)
+    }
+
+    /// The same without those that were uninstalled: the clients that a machine has (INST-57).
+    pub fn clients_of_machine(&self, machine_id: &str) -> impl Iterator<Item = JumpClientId> {
+        self.endpoints_of_machine(machine_id).filter(|endpoint| {
+            self.endpoint(*endpoint)
+                .is_some_and(|client| !self.is_uninstalled(client))
+        })
+    }
+
+    /// The other clients of an item's machine: duplicates, as far as anyone can tell. At most `most`.
+    #[must_use]
+    pub fn duplicates_of(&self, item: JumpClientId, most: usize) -> Vec<JumpClientId> {
+        let Some(client) = self.jump_clients.get(&item) else {
+            return Vec::new();
+        };
+        if self.is_uninstalled(client) {
+            return Vec::new();
+        }
+        self.clients_of_machine(&client.facts.machine_id)
+            .filter(|endpoint| *endpoint != client.endpoint)
+            .take(most)
+            .collect()
     }
 
     /// The client has its token: its registration is not repeated any more.
@@ -204,6 +293,24 @@ impl World {
         }
     }
 
+    /// The endpoint registers anew: until it has its token, this is the number of its registration.
+    pub(crate) fn registered_again(&mut self, id: JumpClientId, attempt: &KeyedHash) {
+        self.registration_is_over(id);
+        let is_item = self
+            .jump_clients
+            .get(&id)
+            .is_some_and(|client| client.endpoint == id);
+        let endpoint = if is_item {
+            self.jump_clients.get_mut(&id)
+        } else {
+            self.bare_endpoints.get_mut(&id)
+        };
+        if let Some(client) = endpoint {
+            client.attempt = Some(attempt.clone());
+            self.clients_by_attempt.insert(attempt.clone(), id);
+        }
+    }
+
     /// Changes what the agent says of itself, in every item of its endpoint.
     pub(crate) fn change_endpoint(
         &mut self,
@@ -214,7 +321,10 @@ impl World {
             self.change_jump_client(item, &change);
         }
         if let Some(bare) = self.bare_endpoints.get_mut(&endpoint) {
+            let before = Counted::of(bare);
             change(bare);
+            let after = Counted::of(bare);
+            self.recount(endpoint, Some(before), Some(after));
         }
     }
 
@@ -233,13 +343,16 @@ impl World {
         if endpoint == id && is_shared {
             self.bare_endpoints.insert(id, client);
         } else if endpoint == id {
-            if let Some(attempt) = &client.attempt {
-                self.clients_by_attempt.remove(attempt);
-            }
-        } else if !is_shared
-            && let Some(bare) = self.bare_endpoints.remove(&endpoint)
-            && let Some(attempt) = &bare.attempt
-        {
+            self.forget_endpoint(id, &client);
+        } else if !is_shared && let Some(bare) = self.bare_endpoints.remove(&endpoint) {
+            self.forget_endpoint(endpoint, &bare);
+        }
+    }
+
+    /// Nothing is left of an endpoint.
+    fn forget_endpoint(&mut self, id: JumpClientId, client: &JumpClient) {
+        self.endpoint_went(id, &Counted::of(client));
+        if let Some(attempt) = &client.attempt {
             self.clients_by_attempt.remove(attempt);
         }
     }
@@ -327,7 +440,9 @@ impl World {
     #[must_use]
     pub fn is_lost(&self, client: &JumpClient, now: Timestamp) -> bool {
         let days = i64::from(self.settings.lost_days);
-        self.offline_since(client)
-            .is_some_and(|since| now >= since.plus(days * time::DAY))
+        !self.is_uninstalled(client)
+            && self
+                .offline_since(client)
+                .is_some_and(|since| now >= since.plus(days * time::DAY))
     }
 }

@@ -293,7 +293,7 @@ impl ConsoleView {
                 self.refresh_all(id, world);
             }
             // What an agent says and how it is connected is the same in every item of its endpoint.
-            jump_client::Event::CheckedIn(_) => {
+            jump_client::Event::CheckedIn(_) | jump_client::Event::Reinstalled(_) => {
                 for item in world.items_of_endpoint(id) {
                     self.refresh_all(item, world);
                 }
@@ -306,12 +306,17 @@ impl ConsoleView {
             },
             jump_client::Event::Connected(_)
             | jump_client::Event::Disconnected(_)
+            | jump_client::Event::Uninstalled(_)
             | jump_client::Event::Quarantined(_) => {
                 for item in world.items_of_endpoint(id) {
                     self.refresh_state(item, world);
                 }
             }
-            jump_client::Event::TokenOffered(_) | jump_client::Event::TokenConfirmed(_) => {}
+            // Who is lost is told by the time; of one that expired, the deletion follows.
+            jump_client::Event::Lost(_)
+            | jump_client::Event::Expired(_)
+            | jump_client::Event::TokenOffered(_)
+            | jump_client::Event::TokenConfirmed(_) => {}
         }
     }
 
@@ -598,6 +603,7 @@ mod tests {
         "AccessSessionStarted",
         "AccessSessionJoined",
         "JumpClientConnected",
+        "JumpClientUninstalled",
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
@@ -613,6 +619,7 @@ mod tests {
         "JumpGroupCreated",
         "JumpGroupChanged",
         "JumpClientRegistered",
+        "JumpClientReinstalled",
         "JumpClientCopied",
         "JumpClientCheckedIn",
         "JumpClientQuarantined",
@@ -659,6 +666,7 @@ mod tests {
         "AccessRequestExpired",
         "AccessRequestClosed",
         "SiteCreated",
+        "SiteUpgraded",
         "SiteSettingsCreated",
         "SiteSettingsChanged",
         "SiteSettingsDeleted",
@@ -715,6 +723,8 @@ mod tests {
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",
+        "JumpClientLost",
+        "JumpClientExpired",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "NodeStarted",

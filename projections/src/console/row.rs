@@ -50,13 +50,15 @@ pub struct Row<T, N> {
     pub quarantined: bool,
 }
 
-/// What an item can be searched by (SESS-06). "Domain" and "Workgroup" come with the kinds of items that have them.
+/// What an item can be searched by (SESS-06).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SearchField {
     /// Free text.
     Comments,
     /// Who is signed in at the machine.
     ConsoleUser,
+    /// The domain in the machine's full name.
+    Domain,
     /// The machine's full name.
     Fqdn,
     /// What its group is called.
@@ -77,13 +79,16 @@ pub enum SearchField {
     Status,
     /// The item's tag.
     Tag,
+    /// Where a machine is that has no domain; no kind of item tells it yet.
+    Workgroup,
 }
 
 impl SearchField {
     /// All of them, in the guide's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Comments,
         Self::ConsoleUser,
+        Self::Domain,
         Self::Fqdn,
         Self::Group,
         Self::HostnameIp,
@@ -94,6 +99,7 @@ impl SearchField {
         Self::PublicIp,
         Self::Status,
         Self::Tag,
+        Self::Workgroup,
     ];
 
     /// The guide's word for it (SESS-06).
@@ -102,6 +108,7 @@ impl SearchField {
         match self {
             Self::Comments => "Comments",
             Self::ConsoleUser => "Console User",
+            Self::Domain => "Domain",
             Self::Fqdn => "FQDN",
             Self::Group => "Group",
             Self::HostnameIp => "Hostname/IP",
@@ -112,6 +119,7 @@ impl SearchField {
             Self::PublicIp => "Public IP",
             Self::Status => "Status",
             Self::Tag => "Tag",
+            Self::Workgroup => "Workgroup",
         }
     }
 
@@ -126,7 +134,12 @@ impl SearchField {
             Self::PrivateIp => Some(Text::PrivateIp),
             Self::PublicIp => Some(Text::PublicIp),
             Self::Tag => Some(Text::Tag),
-            Self::Group | Self::JumpMethod | Self::LastAccessed | Self::Status => None,
+            Self::Domain
+            | Self::Group
+            | Self::JumpMethod
+            | Self::LastAccessed
+            | Self::Status
+            | Self::Workgroup => None,
         }
     }
 
@@ -368,6 +381,18 @@ impl Texts {
     /// All texts one behind the other: what is not in here is in none of them.
     pub(super) fn all_folded(&self) -> &str {
         &self.folded.bytes
+    }
+
+    /// The domain in the machine's full name, folded: what stands behind its first dot; empty where there is none.
+    pub(super) fn domain_folded(&self) -> &str {
+        let full = self.folded(Text::Fqdn);
+        full.split_once('.').map_or("", |(_, domain)| domain)
+    }
+
+    /// Free text, folded for comparing.
+    #[must_use]
+    pub fn comments_folded(&self) -> &str {
+        self.folded(Text::Comments)
     }
 
     /// What the item is called, folded for comparing.

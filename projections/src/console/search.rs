@@ -16,6 +16,7 @@ const JUMP_METHODS: [&str; 2] = ["Jump Client", "Shell Jump"];
 pub struct Search {
     needle: Arc<Finder<'static>>,
     texts: Vec<Text>,
+    domain: bool,
     group: bool,
     jump_methods: Vec<&'static str>,
     statuses: Vec<Status>,
@@ -35,6 +36,7 @@ impl Search {
         let accessed = asked(SearchField::LastAccessed);
         Self {
             texts: fields.iter().filter_map(|field| field.text()).collect(),
+            domain: asked(SearchField::Domain),
             group: asked(SearchField::Group),
             jump_methods: JUMP_METHODS
                 .into_iter()
@@ -70,12 +72,13 @@ impl Search {
 
     /// Most rows hold it nowhere, which one look at all their texts tells.
     fn is_in_texts(&self, texts: &Texts) -> bool {
-        !self.texts.is_empty()
+        (self.domain || !self.texts.is_empty())
             && self.is_in(texts.all_folded())
-            && self
+            && (self
                 .texts
                 .iter()
                 .any(|text| self.is_in(texts.folded(*text)))
+                || (self.domain && self.is_in(texts.domain_folded())))
     }
 
     fn is_in(&self, text: &str) -> bool {

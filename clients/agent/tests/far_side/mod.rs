@@ -5,6 +5,8 @@
     reason = "all of it is test code, which the lint can not see"
 )]
 
+pub(crate) mod running;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -216,7 +216,7 @@ impl Record for Properties {
     }
 
     fn put(world: &mut World, id: JumpClientId, record: Self, _at: Timestamp) {
-        world.change_jump_client(id, |client| client.properties = record);
+        super::life::put_properties(world, id, record);
     }
 
     fn remove(world: &mut World, id: JumpClientId) {

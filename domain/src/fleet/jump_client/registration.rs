@@ -2,13 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Connected, Event, Facts, Properties};
-use crate::fleet::installer::JumpClientInstaller;
+use super::{Connected, Event, Facts, JumpClient, Properties};
+use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpClientInstallerId, KeyedHash, LinkId};
-use crate::record::{self, Record};
-use crate::{Context, Decision, FieldErrors, Refusal, World};
+use crate::record::Record;
+use crate::{Context, Decision, Refusal, Timestamp, World};
 
-/// See [`Command::Register`].
+mod duplicates;
+mod overrides;
+
+use duplicates::Machine;
+
+pub use duplicates::DUPLICATES_MAX;
+pub use overrides::{OFFLINE_MINUTES_MAX, OFFLINE_MINUTES_MIN};
+
+/// See [`Command::Register`](super::Command::Register).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Register {
     /// The installer whose secret was shown.
@@ -25,11 +33,26 @@ pub struct Register {
     pub token: KeyedHash,
     /// Keyed hash of the number the machine drew for this registration and repeats until it has its token.
     pub attempt: KeyedHash,
-    /// Name passed at install, where the installer lets it be overridden (INST-26).
+    /// What was passed at install.
+    pub overrides: Overrides,
+}
+
+/// Values passed at install in the place of the installer's, where it lets them be overridden (INST-23).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Name (INST-26).
     pub name: Option<String>,
-    /// Tag passed at install (INST-33).
+    /// `user:<username>` or `jumpgroup:<code name>` (INST-27).
+    pub jump_group: Option<String>,
+    /// Code name of a Jump Policy (INST-30).
+    pub jump_policy: Option<String>,
+    /// Code name of a session policy (INST-29).
+    pub session_policy: Option<String>,
+    /// Offline minutes before deletion (INST-31). Range: [`OFFLINE_MINUTES_MIN`] to [`OFFLINE_MINUTES_MAX`].
+    pub max_offline_minutes: Option<u32>,
+    /// Tag (INST-33).
     pub tag: Option<String>,
-    /// Comments passed at install (INST-33).
+    /// Comments (INST-33).
     pub comments: Option<String>,
 }
 
@@ -45,6 +68,25 @@ pub struct Registered {
     /// Its machine.
     pub facts: Facts,
     /// Keyed hash of its identity token.
+    pub token: KeyedHash,
+    /// Keyed hash of the number the machine drew for this registration.
+    pub attempt: KeyedHash,
+    /// The clients that the machine had already (INST-57); at most [`DUPLICATES_MAX`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicate_of: Vec<JumpClientId>,
+}
+
+/// A machine that had a client was installed anew, and became that client again. Expected rate: as [`Registered`], on sites
+/// that merge duplicates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reinstalled {
+    /// The installer that brought it this time.
+    pub installer: JumpClientInstallerId,
+    /// `active` or `passive`.
+    pub connection_type: String,
+    /// Its machine as it is now.
+    pub facts: Facts,
+    /// Keyed hash of its new identity token; the one before is void.
     pub token: KeyedHash,
     /// Keyed hash of the number the machine drew for this registration.
     pub attempt: KeyedHash,
@@ -66,50 +108,73 @@ pub(super) fn decide(world: &World, register: &Register, context: &Context) -> D
         .installers
         .get(&register.installer)
         .ok_or(Refusal::InstallerInvalid)?;
-    if context.now >= installer.expiration_timestamp {
-        return Err(Refusal::InstallerExpired);
-    }
-    check_overrides(installer, register)?;
-    if !world.has_group(installer.group()) {
+    installer.usable(world, context.now)?;
+    let properties = overrides::properties(world, installer, &register.overrides)?;
+    if !world.has_group(properties.group()) {
         return Err(Refusal::NoSuchJumpGroup {
-            group: installer.group(),
+            group: properties.group(),
         });
     }
-    let id = JumpClientId(world.next_id(Properties::CATEGORY));
-    let given = register
-        .name
-        .clone()
-        .or_else(|| Some(installer.name.clone()))
-        .filter(|name| !name.is_empty());
-    let properties = Properties {
-        name: given.unwrap_or_else(|| fallback_name(&register.facts)),
-        jump_group_id: installer.jump_group_id,
-        jump_group_type: installer.jump_group_type.clone(),
-        tag: register
-            .tag
-            .clone()
-            .unwrap_or_else(|| installer.tag.clone()),
-        comments: register
-            .comments
-            .clone()
-            .unwrap_or_else(|| installer.comments.clone()),
-        jump_policy_id: installer.jump_policy_id,
-        session_policy_id: installer.session_policy_id,
-        max_offline_minutes: installer.max_offline_minutes,
-        ..Properties::default()
-    };
-    let registered = Registered {
-        installer: register.installer,
-        properties,
-        connection_type: installer.connection_type.clone(),
-        facts: register.facts.clone(),
-        token: register.token.clone(),
-        attempt: register.attempt.clone(),
+    let (id, became) = match duplicates::machine(world, installer, &register.facts)? {
+        Machine::Known(id) => {
+            let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
+            // One that was uninstalled takes a place anew.
+            if world.is_uninstalled(client) {
+                capacity::room_for(world, &installer.connection_type)?;
+            }
+            let reinstalled = Reinstalled {
+                installer: register.installer,
+                connection_type: installer.connection_type.clone(),
+                facts: register.facts.clone(),
+                token: register.token.clone(),
+                attempt: register.attempt.clone(),
+            };
+            (id, Event::Reinstalled(reinstalled))
+        }
+        Machine::New { duplicate_of } => {
+            capacity::room_for(world, &installer.connection_type)?;
+            let registered = Registered {
+                installer: register.installer,
+                properties: Properties {
+                    name: name(register, &installer.name),
+                    ..properties
+                },
+                connection_type: installer.connection_type.clone(),
+                facts: register.facts.clone(),
+                token: register.token.clone(),
+                attempt: register.attempt.clone(),
+                duplicate_of,
+            };
+            let id = JumpClientId(world.next_id(Properties::CATEGORY));
+            (id, Event::Registered(registered))
+        }
     };
     Ok(vec![
-        crate::Event::JumpClient(id, Event::Registered(registered)),
+        crate::Event::JumpClient(id, became),
         crate::Event::JumpClient(id, Event::Connected(connected)),
     ])
+}
+
+/// Folds [`Reinstalled`]: the client keeps what it is on the site, and is another machine or another installation. Who shows
+/// the token of before is a clone from now on.
+pub(super) fn apply_reinstalled(
+    world: &mut World,
+    id: JumpClientId,
+    reinstalled: &Reinstalled,
+    at: Timestamp,
+) {
+    world.change_endpoint(id, |client: &mut JumpClient| {
+        client.installer = reinstalled.installer;
+        client
+            .connection_type
+            .clone_from(&reinstalled.connection_type);
+        client.facts = reinstalled.facts.clone();
+        let before = std::mem::replace(&mut client.token, reinstalled.token.clone());
+        client.previous_token = Some(before);
+        client.token_at = at;
+        client.offered_token = None;
+    });
+    world.registered_again(id, &reinstalled.attempt);
 }
 
 /// The welcome was lost and the machine asks anew: it stays the same client, and gets the token of this time.
@@ -124,52 +189,13 @@ fn decide_again(
     Ok(events)
 }
 
-/// The computer's name where the installer gives none (config-api.md 7.2).
-fn fallback_name(facts: &Facts) -> String {
-    if facts.hostname.is_empty() {
-        "Jump Client".to_owned()
-    } else {
-        facts.hostname.chars().take(128).collect()
+/// What was passed, else the installer's, else the computer's name (config-api.md 7.2).
+fn name(register: &Register, of_installer: &str) -> String {
+    let passed = register.overrides.name.as_deref();
+    let given = passed.unwrap_or(of_installer);
+    match (given, register.facts.hostname.as_str()) {
+        ("", "") => "Jump Client".to_owned(),
+        ("", hostname) => hostname.chars().take(128).collect(),
+        (given, _) => given.to_owned(),
     }
-}
-
-fn check_overrides(installer: &JumpClientInstaller, register: &Register) -> Result<(), Refusal> {
-    let passed = [
-        (
-            "name",
-            register.name.is_some(),
-            installer.allow_override_name,
-        ),
-        ("tag", register.tag.is_some(), installer.allow_override_tag),
-        (
-            "comments",
-            register.comments.is_some(),
-            installer.allow_override_comments,
-        ),
-    ];
-    if let Some((field, _, _)) = passed
-        .into_iter()
-        .find(|(_, passed, allowed)| *passed && !allowed)
-    {
-        return Err(Refusal::OverrideNotAllowed { field });
-    }
-    let mut errors = FieldErrors::default();
-    let values = [
-        // A blank name is the computer's, as in the installer itself.
-        (
-            "name",
-            register.name.as_ref().filter(|name| !name.is_empty()),
-        ),
-        ("tag", register.tag.as_ref()),
-        ("comments", register.comments.as_ref()),
-    ];
-    for (name, value) in values {
-        let field = Properties::FIELDS.iter().find(|field| field.name == name);
-        if let (Some(field), Some(value)) = (field, value)
-            && let Err(message) = record::read_value(field, &value.as_str().into())
-        {
-            errors.push(name, message);
-        }
-    }
-    errors.into_result(())
 }

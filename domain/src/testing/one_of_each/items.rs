@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{
-    self, CheckedIn, Copied, Disconnected, Facts, FactsChange, Properties, Quarantined, Registered,
-    Token,
+    self, CheckedIn, Copied, Disconnected, Expired, Facts, FactsChange, Lost, Properties,
+    Quarantined, Registered, Reinstalled, Token, Uninstalled,
 };
 use crate::ids::{
     CustomFieldId, CustomSessionAttributeId, JumpClientInstallerId, JumpItemRef, JumpointId,
@@ -33,6 +33,9 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         installer_id: "00112233445566778899aabbccddeeff".to_owned(),
         expiration_timestamp: MONDAY.plus(time::DAY),
         secret_hash: Some(hash('1')),
+        start_customer_client_minimized: true,
+        created_by_user_id: Some(ANNA),
+        site_builds: 3,
         ..JumpClientInstaller::default()
     };
     let facts = Facts {
@@ -62,6 +65,14 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         facts: facts.clone(),
         token: hash('2'),
         attempt: hash('3'),
+        duplicate_of: vec![PC2],
+    };
+    let reinstalled = Reinstalled {
+        installer: INSTALLER,
+        connection_type: "passive".to_owned(),
+        facts: facts.clone(),
+        token: hash('6'),
+        attempt: hash('7'),
     };
     let registered_properties = registered.properties.clone();
     let link = LinkId {
@@ -75,6 +86,7 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         of_installer(changed("tag", "linux".into(), "".into())),
         of_installer(deleted("web")),
         of_client(jump_client::Event::Registered(registered)),
+        of_client(jump_client::Event::Reinstalled(reinstalled)),
         connected(PC1, 7),
         of_client(jump_client::Event::Disconnected(Disconnected {
             link,
@@ -83,6 +95,14 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         of_client(jump_client::Event::CheckedIn(CheckedIn {
             changed: FactsChange::between(&Facts::default(), &facts),
         })),
+        of_client(jump_client::Event::Lost(Lost {
+            offline_since: MONDAY,
+        })),
+        of_client(jump_client::Event::Expired(Expired {
+            offline_since: MONDAY,
+            offline_minutes: 5,
+        })),
+        of_client(jump_client::Event::Uninstalled(Uninstalled { link })),
         of_client(jump_client::Event::TokenOffered(Token { token: hash('4') })),
         of_client(jump_client::Event::TokenConfirmed(Token {
             token: hash('4'),

@@ -18,6 +18,9 @@ use crate::time::{DAY, HOUR};
 use crate::{Actor, Event as Happened, Refusal, World};
 
 mod copies;
+mod duplicates;
+mod overrides;
+mod life;
 
 const EDITOR: JumpItemRoleId = JumpItemRoleId(4);
 
@@ -160,10 +163,10 @@ fn what_is_passed_at_install_counts_only_where_the_installer_lets_it() {
     };
     type Passes = dyn Fn(&mut Register);
     let cases: [(&str, &Passes); 3] = [
-        ("name", &|machine| machine.name = Some("db 01".to_owned())),
-        ("tag", &|machine| machine.tag = Some("db".to_owned())),
+        ("name", &|machine| machine.overrides.name = Some("db 01".to_owned())),
+        ("tag", &|machine| machine.overrides.tag = Some("db".to_owned())),
         ("comments", &|machine| {
-            machine.comments = Some("two words".to_owned());
+            machine.overrides.comments = Some("two words".to_owned());
         }),
     ];
     for (field, passes) in cases {
@@ -201,9 +204,9 @@ fn what_is_passed_at_install_counts_only_where_the_installer_lets_it() {
         (128, 65, 1025, vec!["tag", "comments"]),
     ] {
         let long = machine(&|machine| {
-            machine.name = Some("n".repeat(name));
-            machine.tag = Some("t".repeat(tag));
-            machine.comments = Some("c".repeat(comments));
+            machine.overrides.name = Some("n".repeat(name));
+            machine.overrides.tag = Some("t".repeat(tag));
+            machine.overrides.comments = Some("c".repeat(comments));
         });
         let asked = open().when(Actor::NewJumpClient, long);
         if wrong.is_empty() {

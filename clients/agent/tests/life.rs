@@ -1,0 +1,256 @@
+//! How long an agent lives by itself, what it collects, and how it says that it goes: protocol 2 against a played server.
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of it is test code, which the lint can not see"
+)]
+
+mod far_side;
+
+use std::path::Path;
+use std::time::Duration;
+
+use agent::{Agent, Machine, Options, Stopped, Store};
+use far_side::running::*;
+use far_side::*;
+use link_protocol::*;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+const NEVER: usize = usize::MAX / 2;
+
+fn settings(statistics: &[&str], remove_after_minutes: u32) -> Settings {
+    Settings {
+        check_in_seconds: 3_600,
+        statistics: statistics.iter().map(|&code| code.to_owned()).collect(),
+        remove_after_minutes,
+    }
+}
+
+/// Takes a registration by protocol 2.
+async fn take_registration(server: &mut FarSide<DuplexStream>, told: Settings) {
+    server.hello().await;
+    let mut welcome = welcome(Some(FIRST_TOKEN), system_anchors(1));
+    welcome.protocol = 2;
+    server.welcome(welcome).await;
+    assert_eq!(server.frame().await, ClientFrame::TokenStored {});
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 1 }
+    );
+    server.send(ServerFrame::Settings(told)).await;
+    // The answer to a ping shows that what came before it was taken.
+    server.send(ServerFrame::Ping { nonce: 1 }).await;
+    assert_eq!(server.frame().await, ClientFrame::Pong { nonce: 1 });
+}
+
+/// Waits for as long as it takes, and answers how long that was.
+async fn expired(running: Running, since: Instant) -> (Stopped, Duration) {
+    let year = Duration::from_secs(366 * 86_400);
+    let stopped = tokio::time::timeout(year, running.agent).await;
+    (stopped.expect("it stops").unwrap(), since.elapsed())
+}
+
+/// CLNT-19, CLNT-20: a client that can't reach its site goes at the time it was told last, and not before.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_reach_its_site_goes_at_the_time_it_was_told_last() {
+    for minutes in [5, 180 * 1_440] {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Some(key(URL, system_anchors(1)));
+        let mut running = start_by(folder.path(), key, 0, clock()).await;
+        let (_, mut server) = running.connected().await;
+        take_registration(&mut server, settings(&["cpu"], 900)).await;
+        // What it is told later takes the place of what it was told before.
+        server
+            .send(ServerFrame::Settings(settings(&["cpu"], minutes)))
+            .await;
+        server.send(ServerFrame::Ping { nonce: 2 }).await;
+        assert_eq!(server.frame().await, ClientFrame::Pong { nonce: 2 });
+        running
+            .dial
+            .failing
+            .store(NEVER, std::sync::atomic::Ordering::SeqCst);
+        let since = Instant::now();
+        drop(server);
+        let (stopped, after) = expired(running, since).await;
+        assert!(
+            matches!(stopped, Stopped::Expired { minutes: told, .. } if told == minutes),
+            "{stopped:?}"
+        );
+        let told = Duration::from_secs(u64::from(minutes) * 60);
+        assert!(
+            (told..told + Duration::from_secs(40)).contains(&after),
+            "{after:?} of {told:?}"
+        );
+    }
+}
+
+/// CLNT-19: also where the machine was off meanwhile; but first it tries to reach its site.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_off_for_too_long_tries_its_site_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock.clone()).await;
+    let (_, mut server) = running.connected().await;
+    take_registration(&mut server, settings(&["cpu"], 60)).await;
+    running.stop(server).await;
+    tokio::time::advance(Duration::from_secs(3_601)).await;
+    // The site is there: the client stays.
+    let mut running = start_by(folder.path(), None, 0, clock.clone()).await;
+    let (_, mut server) = running.connected().await;
+    server.resume(FIRST_TOKEN).await;
+    running.stop(server).await;
+    // It is not.
+    tokio::time::advance(Duration::from_secs(3_601)).await;
+    let since = Instant::now();
+    let running = start_by(folder.path(), None, NEVER, clock).await;
+    let (stopped, after) = expired(running, since).await;
+    assert!(matches!(stopped, Stopped::Expired { .. }), "{stopped:?}");
+    assert!(after < Duration::from_secs(60), "{after:?}");
+}
+
+/// CLNT-19: a site that answers is there, whatever it says.
+#[tokio::test(start_paused = true)]
+async fn a_site_that_only_asks_for_patience_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock()).await;
+    let (_, mut server) = running.connected().await;
+    take_registration(&mut server, settings(&["cpu"], 5)).await;
+    drop(server);
+    let until = Instant::now() + Duration::from_secs(3_600);
+    while Instant::now() < until {
+        let (_, mut server) = running.connected().await;
+        server.hello().await;
+        server
+            .send(ServerFrame::RetryLater { after_ms: 60_000 })
+            .await;
+        server.closed().await;
+    }
+    assert!(!running.agent.is_finished());
+    running.stop.send(true).unwrap();
+    assert_eq!(running.agent.await.unwrap(), Stopped::Told);
+}
+
+/// CLNT-31: what is deselected is not collected, and what was said of it is taken back.
+#[tokio::test(start_paused = true)]
+async fn only_the_statistics_asked_for_are_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock()).await;
+    let (_, mut server) = running.connected().await;
+    let mut told = settings(&["uptime"], 900);
+    told.check_in_seconds = 1;
+    take_registration(&mut server, told.clone()).await;
+    let figures = |frame: ClientFrame| match frame {
+        ClientFrame::CheckIn(check_in) => check_in.figures,
+        other => panic!("a check-in was expected, not {other:?}"),
+    };
+    let seen = figures(server.frame().await);
+    assert!(seen.uptime_seconds.is_some());
+    assert_eq!((seen.cpu_permille, seen.disks.len()), (None, 0));
+    told.statistics = vec!["cpu".to_owned()];
+    server.send(ServerFrame::Settings(told)).await;
+    let seen = loop {
+        let seen = figures(server.frame().await);
+        if seen.uptime_seconds.is_none() {
+            break seen;
+        }
+    };
+    assert!(seen.cpu_permille.is_some());
+    running.stop(server).await;
+}
+
+/// CLNT-29: switched off by a file beside its state, a client says so and starts no session.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_its_user_switched_off_says_so_and_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, server) = registered(folder.path()).await;
+    std::fs::write(folder.path().join("disabled"), "").unwrap();
+    drop(server);
+    let (_, mut server) = running.connected().await;
+    let hello = server.resume(FIRST_TOKEN).await;
+    assert_eq!(hello.facts.disabled, Some(true));
+    let start = StartSession {
+        lsid: "lsid-1".to_owned(),
+        user_display_name: "Anna".to_owned(),
+        answer_within_ms: 1_000,
+    };
+    server.send(ServerFrame::StartSession(start)).await;
+    let refused = ClientFrame::SessionFailed {
+        lsid: "lsid-1".to_owned(),
+        reason: SessionFailReason::ClientDisabled,
+        detail: String::new(),
+    };
+    assert_eq!(server.frame().await, refused);
+    std::fs::remove_file(folder.path().join("disabled")).unwrap();
+    let enabled = tokio::time::timeout(Duration::from_secs(90), server.frame_when_it_comes());
+    match enabled.await.expect("the change is said") {
+        ClientFrame::CheckIn(check_in) => assert_eq!(check_in.facts.disabled, Some(false)),
+        other => panic!("a check-in was expected, not {other:?}"),
+    }
+    running.stop(server).await;
+}
+
+async fn about_to_go(state: &Path, failing: usize) -> (Agent<std::sync::Arc<MemoryDial>>, Running) {
+    // Beside one that is over, for its dial and the ends of its connections.
+    let (dialed, connections) = mpsc::channel(16);
+    let dial = std::sync::Arc::new(MemoryDial {
+        dialed,
+        failing: failing.into(),
+        failed_at: std::sync::Mutex::default(),
+    });
+    let agent = Agent::new(
+        std::sync::Arc::clone(&dial),
+        Store::open(state).unwrap(),
+        Machine::new(InstallMode::Service),
+        Options::default(),
+    )
+    .await
+    .unwrap();
+    let (stop, _) = tokio::sync::watch::channel(false);
+    let running = Running {
+        state: state.to_owned(),
+        dial,
+        connections,
+        stop,
+        agent: tokio::spawn(async { Stopped::Told }),
+    };
+    (agent, running)
+}
+
+/// CLNT-23, CLNT-24, CLNT-27: told where the site is there, and not where it is not.
+#[tokio::test(start_paused = true)]
+async fn that_it_is_uninstalled_is_said_where_the_site_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, server) = registered(folder.path()).await;
+    running.stop(server).await;
+    let within = Duration::from_secs(60);
+
+    let (mut agent, _gone) = about_to_go(folder.path(), NEVER).await;
+    assert!(!agent.say_uninstalling(within).await.unwrap());
+    drop(agent);
+
+    let (mut agent, mut running) = about_to_go(folder.path(), 0).await;
+    let said = tokio::spawn(async move { agent.say_uninstalling(within).await.unwrap() });
+    let (_, mut server) = running.connected().await;
+    server.hello().await;
+    let mut welcome = welcome(None, system_anchors(1));
+    welcome.protocol = 2;
+    server.welcome(welcome).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 1 }
+    );
+    server
+        .send(ServerFrame::Settings(settings(&["cpu"], 900)))
+        .await;
+    assert_eq!(server.frame().await, ClientFrame::Uninstalling {});
+    let close = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+        code: 1000.into(),
+        reason: "".into(),
+    };
+    server.socket.close(Some(close)).await.unwrap();
+    assert!(said.await.unwrap());
+}
