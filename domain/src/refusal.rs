@@ -356,6 +356,34 @@ pub enum Refusal {
     #[error("The installer has expired.")]
     InstallerExpired,
 
+    /// The server was upgraded since the installer was made (INST-08).
+    #[error("The installer was made before the server was upgraded and is not valid any more.")]
+    InstallerInvalidated,
+
+    /// The site has as many Jump Clients as it may have (ERR-01).
+    #[error("The total number of deployable Jump Clients for this site has been reached.")]
+    JumpClientsFull,
+
+    /// The site has as many active Jump Clients as it may have (ERR-02).
+    #[error("The total number of deployable active Jump Clients for this site has been reached.")]
+    ActiveJumpClientsFull,
+
+    /// The machine has a client, and the site wants one a machine (INST-57).
+    #[error("This computer already has the Jump Client \"{client}\".")]
+    DuplicateMachine {
+        /// What it is called.
+        client: String,
+    },
+
+    /// Sessions run on as many endpoints as there are licenses (LIM-09, LIM-10).
+    #[error(
+        "All {licenses} licenses are in use. One is free again when the last session on its endpoint has ended."
+    )]
+    NoFreeLicense {
+        /// How many there are.
+        licenses: u32,
+    },
+
     /// A value was passed that the installer does not let anyone override (INST-23).
     #[error("The installer does not allow the {field} to be overridden.")]
     OverrideNotAllowed {
@@ -458,6 +486,11 @@ impl Refusal {
             | Self::StartupGroupFull
             | Self::StartupNeedsActive
             | Self::InstallerExpired
+            | Self::InstallerInvalidated
+            | Self::JumpClientsFull
+            | Self::ActiveJumpClientsFull
+            | Self::DuplicateMachine { .. }
+            | Self::NoFreeLicense { .. }
             | Self::OverrideNotAllowed { .. }
             | Self::NoMailServer
             | Self::NodeStopped => RefusalClass::Conflict,
@@ -551,6 +584,11 @@ impl Refusal {
             Self::StartupNeedsActive => "startup_needs_active",
             Self::InstallerInvalid => "installer_invalid",
             Self::InstallerExpired => "installer_expired",
+            Self::InstallerInvalidated => "installer_invalidated",
+            Self::JumpClientsFull => "jump_clients_full",
+            Self::ActiveJumpClientsFull => "active_jump_clients_full",
+            Self::DuplicateMachine { .. } => "duplicate_machine",
+            Self::NoFreeLicense { .. } => "no_free_license",
             Self::OverrideNotAllowed { .. } => "override_not_allowed",
             Self::NoSuchJumpGroup { .. } => "no_such_jump_group",
             Self::NodeStopped => "node_stopped",

@@ -1,19 +1,25 @@
-//! Installers: mass-deployment packages that bring Jump Clients (INST-01). A plain record that can't be changed.
+//! Installers: mass-deployment packages that bring Jump Clients (INST-01). A plain record of which only the end of its time can
+//! be changed.
 //!
-//! States: valid → expired (by time alone) → deleted. The secret in its key is known here only as a keyed hash.
+//! States: valid → valid (extended) → expired (by time alone) or invalidated (by an upgrade of the server) → deleted. The secret
+//! in its key is known here only as a keyed hash.
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::permission;
-use crate::access::role::JumpItemPermission;
+use crate::fleet::capacity;
 use crate::ids::{
-    JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpPolicyId, KeyedHash, UserId,
+    ApiAccountId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpPolicyId, KeyedHash, UserId,
 };
 use crate::record::{self, Field, Kind, Record, Reference, Write};
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, time};
 
+mod handing_out;
+mod standing;
 #[cfg(test)]
 mod tests;
+
+pub use handing_out::{MailLink, RECIPIENTS_MAX};
+pub use standing::{Standing, may_handle};
 
 /// Shortest validity, in minutes (INST-03).
 pub const VALID_MINUTES_MIN: i64 = 10;
@@ -66,6 +72,14 @@ pub struct JumpClientInstaller {
     pub expiration_timestamp: Timestamp,
     /// Keyed hash of the secret in its key; the handler that made the secret passes it.
     pub secret_hash: Option<KeyedHash>,
+    /// INST-22; in the wizard alone, the published schema has no such member.
+    pub start_customer_client_minimized: bool,
+    /// The user who made it. What they may do bounds what an override may reach (INST-59).
+    pub created_by_user_id: Option<UserId>,
+    /// The API account that made it.
+    pub created_by_api_account_id: Option<ApiAccountId>,
+    /// How many builds of the program the site had seen when it was made (INST-08).
+    pub site_builds: u32,
 }
 
 impl Default for JumpClientInstaller {
@@ -94,6 +108,10 @@ impl Default for JumpClientInstaller {
             installer_id: String::new(),
             expiration_timestamp: Timestamp(0),
             secret_hash: None,
+            start_customer_client_minimized: false,
+            created_by_user_id: None,
+            created_by_api_account_id: None,
+            site_builds: 0,
         }
     }
 }
@@ -254,6 +272,35 @@ impl Record for JumpClientInstaller {
         .write(Write::OnCreate)
         .nullable()
         .write_only(),
+        Field::new(
+            "start_customer_client_minimized",
+            Kind::Boolean,
+            "Start the customer client minimized when a session is started.",
+        )
+        .write(Write::OnCreate)
+        .write_only(),
+        Field::new("created_by_user_id", Kind::Id, "The user who made it.")
+            .write(Write::Never)
+            .nullable()
+            .write_only(),
+        Field::new(
+            "created_by_api_account_id",
+            Kind::Id,
+            "The API account that made it.",
+        )
+        .write(Write::Never)
+        .nullable()
+        .write_only(),
+        Field::new(
+            "site_builds",
+            Kind::Integer {
+                min: 0,
+                max: 2_147_483_647,
+            },
+            "How many builds of the program the site had seen when it was made.",
+        )
+        .write(Write::Never)
+        .write_only(),
     ];
 
     const COMPUTED: &'static [Field] = &[Field::new(
@@ -275,8 +322,10 @@ impl Record for JumpClientInstaller {
         world.forget_installer(id);
     }
 
-    fn complete(&mut self, _world: &World, id: Option<JumpClientInstallerId>, context: &Context) {
+    fn complete(&mut self, world: &World, id: Option<JumpClientInstallerId>, context: &Context) {
         if id.is_none() {
+            self.made_by(context.actor());
+            self.site_builds = world.site_builds();
             self.installer_id = context.fresh.hex(0);
             self.expiration_timestamp = context
                 .now
@@ -313,11 +362,26 @@ impl Record for JumpClientInstaller {
     }
 }
 
-/// Decides what becomes of `command`, given all that is known.
+/// What may be asked of an installer beside what is asked of every record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Move the end of its time later (INST-12).
+    Extend {
+        /// Which.
+        installer: JumpClientInstallerId,
+        /// How long it shall be valid from now on. Unit: minutes.
+        valid_minutes: i64,
+    },
+    /// Mail its link (INST-16).
+    Mail(MailLink),
+}
+
+/// Decides what becomes of a record's `command`, given all that is known.
 ///
 /// # Errors
-/// Why not; for a user also that their role in the group does not let them deploy (ROLE-16).
-pub fn decide(
+/// Why not; for a user also that their role in the group does not let them deploy (ROLE-16), for a new one that the site has as
+/// many Jump Clients as it may have (LIM-04).
+pub fn decide_record(
     world: &World,
     command: &record::Command<JumpClientInstaller>,
     context: &Context,
@@ -325,26 +389,31 @@ pub fn decide(
     let Some((id, event)) = record::decide(world, command, context)? else {
         return Ok(Vec::new());
     };
-    if let Actor::User(user) = context.actor() {
-        let group = match &event {
-            record::Event::Created(installer) => Some(installer.group()),
-            _ => world.installers.get(&id).map(JumpClientInstaller::group),
-        };
-        if let Some(group) = group {
-            may_deploy(world, *user, group)?;
+    match (&event, context.actor()) {
+        (record::Event::Created(installer), Actor::User(user)) => {
+            standing::may_deploy(world, *user, installer.group())?;
         }
+        (record::Event::Created(_), _) => {}
+        _ => {
+            standing::handled(world, id, context)?;
+        }
+    }
+    if let record::Event::Created(installer) = &event {
+        capacity::room_for(world, &installer.connection_type)?;
     }
     Ok(vec![crate::Event::JumpClientInstaller(id, event)])
 }
 
-fn may_deploy(world: &World, user: UserId, group: JumpGroupRef) -> Result<(), Refusal> {
-    let access = permission::access_to_group(world, user, group)
-        .ok_or(Refusal::NoSuchJumpGroup { group })?;
-    if access.role.allows(JumpItemPermission::CreateAndDeploy) {
-        Ok(())
-    } else {
-        Err(Refusal::RoleLacks {
-            permission: JumpItemPermission::CreateAndDeploy,
-        })
+/// Decides what becomes of `command`, given all that is known.
+///
+/// # Errors
+/// Why not.
+pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
+    match command {
+        Command::Extend {
+            installer,
+            valid_minutes,
+        } => standing::decide_extend(world, *installer, *valid_minutes, context),
+        Command::Mail(link) => handing_out::decide(world, link, context),
     }
 }

@@ -1,4 +1,5 @@
-//! The machines: installers that bring Jump Clients, and the clients themselves.
+//! The machines: installers that bring Jump Clients, how many of these there may be, and the clients themselves.
 
+pub mod capacity;
 pub mod installer;
 pub mod jump_client;

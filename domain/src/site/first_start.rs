@@ -9,6 +9,7 @@ use crate::ids::{ApiAccountId, SecretRef, UserId};
 use crate::record;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::{SETTINGS, SiteSettings};
+use crate::site::upgrade::{self, Upgraded};
 use crate::site::user::{self, User};
 use crate::{Context, Decision, Event as Happened, Refusal, World};
 
@@ -38,17 +39,20 @@ pub struct SiteCreated {
 pub enum Event {
     /// It was made.
     Created(SiteCreated),
+    /// A build of the program ran for the first time.
+    Upgraded(Upgraded),
 }
 
 impl Event {
     /// The names it may be stored under.
-    pub const STORED_NAMES: &'static [&'static str] = &["SiteCreated"];
+    pub const STORED_NAMES: &'static [&'static str] = &["SiteCreated", "SiteUpgraded"];
 
     /// The name it is stored under.
     #[must_use]
     pub const fn stored_name(&self) -> &'static str {
         match self {
             Self::Created(_) => "SiteCreated",
+            Self::Upgraded(_) => "SiteUpgraded",
         }
     }
 
@@ -59,6 +63,7 @@ impl Event {
     pub fn from_stored(name: &str, text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
         match name {
             "SiteCreated" => serde_json::from_slice(text).map(|event| Some(Self::Created(event))),
+            "SiteUpgraded" => serde_json::from_slice(text).map(|event| Some(Self::Upgraded(event))),
             _ => Ok(None),
         }
     }
@@ -69,6 +74,10 @@ impl Event {
 pub struct Site {
     /// 32 lower-case hex digits.
     pub site_id: String,
+    /// The builds of the program that have run, the newest last; see [`upgrade`].
+    pub builds: Vec<String>,
+    /// How often a build ran for the first time.
+    pub upgrades: u32,
 }
 
 /// The index in [`crate::Fresh`] of the site's id; 0 and 1 make the API account's client id.
@@ -152,7 +161,10 @@ pub fn apply(world: &mut World, event: &Event) {
         Event::Created(created) => {
             world.site = Some(Site {
                 site_id: created.site_id.clone(),
-            })
+                builds: Vec::new(),
+                upgrades: 0,
+            });
         }
+        Event::Upgraded(upgraded) => upgrade::apply(world, upgraded),
     }
 }

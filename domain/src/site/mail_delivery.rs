@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccessRequestId, Lsid, MailDeliveryId, UserId};
+use crate::ids::{AccessRequestId, JumpClientInstallerId, Lsid, MailDeliveryId, UserId};
 use crate::site::mail_template::{MailKind, is_language};
 use crate::site::user::plausible_address;
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing, time};
@@ -122,6 +122,8 @@ pub enum Message {
     SessionStarted(SessionTold),
     /// A session ended (POL-24).
     SessionEnded(SessionTold),
+    /// Somebody is to install a Jump Client (INST-16).
+    InstallerOffered(InstallerOffered),
     /// An administrator tries the settings.
     Test(Tried),
 }
@@ -162,6 +164,31 @@ pub struct RequesterTold {
     pub comment: String,
     /// The request.
     pub request: RequestTold,
+}
+
+/// Which installer somebody is to run.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct InstallerOffered {
+    /// The installer; the link to it is made when the mail leaves.
+    pub installer: JumpClientInstallerId,
+    /// The word of the platform in links (INST-17).
+    pub platform: String,
+    /// What people call the platform.
+    pub platform_title: String,
+    /// Who offers it, as others know them; empty for an integration.
+    pub sender: String,
+    /// Until when it can be used.
+    pub valid_until: Timestamp,
 }
 
 /// Who tried the settings.
@@ -254,13 +281,14 @@ impl Message {
             Self::ApprovalRequested(_) | Self::RequestApproved(_) | Self::RequestDenied(_) => {
                 MailKind::Approval
             }
-            Self::SessionStarted(_) | Self::SessionEnded(_) | Self::Test(_) => {
-                MailKind::Notification
-            }
+            Self::SessionStarted(_)
+            | Self::SessionEnded(_)
+            | Self::InstallerOffered(_)
+            | Self::Test(_) => MailKind::Notification,
         }
     }
 
-    /// What it is about; none for a test.
+    /// What it is about; none for an installer and for a test.
     #[must_use]
     pub const fn about(&self) -> Option<About> {
         match self {
@@ -271,7 +299,7 @@ impl Message {
             Self::SessionStarted(session) | Self::SessionEnded(session) => {
                 Some(About::Session(session.lsid))
             }
-            Self::Test(_) => None,
+            Self::InstallerOffered(_) | Self::Test(_) => None,
         }
     }
 
@@ -284,6 +312,7 @@ impl Message {
             Self::RequestDenied(_) => "request_denied",
             Self::SessionStarted(_) => "session_started",
             Self::SessionEnded(_) => "session_ended",
+            Self::InstallerOffered(_) => "installer_offered",
             Self::Test(_) => "test",
         }
     }
@@ -464,6 +493,11 @@ pub fn apply(world: &mut World, id: MailDeliveryId, event: &Event, at: Timestamp
     }
 }
 
+/// Whether mail may be sent to what a person typed.
+pub(crate) fn is_recipient(text: &str) -> bool {
+    text.chars().count() <= ADDRESS_CHARS_MAX && plausible_address(text)
+}
+
 fn decide_queue(world: &World, id: MailDeliveryId, mail: &Mail) -> Decision {
     if world.mail_deliveries.contains(&id) {
         return nothing();
@@ -472,7 +506,7 @@ fn decide_queue(world: &World, id: MailDeliveryId, mail: &Mail) -> Decision {
 }
 
 fn decide_test(world: &World, recipient: &str, language: &str, context: &Context) -> Decision {
-    if recipient.chars().count() > ADDRESS_CHARS_MAX || !plausible_address(recipient) {
+    if !is_recipient(recipient) {
         return Err(Refusal::field(
             "recipient",
             "The recipient field must be a valid email address.",

@@ -9,4 +9,5 @@ pub mod mail_template;
 pub mod settings;
 pub mod team;
 pub mod ticket_system;
+pub mod upgrade;
 pub mod user;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::World;
+use crate::fleet::capacity::Installed;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::{JumpClientId, JumpGroupRef, JumpItemRef, KeyedHash, UserId};
 use crate::site::user::User;
@@ -37,6 +38,8 @@ pub struct RowIndexes {
     clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
     items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
     copies: OrdSet<(JumpClientId, JumpClientId)>,
+    endpoints_by_machine: OrdSet<(String, JumpClientId)>,
+    installed: Installed,
 }
 
 impl WorldSnapshot {
@@ -75,6 +78,11 @@ impl RowIndexes {
     pub fn of(parts: &[Rows]) -> Self {
         let users = parts.iter().flat_map(|part| &part.users);
         let clients = || parts.iter().flat_map(|part| &part.jump_clients);
+        let endpoints = || clients().filter(|(id, client)| client.endpoint == *id);
+        let mut installed = Installed::default();
+        for (_, client) in endpoints() {
+            installed.add(Installed::of(client));
+        }
         Self {
             users_by_name: users
                 .map(|(id, user)| (user.username.to_lowercase(), *id))
@@ -89,6 +97,11 @@ impl RowIndexes {
                 .filter(|(id, client)| client.endpoint != *id)
                 .map(|(id, client)| (client.endpoint, *id))
                 .collect(),
+            endpoints_by_machine: endpoints()
+                .map(|(id, client)| (client.facts.machine_id.clone(), *id))
+                .filter(|(machine, _)| !machine.is_empty())
+                .collect(),
+            installed,
         }
     }
 }
@@ -108,6 +121,9 @@ impl World {
     pub fn put_row_indexes(&mut self, indexes: RowIndexes) {
         self.users_by_name = indexes.users_by_name;
         self.copies = indexes.copies;
+        self.installed.add(indexes.installed);
+        self.endpoints_by_machine
+            .extend(indexes.endpoints_by_machine);
         // Those of the small tables are there.
         self.clients_by_attempt.extend(indexes.clients_by_attempt);
         let others = std::mem::replace(&mut self.items_by_group, indexes.items_by_group);

@@ -9,6 +9,7 @@ use super::ending::{failed, session_of};
 use super::members::{ByJump, Coming, come_in};
 use super::{AccessSession, Customer, Established, Event, Failure, Representative, Started};
 use crate::access::permission::Access;
+use crate::fleet::capacity;
 use crate::fleet::jump_client::{self, JumpClient};
 use crate::ids::{
     AccessRequestId, JumpClientId, JumpItemRef, JumpPolicyId, Lsid, TicketRequestId, UserId,
@@ -267,6 +268,7 @@ fn begin_anew(
     if world.starting_users_but(start.user) >= world.settings.starting_users_max as usize {
         return Err(Refusal::TooManyStarting);
     }
+    capacity::license_for(world, start.item)?;
     let Passed {
         user,
         access,

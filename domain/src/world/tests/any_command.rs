@@ -67,6 +67,8 @@ pub(super) fn base() -> Vec<Event> {
         member_under(WEB_SERVERS, BERT, JumpItemRoleId(3), ALWAYS),
         installer(INSTALLER, SHARED, |installer| {
             installer.allow_override_tag = true;
+            installer.max_offline_minutes = 5;
+            installer.created_by_user_id = Some(ADMIN);
         }),
     ];
     events.extend(client(PC1, SHARED));
@@ -149,9 +151,10 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         2 => super::any_item::any_item_command(),
     ];
     prop_oneof![
-        6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
+        8 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
         1 => super::any_member::any_member_command(),
         1 => super::any_ticket::any_ticket_command(),
+        1 => super::any_fleet::any_fleet_command(),
     ]
 }
 
@@ -285,7 +288,7 @@ fn of_clients(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
     match choice {
         23 => {
             let mut machine = register(JumpClientInstallerId(a), u64::from(b));
-            machine.tag = flag.then(|| "tag".to_owned());
+            machine.overrides.tag = flag.then(|| "tag".to_owned());
             machine.into()
         }
         24 => jump_client::Command::Connect {

@@ -13,6 +13,8 @@ use crate::testing::{
 use crate::time::MINUTE;
 use crate::{Event, Refusal};
 
+mod handling;
+
 fn site() -> Given {
     given([
         user(ANNA, |user| user.private_jump_item_role_id = ADMINISTRATOR),
@@ -66,6 +68,7 @@ fn an_installer_keeps_all_that_its_clients_get() {
         installer_id: format!("{:032x}", drawn(1, 0)),
         expiration_timestamp: now.plus(60 * MINUTE),
         secret_hash: Some(KeyedHash("5".repeat(64))),
+        created_by_api_account_id: Some(API),
         ..JumpClientInstaller::default()
     };
     let made = made(&asked);

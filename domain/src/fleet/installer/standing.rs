@@ -1,0 +1,163 @@
+//! Whether an installer can still be used, who may handle it, and what its creator may reach.
+
+use super::{JumpClientInstaller, VALID_MINUTES_MAX, VALID_MINUTES_MIN};
+use crate::access::permission;
+use crate::access::role::JumpItemPermission;
+use crate::ids::{JumpClientInstallerId, JumpGroupRef, UserId};
+use crate::record::{self, Change};
+use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, time};
+
+/// What has become of an installer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It brings clients.
+    Valid,
+    /// Its time is over (INST-04).
+    Expired,
+    /// The server was upgraded since it was made (INST-08).
+    Invalidated,
+}
+
+impl Standing {
+    /// Its word in answers and filters.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Expired => "expired",
+            Self::Invalidated => "invalidated",
+        }
+    }
+}
+
+impl JumpClientInstaller {
+    /// What has become of it by `now`.
+    #[must_use]
+    pub fn standing(&self, world: &World, now: Timestamp) -> Standing {
+        if now >= self.expiration_timestamp {
+            Standing::Expired
+        } else if self.site_builds < world.site_builds() {
+            Standing::Invalidated
+        } else {
+            Standing::Valid
+        }
+    }
+
+    /// Whether it still brings clients: asked by whoever registers one, hands it out or packs it.
+    ///
+    /// # Errors
+    /// [`Refusal::InstallerExpired`] (INST-04) or [`Refusal::InstallerInvalidated`] (INST-08).
+    pub fn usable(&self, world: &World, now: Timestamp) -> Result<(), Refusal> {
+        match self.standing(world, now) {
+            Standing::Valid => Ok(()),
+            Standing::Expired => Err(Refusal::InstallerExpired),
+            Standing::Invalidated => Err(Refusal::InstallerInvalidated),
+        }
+    }
+
+    /// Whether who made it may deploy Jump Clients into `group` now (INST-59): a user by their role there, an API account by
+    /// its permission everywhere. One that is gone or switched off may nowhere.
+    #[must_use]
+    pub fn creator_may_deploy(&self, world: &World, group: JumpGroupRef) -> bool {
+        let may = match (self.created_by_user_id, self.created_by_api_account_id) {
+            (Some(user), _) => {
+                world.users.get(&user).is_some_and(|user| user.enabled)
+                    && may_deploy(world, user, group).is_ok()
+            }
+            (None, Some(account)) => world
+                .api_accounts
+                .get(&account)
+                .is_some_and(|account| account.enabled && account.perm_configuration),
+            (None, None) => false,
+        };
+        may && world.has_group(group)
+    }
+
+    /// Notes who makes it.
+    pub(super) fn made_by(&mut self, actor: &Actor) {
+        match actor {
+            Actor::User(user) => self.created_by_user_id = Some(*user),
+            Actor::ApiAccount(account) => self.created_by_api_account_id = Some(*account),
+            _ => {}
+        }
+    }
+}
+
+/// Asks for the right to put new items into a group (ROLE-16).
+pub(super) fn may_deploy(world: &World, user: UserId, group: JumpGroupRef) -> Result<(), Refusal> {
+    let access = permission::access_to_group(world, user, group)
+        .ok_or(Refusal::NoSuchJumpGroup { group })?;
+    if access.role.allows(JumpItemPermission::CreateAndDeploy) {
+        Ok(())
+    } else {
+        Err(Refusal::RoleLacks {
+            permission: JumpItemPermission::CreateAndDeploy,
+        })
+    }
+}
+
+/// Whether `user` may see, download, hand out, extend and delete the installers of `group`: administrators all of them,
+/// others where they may deploy (INST-11, INST-62).
+///
+/// # Errors
+/// [`Refusal::RoleLacks`], or that the group is out of the user's sight.
+pub fn may_handle(world: &World, user: UserId, group: JumpGroupRef) -> Result<(), Refusal> {
+    if world.is_administrator(user) {
+        Ok(())
+    } else {
+        may_deploy(world, user, group)
+    }
+}
+
+/// The installer, if it is there and whoever asks may handle it.
+pub(super) fn handled<'w>(
+    world: &'w World,
+    id: JumpClientInstallerId,
+    context: &Context,
+) -> Result<&'w JumpClientInstaller, Refusal> {
+    let gone = Refusal::not_found(<JumpClientInstaller as record::Record>::TITLE);
+    let installer = world.installers.get(&id).ok_or(gone)?;
+    if let Actor::User(user) = context.actor() {
+        may_handle(world, *user, installer.group())?;
+    }
+    Ok(installer)
+}
+
+/// Moves the end of an installer's time to `valid_minutes` from now: only later, and at most a year ahead (INST-12). What is
+/// over stays over.
+pub(super) fn decide_extend(
+    world: &World,
+    id: JumpClientInstallerId,
+    valid_minutes: i64,
+    context: &Context,
+) -> Decision {
+    let installer = handled(world, id, context)?;
+    installer.usable(world, context.now)?;
+    if !(VALID_MINUTES_MIN..=VALID_MINUTES_MAX).contains(&valid_minutes) {
+        return Err(Refusal::field(
+            "valid_duration",
+            format!(
+                "The valid_duration field must be an integer between {VALID_MINUTES_MIN} and {VALID_MINUTES_MAX}."
+            ),
+        ));
+    }
+    let end = context.now.plus(valid_minutes * time::MINUTE);
+    if end <= installer.expiration_timestamp {
+        return Err(Refusal::field(
+            "valid_duration",
+            format!(
+                "The installer is valid until {}: it can only be extended, not shortened.",
+                installer.expiration_timestamp.to_rfc3339()
+            ),
+        ));
+    }
+    let change = Change {
+        old: installer.expiration_timestamp.0.into(),
+        new: end.0.into(),
+    };
+    let changes = [("expiration_timestamp".to_owned(), change)].into();
+    happened(crate::Event::JumpClientInstaller(
+        id,
+        record::Event::Changed(changes),
+    ))
+}
