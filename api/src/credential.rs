@@ -123,6 +123,18 @@ impl Site {
         self.passwords.matches(hash, given.clone()).await
     }
 
+    /// The secret under `reference` that the site shows to others itself, if there is one.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the row does not open.
+    pub(crate) async fn secret_text(
+        &self,
+        reference: &SecretRef,
+    ) -> Result<Option<SecretText>, Problem> {
+        let kept = self.open(reference).await?;
+        Ok(kept.and_then(|kept| kept.as_text()))
+    }
+
     async fn open(&self, reference: &SecretRef) -> Result<Option<Opened>, Problem> {
         let row = self
             .engine
@@ -146,7 +158,7 @@ impl Site {
     }
 }
 
-/// What a secret row holds: a hash, never the secret itself.
+/// What a secret row holds: a hash, or a secret that the site itself must show.
 struct Opened(Vec<u8>);
 
 impl Opened {

@@ -34,6 +34,7 @@ pub mod xml_answer;
 pub mod xml_namespace;
 
 mod approve;
+pub mod download;
 pub mod command;
 pub mod endpoint_approval;
 pub mod health;
@@ -45,6 +46,7 @@ pub mod console;
 mod guard;
 
 pub use answer::Answer;
+pub use download::programs::{AgentPrograms, MacSigning};
 pub use caller::{Caller, Known, Principal};
 pub use error::{JsonError, Problem};
 pub use peer::{Peer, Transport};

@@ -19,7 +19,7 @@ use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
-    approve, command, configuration, console, endpoint_approval, guard, health, link, mech_list,
+    approve, command, configuration, console, download, endpoint_approval, guard, health, link, mech_list,
     oauth, openapi, peer, reporting,
 };
 
@@ -256,6 +256,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(health::routes(site))
         .merge(console::routes(site))
         .merge(approve::routes(site))
+        .merge(download::open_routes(site))
         .merge(link::routes(site))
         .merge(openapi::routes(site))
 }

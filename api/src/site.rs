@@ -11,11 +11,14 @@ use ipnet::IpNet;
 use link_protocol::AnchorList;
 use projections::ReportIndex;
 use secrets::Sealer;
+use tokio::sync::Semaphore;
 
 use crate::attempts::Attempts;
 use crate::caller_rate::{AddressRates, UserRates};
 use crate::console::live::Streams;
 use crate::credential::Passwords;
+use crate::download::DOWNLOADS_AT_ONCE;
+use crate::download::programs::AgentPrograms;
 use crate::health::Health;
 use crate::rate::AccountRates;
 use crate::token::Tokens;
@@ -98,6 +101,8 @@ pub struct SiteSetup {
     pub attempts: Arc<Attempts>,
     /// What goes into the keys of installers.
     pub agent_key: AgentKey,
+    /// The agent programs that installers are made of.
+    pub agent_programs: AgentPrograms,
     /// What mails say in each language.
     pub mail_languages: Arc<Languages>,
     /// Gatebook's version.
@@ -128,6 +133,8 @@ pub struct Site {
     pub public_url: Option<String>,
     /// See [`SiteSetup::agent_key`].
     pub agent_key: AgentKey,
+    /// See [`SiteSetup::agent_programs`].
+    pub agent_programs: AgentPrograms,
     /// What mails say in each language.
     pub mail_languages: Arc<Languages>,
     /// Gatebook's version.
@@ -146,6 +153,7 @@ pub struct Site {
     pub address_rates: AddressRates,
     /// Budgets of users who signed in.
     pub user_rates: UserRates,
+    pub(crate) downloads: Arc<Semaphore>,
     pub(crate) health: Health,
     pub(crate) streams: Streams,
     pub(crate) account_rates: AccountRates,
@@ -167,6 +175,8 @@ impl Site {
                 .public_url
                 .map(|url| url.trim_end_matches('/').to_owned()),
             agent_key: setup.agent_key,
+            agent_programs: setup.agent_programs,
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
             mail_languages: setup.mail_languages,
             version: setup.version,
             trusted_proxies: setup.trusted_proxies,

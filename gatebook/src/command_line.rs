@@ -135,6 +135,11 @@ pub struct ServeOptions {
     #[arg(long, value_name = "site|system|FILE", env = "GATEBOOK_AGENT_TRUST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_trust: Option<String>,
+    /// The agent programs that installers are made of: DIR/linux-64/gatebook-agent and so on. [default: the gatebook-agent
+    /// beside this program, for linux-64]
+    #[arg(long, value_name = "DIR", env = "GATEBOOK_AGENTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agents: Option<PathBuf>,
     /// How log lines are written: `text` or `json`. [default: text]
     #[arg(long, value_name = "FORM", env = "GATEBOOK_LOG_FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use api::{AgentPrograms, MacSigning};
 use chrono_tz::Tz;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -37,6 +38,8 @@ struct Said {
     #[serde(default)]
     trusted_proxy: Vec<IpNet>,
     agent_trust: Option<String>,
+    agents: Option<PathBuf>,
+    mac_signing: Option<SaidMacSigning>,
     log_format: Option<String>,
     #[serde(default)]
     maintenance: SaidMaintenance,
@@ -60,6 +63,15 @@ impl Default for SaidMaintenance {
             zone: "UTC".to_owned(),
         }
     }
+}
+
+/// How the macOS client is signed (INST-55).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SaidMacSigning {
+    identifier: String,
+    team_identifier: String,
+    code_requirement: String,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +135,8 @@ pub struct Configuration {
     pub trusted_proxies: Vec<IpNet>,
     /// What agents are told to trust.
     pub agent_trust: AgentTrust,
+    /// The agent programs that installers are made of.
+    pub agent_programs: AgentPrograms,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// When maintenance runs.
@@ -201,6 +215,7 @@ fn read_serve(options: &ServeOptions) -> Result<Configuration> {
         Some("json") => LogFormat::Json,
         Some(other) => bail!("log_format {other:?} is neither text nor json"),
     };
+    let agent_programs = agent_programs(said.agents, said.mac_signing)?;
     Ok(Configuration {
         place: place_of(said.data, said.database, said.key_file)?,
         node,
@@ -210,6 +225,7 @@ fn read_serve(options: &ServeOptions) -> Result<Configuration> {
         listen_http: said.listen_http,
         trusted_proxies: said.trusted_proxy,
         agent_trust,
+        agent_programs,
         log_format,
         maintenance: Maintenance {
             snapshot: CronSchedule::parse(&said.maintenance.snapshot, zone)
@@ -219,6 +235,40 @@ fn read_serve(options: &ServeOptions) -> Result<Configuration> {
         },
         connections_max: said.limits.connections_max.max(1),
     })
+}
+
+fn agent_programs(
+    folder: Option<PathBuf>,
+    mac_signing: Option<SaidMacSigning>,
+) -> Result<AgentPrograms> {
+    if let Some(folder) = &folder {
+        ensure!(
+            folder.is_dir(),
+            "agents {} is no folder: it holds agent programs, such as linux-64/gatebook-agent",
+            folder.display()
+        );
+    }
+    let mac_signing = mac_signing.map(|said| MacSigning {
+        identifier: said.identifier,
+        team_identifier: said.team_identifier,
+        code_requirement: said.code_requirement,
+    });
+    Ok(AgentPrograms {
+        folder,
+        beside: std::env::current_exe()
+            .ok()
+            .and_then(|own| agent_beside(&own)),
+        mac_signing,
+    })
+}
+
+/// The agent program in the folder of the server's program; in that above for programs of tests, which lie one folder deeper.
+fn agent_beside(own: &Path) -> Option<PathBuf> {
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("gatebook-agent"))
+        .find(|agent| agent.is_file())
 }
 
 fn merged<T: serde::Serialize>(file: Option<&Path>, flags: Serialized<T>) -> Result<Said> {
@@ -350,6 +400,8 @@ mod tests {
             ("[maintenance]\nzone = 'Berlin'", "maintenance.zone"),
             ("[limits]\nfiles = 1", "files"),
             ("log_format = 'xml'", "log_format"),
+            ("agents = '/nowhere'", "agents"),
+            ("[mac_signing]\nidentifier = 'x'", "team_identifier"),
             ("node = ''", "node"),
         ] {
             std::fs::write(&file, text).unwrap();

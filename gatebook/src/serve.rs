@@ -171,6 +171,7 @@ async fn serve_node(
             urls: vec![url.clone()],
             anchors,
         },
+        agent_programs: configuration.agent_programs.clone(),
         mail_languages: Arc::clone(&mail_languages),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         trusted_proxies: configuration.trusted_proxies.clone(),
@@ -186,6 +187,7 @@ async fn serve_node(
         languages: mail_languages,
         url: url.clone(),
         patience: Patience::default(),
+        installer_path: api::download::link::path,
     });
     tasks.spawn(outbox.run(node.mail(), stopped.clone()));
 

@@ -242,6 +242,7 @@ async fn serve(
         listen_http: Some(http),
         trusted_proxy: Vec::new(),
         agent_trust: None,
+        agents: None,
         log_format: None,
     };
     let configuration = configuration::serve(&options)?;

@@ -1,5 +1,5 @@
 //! `jump-client/installer`: packages that bring Jump Clients (INST-01). The key with its secret is shown once, in the answer
-//! that made the installer; afterwards nobody knows it.
+//! that made the installer; afterwards it is only in the packages that are downloaded, so it is kept sealed.
 
 use std::sync::Arc;
 
@@ -10,23 +10,24 @@ use domain::fleet::installer::JumpClientInstaller;
 use domain::ids::JumpClientInstallerId;
 use domain::record::{self, Object};
 use domain::{Command, Event, World};
+use engine::Side;
+use eventstore::{SideTable, SideWrite};
 use link_protocol::KeyInfo;
+use secrets::SecretText;
 use serde_json::{Value, json};
 
 use super::resource::{self, ACCESS, Resource, accepted, location, made_by, path_of};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
-use crate::credential::unguessable;
+use crate::credential::{seal_secret, unguessable};
+use crate::download::{self, link, platform};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
 /// What installer secrets are hashed for; the link compares with the same.
 pub const INSTALLER_SECRET: &str = "installer-secret";
-
-/// Platforms as real sites name them in `key_info` (config-api.md section 0 fact 7).
-const PLATFORMS: [&str; 3] = ["winNT-64-msi", "linux64-x86", "mac-osx-x86"];
 
 impl Resource for JumpClientInstaller {
     const PATH: &'static str = "jump-client/installer";
@@ -56,9 +57,12 @@ impl Resource for JumpClientInstaller {
         }
     }
 
-    fn show(&self, _site: &Site, _world: &World, id: JumpClientInstallerId) -> Object {
+    fn show(&self, site: &Site, _world: &World, id: JumpClientInstallerId) -> Object {
         let mut shown = record::render(id, self);
-        shown.insert("key_info".to_owned(), key_info(None));
+        shown.insert(
+            "key_info".to_owned(),
+            key_info(site, &self.installer_id, None),
+        );
         shown
     }
 }
@@ -74,19 +78,24 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         about,
         create,
     );
-    resource::delete_route::<JumpClientInstaller>(routes)
+    let routes = resource::delete_route::<JumpClientInstaller>(routes);
+    download::configuration_route(routes)
 }
 
-/// The map by platform. There is one key for all of them, and nothing to download yet.
-fn key_info(key: Option<&str>) -> Value {
-    let of_platform = |platform: &str| {
-        let mut members = json!({"filename": "", "installerPath": ""});
+/// The map by platform, as real sites name them (config-api.md section 0 fact 7). There is one key for all of them; the path is
+/// that of the Direct Download Link (INST-16).
+fn key_info(site: &Site, installer_id: &str, key: Option<&str>) -> Value {
+    let of_platform = |platform: &platform::Platform| {
+        let mut members = json!({
+            "filename": platform.file_name(installer_id),
+            "installerPath": link::path(&site.sealer, installer_id, platform.key),
+        });
         if let Some(key) = key {
             members["encodedInfo"] = key.into();
         }
-        (platform.to_owned(), members)
+        Some((platform.in_key_info?.to_owned(), members))
     };
-    Value::Object(PLATFORMS.into_iter().map(of_platform).collect())
+    Value::Object(platform::PLATFORMS.iter().filter_map(of_platform).collect())
 }
 
 async fn create(
@@ -111,19 +120,40 @@ async fn create(
     // Tried before the installer is made: one whose key can't be written would be of no use.
     encode(&key(&"0".repeat(32)))?;
     let command = JumpClientInstaller::command(record::Command::Create(body));
-    let done = site.execute(&caller, &change, command, None).await?;
+    let side = keep_secret(&site, &secret);
+    let done = site.execute(&caller, &change, command, Some(side)).await?;
     let (id, installer) = made_by::<JumpClientInstaller>(&done)?;
     let mut shown = record::render(id, installer);
-    // The secret of a repeated request was the first answer's; it is kept nowhere.
+    // The secret of a repeated request is not the one that was kept with the first.
     let encoded = if done.repeated {
         None
     } else {
         Some(encode(&key(&installer.installer_id))?)
     };
     let encoded = encoded.as_ref().map(link_protocol::Secret::expose);
-    shown.insert("key_info".to_owned(), key_info(encoded));
+    shown.insert(
+        "key_info".to_owned(),
+        key_info(&site, &installer.installer_id, encoded),
+    );
     let location = location::<JumpClientInstaller>(&parts, &site, id);
     Ok(Answer::created(&done, location, shown))
+}
+
+/// Keeps the secret, sealed, under the id that the installer is given, so that packages can be made of it.
+fn keep_secret(site: &Site, secret: &SecretText) -> Side {
+    let (sealer, secret) = (Arc::clone(&site.sealer), secret.clone());
+    Side::writing(move |context| {
+        let made = context.events.iter().find_map(JumpClientInstaller::made);
+        let row = made.map(|(_, installer)| {
+            let reference = download::secret_of(&installer.installer_id);
+            SideWrite::Insert {
+                table: SideTable::Secret,
+                value: seal_secret(&sealer, &reference, &secret),
+                key: reference.0,
+            }
+        });
+        row.into_iter().collect()
+    })
 }
 
 fn encode(key: &KeyInfo) -> Result<link_protocol::Secret, Problem> {

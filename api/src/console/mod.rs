@@ -74,6 +74,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(ticket_system::routes(site))
         .merge(group_policies::routes(site))
         .merge(tables::routes(site))
+        .merge(crate::download::console_routes(site))
         .guarded(Some(BASE), gate::users_only);
     Routes::new(site)
         .merge(sign_in::open_routes(site))

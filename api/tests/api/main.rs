@@ -20,6 +20,7 @@ mod console;
 mod console_items;
 mod console_nodes;
 mod console_sessions;
+mod downloads;
 mod fleet;
 mod group_policies;
 mod link;

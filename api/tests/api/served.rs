@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::attempts::Attempts;
-use api::{AgentKey, Limits, Site, SiteSetup, Transport, credential};
+use api::{AgentKey, AgentPrograms, Limits, Site, SiteSetup, Transport, credential};
 use axum::Extension;
 use connector::mail::Languages;
 use connector::outbound::Outbound;
@@ -74,6 +74,7 @@ pub(crate) struct Differently {
     pub(crate) limits: Limits,
     pub(crate) public_url: Option<String>,
     pub(crate) shared: bool,
+    pub(crate) agent_programs: AgentPrograms,
 }
 
 impl Served {
@@ -148,6 +149,7 @@ impl Served {
                 urls: vec!["https://access.example.com".to_owned()],
                 anchors: anchors(),
             },
+            agent_programs: differently.agent_programs,
             mail_languages: Arc::new(Languages::shipped()),
             version: "0.1.0".to_owned(),
             trusted_proxies: Vec::new(),

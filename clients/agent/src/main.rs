@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent::{Agent, Endpoint, Machine, Options, Stopped, Store, TlsDial};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use link_protocol::{InstallMode, KeyInfo, Overrides};
+use link_protocol::parameters::{MayOverride, Parameters, Spelling, System, parse};
+use link_protocol::{InstallMode, KeyInfo};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -14,8 +15,8 @@ use tracing_subscriber::EnvFilter;
 /// (systemd: `RestartPreventExitStatus=3`).
 const REFUSED: u8 = 3;
 
-/// What `--jc-ephemeral` stands for (INST-32). Unit: minutes.
-const EPHEMERAL_OFFLINE_MINUTES: u32 = 5;
+/// The status of a program whose site was away for longer than the client may live without it (CLNT-19).
+const EXPIRED: u8 = 4;
 
 #[derive(Parser)]
 #[command(
@@ -31,7 +32,30 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Register if need be, and stay connected until SIGTERM.
+    ///
+    /// The parameters of an installation, such as --jc-name or --jc-tag, can be given as well.
     Run(Box<Run>),
+    /// Install from a package; `sh bomgar-pec-{uid}.bin` runs this.
+    #[cfg(unix)]
+    Install {
+        /// The package.
+        #[arg(long, value_name = "FILE")]
+        package: PathBuf,
+    },
+    /// The part of an installation that root leaves to the client's user.
+    #[cfg(unix)]
+    #[command(hide = true, name = agent::install::AS_USER)]
+    InstallAsUser,
+    /// Tell the site that this client is uninstalled; the script `uninstall` runs this.
+    #[cfg(unix)]
+    Uninstall {
+        /// The install directory.
+        #[arg(long, value_name = "DIR")]
+        installation: PathBuf,
+        /// PEM file of certificates to trust on top of those the key names.
+        #[arg(long, value_name = "FILE", env = "GATEBOOK_AGENT_TRUST_FILE")]
+        trust_file: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -53,38 +77,22 @@ struct Run {
     )]
     key: Option<String>,
     /// Folder for this machine's identity. One agent at a time uses it.
-    #[arg(long, value_name = "DIR", env = "GATEBOOK_AGENT_STATE")]
-    state: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "GATEBOOK_AGENT_STATE",
+        required_unless_present = "installation"
+    )]
+    state: Option<PathBuf>,
+    /// Run what was installed in this directory; everything else was said at install.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "key", "state"])]
+    installation: Option<PathBuf>,
     /// PEM file of certificates to trust on top of those the key names.
     #[arg(long, value_name = "FILE", env = "GATEBOOK_AGENT_TRUST_FILE")]
     trust_file: Option<PathBuf>,
     /// How the agent was installed.
     #[arg(long, value_enum, default_value = "service")]
     install_mode: Mode,
-    /// Name of the client, if the installer allows another.
-    #[arg(long)]
-    jc_name: Option<String>,
-    /// `user:<username>` or `jumpgroup:<code name>`, if the installer allows another.
-    #[arg(long)]
-    jc_jump_group: Option<String>,
-    /// Code name of the Jump Policy, if the installer allows another.
-    #[arg(long)]
-    jc_jump_policy: Option<String>,
-    /// Code name of the session policy, if the installer allows another.
-    #[arg(long)]
-    jc_session_policy: Option<String>,
-    /// Minutes offline before the client is deleted, if the installer allows another value.
-    #[arg(long)]
-    jc_max_offline_minutes: Option<u32>,
-    /// The same as --jc-max-offline-minutes 5.
-    #[arg(long)]
-    jc_ephemeral: bool,
-    /// Tag, if the installer allows another.
-    #[arg(long)]
-    jc_tag: Option<String>,
-    /// Comments, if the installer allows others.
-    #[arg(long)]
-    jc_comments: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -94,7 +102,8 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
+    let (words, parameters) = split(std::env::args());
+    let command = Cli::parse_from(words).command;
     // Only `tracing`, not the records of the crate `log`: there the WebSocket library writes whole
     // frames, tokens and all, when somebody asks for traces.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -103,11 +112,37 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .finish();
     tracing::subscriber::set_global_default(log).expect("nothing has set another one before");
-    match start(*run) {
-        Ok(Stopped::Told) => ExitCode::SUCCESS,
-        Ok(Stopped::Refused(refused)) => {
+    let ended = match command {
+        #[cfg(unix)]
+        Command::Install { package } => return agent::install::run(&package, &parameters),
+        #[cfg(unix)]
+        Command::InstallAsUser => return agent::install::run_as_user(),
+        #[cfg(unix)]
+        Command::Uninstall {
+            installation,
+            trust_file,
+        } => uninstalling(&installation, trust_file.as_deref()),
+        #[cfg(unix)]
+        Command::Run(run) if run.installation.is_some() => installed(*run, &parameters),
+        Command::Run(run) => start(*run, &parameters).map(Ended::Agent),
+    };
+    match ended {
+        Ok(Ended::Well | Ended::Agent(Stopped::Told)) => ExitCode::SUCCESS,
+        Ok(Ended::NotInTime) => {
+            eprintln!(
+                "gatebook-agent: the installer ran out before this client could connect; it was removed"
+            );
+            ExitCode::from(REFUSED)
+        }
+        Ok(Ended::Agent(Stopped::Refused(refused))) => {
             eprintln!("gatebook-agent: refused by the server: {}", refused.message);
             ExitCode::from(REFUSED)
+        }
+        Ok(Ended::Agent(Stopped::Expired { minutes, .. })) => {
+            eprintln!(
+                "gatebook-agent: the site was not reached for {minutes} minutes, the longest it allows; this client is over"
+            );
+            ExitCode::from(EXPIRED)
         }
         Err(error) => {
             eprintln!("gatebook-agent: {error:#}");
@@ -116,9 +151,103 @@ fn main() -> ExitCode {
     }
 }
 
+/// How a command ended that did not fail.
+enum Ended {
+    /// All is done.
+    Well,
+    /// An agent ran.
+    Agent(Stopped),
+    /// An installed agent could not connect in time, and is gone (INST-05).
+    NotInTime,
+}
+
+/// Takes the parameters of an installation out of a command line: for `install` all that is not its own, else all that begin
+/// with `--jc-`, each with the words up to the next option. They have a parser of their own, the same for every package.
+fn split(words: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    let (mut own, mut parameters) = (Vec::new(), Vec::new());
+    let mut words = words.peekable();
+    let mut is_install = false;
+    while let Some(word) = words.next() {
+        let is_second = own.len() == 1 && parameters.is_empty();
+        is_install |= is_second && word == "install";
+        let is_own = own.len() < 2
+            || (is_install && own.len() < 4)
+            || (!is_install && !word.starts_with("--jc-"));
+        if is_own {
+            own.push(word);
+            continue;
+        }
+        parameters.push(word);
+        while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
+            parameters.push(word);
+        }
+    }
+    (own, parameters)
+}
+
+/// What `run` was told of the installation's parameters. Whether they may be set, the server says.
+fn read_parameters(words: &[String]) -> anyhow::Result<Parameters> {
+    let given = parse(Spelling::Dashes, System::Linux, words)?;
+    let all = MayOverride {
+        name: true,
+        jump_group: true,
+        jump_policy: true,
+        session_policy: true,
+        max_offline_minutes: true,
+        tag: true,
+        comments: true,
+    };
+    all.check(&given, Spelling::Dashes)?;
+    Ok(given)
+}
+
+fn dial(trust_file: Option<&std::path::Path>) -> anyhow::Result<TlsDial> {
+    match trust_file {
+        None => Ok(TlsDial::default()),
+        Some(path) => TlsDial::trusting_file(path)
+            .with_context(|| format!("could not read certificates from {}", path.display())),
+    }
+}
+
+#[cfg(unix)]
 #[tokio::main]
-async fn start(run: Run) -> anyhow::Result<Stopped> {
-    let overrides = overrides(&run)?;
+async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
+    use agent::install::running;
+    anyhow::ensure!(
+        parameters.is_empty(),
+        "{} was said at install and can't be changed by starting",
+        parameters[0]
+    );
+    let dial = dial(run.trust_file.as_deref())?;
+    let directory = run.installation.context("the install directory")?;
+    let (stop, told) = watch::channel(false);
+    let signals = tokio::spawn(stop_on_signal(stop));
+    let ended = running::run(&directory, dial, told).await;
+    signals.abort();
+    Ok(match ended? {
+        running::Ended::Stopped(stopped) => Ended::Agent(stopped),
+        running::Ended::NotInTime => Ended::NotInTime,
+    })
+}
+
+#[cfg(unix)]
+#[tokio::main]
+async fn uninstalling(
+    directory: &std::path::Path,
+    trust_file: Option<&std::path::Path>,
+) -> anyhow::Result<Ended> {
+    let told = agent::install::running::say_uninstalling(directory, dial(trust_file)?).await?;
+    if !told {
+        eprintln!(
+            "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed"
+        );
+    }
+    Ok(Ended::Well)
+}
+
+#[tokio::main]
+async fn start(run: Run, parameters: &[String]) -> anyhow::Result<Stopped> {
+    let overrides = read_parameters(parameters)?.overrides;
     let key = run.key.as_deref().map(KeyInfo::decode).transpose()?;
     let servers: Vec<Endpoint> = run
         .server
@@ -128,46 +257,32 @@ async fn start(run: Run) -> anyhow::Result<Stopped> {
                 .with_context(|| format!("the server address {url} is not usable"))
         })
         .collect::<anyhow::Result<_>>()?;
-    let dial = match &run.trust_file {
-        None => TlsDial::default(),
-        Some(path) => TlsDial::trusting_file(path)
-            .with_context(|| format!("could not read certificates from {}", path.display()))?,
-    };
+    let dial = dial(run.trust_file.as_deref())?;
     let mode = match run.install_mode {
         Mode::Service => InstallMode::Service,
         Mode::User => InstallMode::User,
     };
-    let store = Store::open(run.state)?;
+    let state = run.state.context("the state folder")?;
+    // There while the user has switched the client off: `gatebook-agent disable`.
+    let disabled = state.join("disabled");
+    let store = Store::open(state)?;
     let options = Options {
         key,
         servers,
         overrides,
     };
-    let mut agent = Agent::new(dial, store, Machine::new(mode), options).await?;
+    let mut agent = Agent::new(
+        dial,
+        store,
+        Machine::new(mode).disabled_by(disabled),
+        options,
+    )
+    .await?;
     let (stop, told) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
     let stopped = agent.run(told).await;
     signals.abort();
     Ok(stopped?)
-}
-
-fn overrides(run: &Run) -> anyhow::Result<Overrides> {
-    let max_offline_minutes = match (run.jc_ephemeral, run.jc_max_offline_minutes) {
-        (true, None | Some(EPHEMERAL_OFFLINE_MINUTES)) => Some(EPHEMERAL_OFFLINE_MINUTES),
-        (true, Some(_)) => {
-            bail!("--jc-ephemeral and --jc-max-offline-minutes contradict each other")
-        }
-        (false, minutes) => minutes,
-    };
-    Ok(Overrides {
-        name: run.jc_name.clone(),
-        jump_group: run.jc_jump_group.clone(),
-        jump_policy: run.jc_jump_policy.clone(),
-        session_policy: run.jc_session_policy.clone(),
-        max_offline_minutes,
-        tag: run.jc_tag.clone(),
-        comments: run.jc_comments.clone(),
-    })
 }
 
 /// Says stop at the first SIGTERM or SIGINT. A second SIGINT or SIGTERM does nothing more: goodbye is
@@ -207,33 +322,57 @@ async fn asked_to_stop() -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn run(arguments: &[&str]) -> Run {
-        let arguments = ["gatebook-agent", "run", "--state", "s"]
-            .iter()
-            .chain(arguments);
-        let Command::Run(run) = Cli::try_parse_from(arguments).unwrap().command;
-        *run
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// INST-32
+    /// INST-36: one parser for every package, and for an agent that is run without one.
+    #[test]
+    fn parameters_are_told_from_options_wherever_they_stand() {
+        for (line, own, parameters) in [
+            ("a run --state s", "a run --state s", ""),
+            (
+                "a run --jc-name web 1 --state s --jc-ephemeral --key k",
+                "a run --state s --key k",
+                "--jc-name web 1 --jc-ephemeral",
+            ),
+            (
+                "a install --package p --install-dir d --jc-tag t --silent",
+                "a install --package p",
+                "--install-dir d --jc-tag t --silent",
+            ),
+            (
+                "a install --package p stray",
+                "a install --package p",
+                "stray",
+            ),
+            ("a --version", "a --version", ""),
+        ] {
+            let (found, given) = split(words(line).into_iter());
+            assert_eq!((found, given), (words(own), words(parameters)), "{line}");
+        }
+    }
+
+    /// INST-32, INST-51
     #[test]
     fn ephemeral_is_five_offline_minutes_and_contradicts_any_other_number() {
-        for (arguments, minutes) in [
-            (&[][..], Some(None)),
-            (&["--jc-ephemeral"], Some(Some(5))),
-            (&["--jc-max-offline-minutes", "7"], Some(Some(7))),
-            (
-                &["--jc-ephemeral", "--jc-max-offline-minutes", "5"],
-                Some(Some(5)),
-            ),
-            (&["--jc-ephemeral", "--jc-max-offline-minutes", "7"], None),
+        for (line, minutes) in [
+            ("", Some(None)),
+            ("--jc-ephemeral", Some(Some(5))),
+            ("--jc-max-offline-minutes 7", Some(Some(7))),
+            ("--jc-ephemeral --jc-max-offline-minutes 5", Some(Some(5))),
+            ("--jc-ephemeral --jc-max-offline-minutes 7", None),
+            ("--jc-public-site-address x", None),
         ] {
-            let overrides = overrides(&run(arguments)).ok();
-            assert_eq!(
-                overrides.map(|o| o.max_offline_minutes),
-                minutes,
-                "{arguments:?}"
-            );
+            let read = read_parameters(&words(line)).ok();
+            let found = read.map(|read| read.overrides.max_offline_minutes);
+            assert_eq!(found, minutes, "{line}");
         }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
     }
 }

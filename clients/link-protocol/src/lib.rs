@@ -10,6 +10,7 @@
 //! - [`secret`]: tokens and secrets that do not show themselves in logs.
 //! - [`trust`]: trust anchors, and their list whose version only grows.
 //! - [`key_info`]: what an installer hands to an agent: KEY_INFO.
+//! - [`parameters`]: what may be said at install, in both spellings; [`package`]: the file that installs on Linux.
 //! - [`facts`]: what a machine says about itself.
 //! - [`client_frame`]: what the agent sends.
 //! - [`server_frame`]: what the server sends.
@@ -18,6 +19,8 @@ pub mod client_frame;
 pub mod facts;
 pub mod key_info;
 pub mod limits;
+pub mod package;
+pub mod parameters;
 pub mod refusing;
 pub mod secret;
 pub mod server_frame;
@@ -32,5 +35,7 @@ pub use facts::{Disk, Facts, Figures, InstallMode};
 pub use key_info::{KeyInfo, KeyInfoError};
 pub use refusing::{CloseCode, ProtocolError};
 pub use secret::Secret;
-pub use server_frame::{EndSession, Refused, RefusedCode, ServerFrame, StartSession, Welcome};
+pub use server_frame::{
+    EndSession, Refused, RefusedCode, ServerFrame, Settings, StartSession, Welcome,
+};
 pub use trust::{Anchor, AnchorList};

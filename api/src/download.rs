@@ -1,0 +1,385 @@
+//! Installers as files (INST-16, INST-17): for API accounts, for users who may deploy, and for whoever was given the Direct
+//! Download Link. Beside them, what helps with a mass deployment: the command lines (INST-58), the profile for Macs (INST-55).
+//!
+//! - [`platform`]: for which systems, and how the files are named; [`programs`]: the agent programs they are made of
+//! - [`link`]: the link that needs no sign-in
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::access::permission;
+use domain::access::role::JumpItemPermission;
+use domain::fleet::installer::JumpClientInstaller;
+use domain::ids::{SecretRef, UserId};
+use domain::{Refusal, World};
+use link_protocol::KeyInfo;
+use link_protocol::package::{self, Described, Descriptor};
+use link_protocol::parameters::MayOverride;
+use serde_json::Value;
+
+use crate::access::Access;
+use crate::answer::Answer;
+use crate::caller::{Caller, Known, Principal};
+use crate::configuration::resource;
+use crate::console;
+use crate::error::{JsonError, Problem};
+use crate::peer::Peer;
+use crate::route::{About, Gives, Routes};
+use crate::site::Site;
+
+mod help;
+pub mod link;
+mod mac_profile;
+pub mod platform;
+pub mod programs;
+mod sending;
+
+use platform::{Made, Platform};
+
+/// Downloads that may run at once; each holds a file and one piece of it.
+pub(crate) const DOWNLOADS_AT_ONCE: usize = 256;
+
+/// What is said of every link that is not good.
+const NO_LINK: &str = "This link is not valid, or the time of its installer is over.";
+
+const EXECUTABLE: Gives = Gives::Text("application/x-executable");
+
+/// The route for API accounts, among those of the Configuration API.
+pub(crate) fn configuration_route(routes: Routes) -> Routes {
+    routes.route(
+        Method::GET,
+        &format!(
+            "{}/{{id}}/{{platform}}",
+            resource::path_of::<JumpClientInstaller>()
+        ),
+        resource::ACCESS,
+        About::new("Downloads the installer for a platform; it is named by its installer_id.")
+            .gives(EXECUTABLE),
+        for_account,
+    )
+}
+
+/// The routes for users who signed in.
+pub(crate) fn console_routes(site: &Arc<Site>) -> Routes {
+    let base = console::BASE;
+    Routes::new(site)
+        .route(
+            Method::GET,
+            &format!("{base}/installers/{{id}}/download/{{platform}}"),
+            Access::User,
+            About::new("Downloads the installer for a platform").gives(EXECUTABLE),
+            for_user,
+        )
+        .route(
+            Method::GET,
+            &format!("{base}/mass-deploy-help"),
+            Access::User,
+            About::new("The command lines of a mass deployment, and the platforms there are")
+                .gives(Gives::Text("application/json")),
+            mass_deploy_help,
+        )
+        .route(
+            Method::GET,
+            &format!("{base}/mass-deploy-help/mac-profile"),
+            Access::User,
+            About::new("The configuration profile for managed Macs")
+                .gives(Gives::Text(mac_profile::MEDIA_TYPE)),
+            mac_profile_file,
+        )
+}
+
+/// The Direct Download Link.
+pub(crate) fn open_routes(site: &Arc<Site>) -> Routes {
+    Routes::new(site)
+        .route(
+            Method::GET,
+            &format!("{}/{{token}}", link::PATH),
+            Access::Anyone,
+            About::new("Leads to the installer for the system of the browser")
+                .gives(Gives::Nothing),
+            for_browser,
+        )
+        .route(
+            Method::GET,
+            &format!("{}/{{token}}/{{platform}}", link::PATH),
+            Access::Anyone,
+            About::new("Downloads an installer by its Direct Download Link").gives(EXECUTABLE),
+            for_anyone,
+        )
+        .open()
+}
+
+async fn for_account(
+    State(site): State<Arc<Site>>,
+    known: Known,
+    Path((id, platform)): Path<(String, String)>,
+) -> Result<Response, JsonError> {
+    let installer = installer_of(known.world(), &id)?;
+    Ok(download(&site, installer, &platform).await?)
+}
+
+async fn for_user(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    known: Known,
+    Path((id, platform)): Path<(String, String)>,
+) -> Result<Response, JsonError> {
+    let installer = installer_of(known.world(), &id)?;
+    let Principal::User(user) = caller.principal else {
+        return Err(Problem::access_denied().into());
+    };
+    if !may_deploy(known.world(), user, installer) {
+        // An installer is the right to put machines into its group (INST-62): others do not learn that it is there.
+        return Err(
+            Problem::not_found(<JumpClientInstaller as domain::record::Record>::TITLE).into(),
+        );
+    }
+    Ok(download(&site, installer, &platform).await?)
+}
+
+/// Whether the user may use the installer: administrators, and who may deploy into its group (INST-62).
+fn may_deploy(world: &World, user: UserId, installer: &JumpClientInstaller) -> bool {
+    world.is_administrator(user)
+        || permission::access_to_group(world, user, installer.group())
+            .is_some_and(|access| access.role.allows(JumpItemPermission::CreateAndDeploy))
+}
+
+async fn for_browser(
+    State(site): State<Arc<Site>>,
+    peer: Peer,
+    headers: HeaderMap,
+    Path(token): Path<String>,
+) -> Result<Response, JsonError> {
+    let published = site.engine.as_fresh_as_the_log().await?;
+    let installer = linked(&site, &published.world, peer, &token)?;
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default();
+    let path = link::path(
+        &site.sealer,
+        &installer.installer_id,
+        platform::of_browser(agent).key,
+    );
+    let location = HeaderValue::try_from(path).map_err(|_| Problem::internal())?;
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response())
+}
+
+async fn for_anyone(
+    State(site): State<Arc<Site>>,
+    peer: Peer,
+    Path((token, platform)): Path<(String, String)>,
+) -> Result<Response, JsonError> {
+    let published = site.engine.as_fresh_as_the_log().await?;
+    let installer = linked(&site, &published.world, peer, &token)?;
+    Ok(download(&site, installer, &platform).await?)
+}
+
+/// The installer that a link is for, if the link is good now.
+fn linked<'w>(
+    site: &Site,
+    world: &'w World,
+    peer: Peer,
+    token: &str,
+) -> Result<&'w JumpClientInstaller, Problem> {
+    let installer = link::verify(&site.sealer, token)
+        .and_then(|id| world.installers.get(&world.installer_with(&id)?))
+        .filter(|installer| check_valid(site, installer).is_ok());
+    installer.ok_or_else(|| {
+        site.attempts
+            .count_stranger(peer.address, link::PATH, NO_LINK);
+        Problem::new(StatusCode::NOT_FOUND, "not_found", NO_LINK)
+    })
+}
+
+fn installer_of<'w>(world: &'w World, id: &str) -> Result<&'w JumpClientInstaller, Problem> {
+    world
+        .installer_with(id)
+        .and_then(|id| world.installers.get(&id))
+        .ok_or_else(|| Problem::not_found(<JumpClientInstaller as domain::record::Record>::TITLE))
+}
+
+/// An installer whose time is over makes no files any more (INST-04).
+fn check_valid(site: &Site, installer: &JumpClientInstaller) -> Result<(), Refusal> {
+    if site.engine.clock().now() < installer.expiration_timestamp {
+        Ok(())
+    } else {
+        Err(Refusal::InstallerExpired)
+    }
+}
+
+async fn download(
+    site: &Arc<Site>,
+    installer: &JumpClientInstaller,
+    platform: &str,
+) -> Result<Response, Problem> {
+    check_valid(site, installer)?;
+    let platform = platform::named(platform).ok_or_else(|| {
+        let known: Vec<&str> = platform::PLATFORMS.iter().map(|known| known.key).collect();
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_platform",
+            format!(
+                "There is no such platform. The platforms are {}.",
+                known.join(", ")
+            ),
+        )
+    })?;
+    let turn = Arc::clone(&site.downloads)
+        .try_acquire_owned()
+        .map_err(|_| {
+            Problem::unavailable(
+                "Too many installers are being downloaded. Please try again later.",
+                Duration::from_secs(30),
+            )
+        })?;
+    let (program, program_bytes) = site.agent_programs.open(platform).await?;
+    let head = match platform.made {
+        Made::AsItIs => Vec::new(),
+        Made::Package(_) => head(site, installer, platform, program_bytes).await?,
+    };
+    sending::Download {
+        head,
+        program,
+        program_bytes,
+        summed: matches!(platform.made, Made::Package(_)),
+        file_name: platform.file_name(&installer.installer_id),
+        turn,
+    }
+    .answer()
+}
+
+/// What comes before the program in a package.
+async fn head(
+    site: &Site,
+    installer: &JumpClientInstaller,
+    platform: &Platform,
+    program_bytes: u64,
+) -> Result<Vec<u8>, Problem> {
+    let Made::Package(kind) = platform.made else {
+        return Ok(Vec::new());
+    };
+    let descriptor = Descriptor::new(Described {
+        kind,
+        platform: platform.key.to_owned(),
+        site: host(site).to_owned(),
+        installer_id: installer.installer_id.clone(),
+        key_info: key_of(site, installer).await?,
+        valid_until_ms: u64::try_from(installer.expiration_timestamp.0 / 1_000).unwrap_or(0),
+        may_override: may_override(installer),
+    });
+    let (bytes, _) = package::head(&descriptor, program_bytes).map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the configured URL or the agent program makes no package"
+        );
+        Problem::internal()
+    })?;
+    Ok(bytes)
+}
+
+fn may_override(installer: &JumpClientInstaller) -> MayOverride {
+    MayOverride {
+        name: installer.allow_override_name,
+        jump_group: installer.allow_override_jump_group,
+        jump_policy: installer.allow_override_jump_policy,
+        session_policy: installer.allow_override_session_policy,
+        max_offline_minutes: installer.allow_override_max_offline_minutes,
+        tag: installer.allow_override_tag,
+        comments: installer.allow_override_comments,
+    }
+}
+
+/// Where the secret of an installer is kept: under the installer's own id, which nobody could guess.
+pub(crate) fn secret_of(installer_id: &str) -> SecretRef {
+    SecretRef(installer_id.to_owned())
+}
+
+/// KEY_INFO of an installer.
+async fn key_of(
+    site: &Site,
+    installer: &JumpClientInstaller,
+) -> Result<link_protocol::Secret, Problem> {
+    let secret = site
+        .secret_text(&secret_of(&installer.installer_id))
+        .await?;
+    let secret = secret.ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "key_not_kept",
+            "The key of this installer was not kept. Create a new installer.",
+        )
+    })?;
+    let key = KeyInfo {
+        urls: site.agent_key.urls.clone(),
+        installer_id: installer.installer_id.clone(),
+        secret: link_protocol::Secret::new(secret.expose()),
+        anchors: site.agent_key.anchors.clone(),
+    };
+    key.encode().map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the configured agent URLs or trust anchors make no installer key"
+        );
+        Problem::internal()
+    })
+}
+
+/// The host under which agents reach the site.
+fn host(site: &Site) -> &str {
+    let url = site.agent_key.urls.first().map_or("", String::as_str);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => rest.split([':', '/']).next().unwrap_or_default(),
+    }
+}
+
+async fn mass_deploy_help(
+    State(site): State<Arc<Site>>,
+    known: Known,
+    headers: HeaderMap,
+) -> Result<Answer<Value>, JsonError> {
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default();
+    let first = platform::of_browser(agent);
+    let mut has = Vec::new();
+    for platform in platform::PLATFORMS {
+        has.push(site.agent_programs.has(platform).await);
+    }
+    Ok(Answer::known(
+        &known.0,
+        help::page(host(&site), first, &has),
+    ))
+}
+
+async fn mac_profile_file(State(site): State<Arc<Site>>) -> Result<Response, JsonError> {
+    let signing = site.agent_programs.mac_signing.as_ref().ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "This site has no signed macOS client: its operator names the certificate in [mac_signing] of the configuration file.",
+        )
+    })?;
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static(mac_profile::MEDIA_TYPE),
+        ),
+        (
+            CONTENT_DISPOSITION,
+            HeaderValue::try_from(format!(
+                "attachment; filename=\"{}\"",
+                mac_profile::FILE_NAME
+            ))
+            .map_err(|_| Problem::internal())?,
+        ),
+    ];
+    Ok((headers, mac_profile::profile(signing)).into_response())
+}

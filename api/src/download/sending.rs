@@ -1,0 +1,143 @@
+//! The bytes of a download, made while they are sent: nothing of a program is held beyond one piece of it.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use link_protocol::package::TRAILER_BYTES;
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::error::Problem;
+
+/// Largest piece that is held. Unit: bytes.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a download may take: over a line of 100 kB/s a program of 60 MB arrives in 10 minutes.
+const SENT_WITHIN: Duration = Duration::from_secs(1_800);
+
+/// What is sent.
+pub(super) struct Download {
+    /// Before the program.
+    pub(super) head: Vec<u8>,
+    /// The program.
+    pub(super) program: File,
+    /// Its length. Unit: bytes.
+    pub(super) program_bytes: u64,
+    /// Whether a sum over all comes last.
+    pub(super) summed: bool,
+    /// Under which name it is kept.
+    pub(super) file_name: String,
+    /// One of the downloads that may run at once.
+    pub(super) turn: OwnedSemaphorePermit,
+}
+
+/// How far it is.
+enum Stage {
+    Head(Vec<u8>),
+    Program { left: u64 },
+    Trailer,
+    Over,
+}
+
+struct Sending {
+    stage: Stage,
+    program: File,
+    program_bytes: u64,
+    sum: Option<Sha256>,
+    until: Instant,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Download {
+    /// The answer.
+    ///
+    /// # Errors
+    /// 500 if the file's name fits no header, which no name of ours does.
+    pub(super) fn answer(self) -> Result<Response, Problem> {
+        let trailer = if self.summed { TRAILER_BYTES } else { 0 };
+        let length = self.head.len() as u64 + self.program_bytes + trailer;
+        let disposition = format!("attachment; filename=\"{}\"", self.file_name);
+        let disposition = HeaderValue::try_from(disposition).map_err(|_| Problem::internal())?;
+        let sending = Sending {
+            stage: Stage::Head(self.head),
+            program: self.program,
+            program_bytes: self.program_bytes,
+            sum: self.summed.then(Sha256::new),
+            until: Instant::now() + SENT_WITHIN,
+            _turn: self.turn,
+        };
+        let pieces = stream::try_unfold(sending, |mut sending| async move {
+            let piece = sending.next().await?;
+            Ok::<_, std::io::Error>(piece.map(|piece| (piece, sending)))
+        });
+        let headers = [
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/x-executable"),
+            ),
+            (CONTENT_LENGTH, HeaderValue::from(length)),
+            (CONTENT_DISPOSITION, disposition),
+        ];
+        Ok((StatusCode::OK, headers, Body::from_stream(pieces)).into_response())
+    }
+}
+
+impl Sending {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if Instant::now() > self.until {
+            return Err(std::io::Error::other("the download took too long"));
+        }
+        let piece = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Head(head) => {
+                self.stage = Stage::Program {
+                    left: self.program_bytes,
+                };
+                if head.is_empty() {
+                    return Box::pin(self.next()).await;
+                }
+                Bytes::from(head)
+            }
+            Stage::Program { left: 0 } => {
+                self.stage = Stage::Trailer;
+                return Box::pin(self.next()).await;
+            }
+            Stage::Program { left } => {
+                let most = usize::try_from(left)
+                    .unwrap_or(PIECE_BYTES)
+                    .min(PIECE_BYTES);
+                let mut piece = vec![0; most];
+                let read = self.program.read(&mut piece).await?;
+                if read == 0 {
+                    // Shorter than it was: the receiver sees that something is missing.
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                piece.truncate(read);
+                self.stage = Stage::Program {
+                    left: left - read as u64,
+                };
+                Bytes::from(piece)
+            }
+            Stage::Trailer => match self.sum.take() {
+                Some(sum) => {
+                    return Ok(Some(Bytes::from(format!(
+                        "{}\n",
+                        hex::encode(sum.finalize())
+                    ))));
+                }
+                None => return Ok(None),
+            },
+            Stage::Over => return Ok(None),
+        };
+        if let Some(sum) = &mut self.sum {
+            sum.update(&piece);
+        }
+        Ok(Some(piece))
+    }
+}

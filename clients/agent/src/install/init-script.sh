@@ -1,0 +1,121 @@
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          @NAME@
+# Required-Start:    $network $local_fs
+# Required-Stop:     $network $local_fs
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+# Short-Description: Jump Client of @SITE@
+### END INIT INFO
+# Exit status as in the Linux Standard Base: 0 done or running, 1 failed or dead, 2 wrong usage, 3 not running, 4 not permitted or not known.
+
+directory=@DIRECTORY@
+user=@USER@
+agent=$directory/gatebook-agent
+state=$directory/state
+pid_file=$state/agent.pid
+log=$state/agent.log
+
+say() {
+  printf '%s: %s\n' '@NAME@' "$1"
+}
+
+# The number of the process that runs; none if that number is another program's by now.
+running() {
+  [ -r "$pid_file" ] || return 1
+  number=
+  read -r number <"$pid_file" || [ -n "$number" ] || return 1
+  case $number in '' | *[!0-9]*) return 1 ;; esac
+  program=$(readlink "/proc/$number/exe" 2>/dev/null) || return 1
+  [ "$program" = "$agent" ] || [ "$program" = "$agent (deleted)" ]
+}
+
+start() {
+  if running; then
+    say "runs already as process $number"
+    return 0
+  fi
+  if [ ! -x "$agent" ]; then
+    say "is not installed in $directory"
+    return 1
+  fi
+  umask 077
+  if [ -f "$log" ] && [ "$(wc -c <"$log")" -gt 1048576 ]; then mv -f "$log" "$log.1"; fi
+  rm -f "$pid_file"
+  nohup "$agent" run --installation "$directory" >>"$log" 2>&1 </dev/null &
+  started=$!
+  waited=0
+  while [ "$waited" -lt 10 ] && kill -0 "$started" 2>/dev/null && ! running; do
+    sleep 1
+    waited=$((waited + 1))
+  done
+  if running; then
+    say "runs as process $number"
+    return 0
+  fi
+  wait "$started"
+  say "ended at once with status $?"
+  [ -r "$log" ] && tail -n 3 "$log"
+  return 1
+}
+
+stop() {
+  if ! running; then
+    rm -f "$pid_file"
+    say "does not run"
+    return 0
+  fi
+  kill -TERM "$number" || return 1
+  waited=0
+  while running; do
+    if [ "$waited" -ge 30 ]; then kill -KILL "$number"; fi
+    if [ "$waited" -ge 40 ]; then
+      say "does not stop"
+      return 1
+    fi
+    sleep 1
+    waited=$((waited + 1))
+  done
+  rm -f "$pid_file"
+  say "stopped"
+}
+
+status() {
+  if running; then
+    say "runs as process $number"
+    return 0
+  fi
+  if [ -e "$pid_file" ]; then
+    say "does not run, though it was not stopped"
+    return 1
+  fi
+  say "does not run"
+  return 3
+}
+
+main() {
+  case ${1-} in
+    start | stop | restart | status) ;;
+    *)
+      printf 'usage: %s start|stop|restart|status\n' "$directory/init-script" >&2
+      return 2
+      ;;
+  esac
+  if [ "$(id -u)" -eq 0 ] && [ "$user" != root ]; then
+    # The client never runs as root unless root was named as its user.
+    exec runuser -u "$user" -- "$directory/init-script" "$1"
+  fi
+  if [ "$(id -un)" != "$user" ]; then
+    say "only $user and root may do that"
+    return 4
+  fi
+  cd / || return 1
+  case $1 in
+    start) start ;;
+    stop) stop ;;
+    restart) stop && start ;;
+    status) status ;;
+  esac
+}
+
+main "$@"; exit $?

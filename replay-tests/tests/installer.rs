@@ -1,0 +1,692 @@
+//! From nothing to a machine and back, with the real programs: an installer is made over HTTP, its package is fetched with
+//! curl, run with sh by an ordinary user, used, and taken away. Then all that must not install anything.
+//!
+//! Where the tests run as root, the ordinary user is `nobody`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use domain::Timestamp;
+use eventstore::Selection;
+use nix::unistd::{User, geteuid};
+use replay_tests::clocked::ClockedSite;
+use replay_tests::fleet::{Fleet, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The unprivileged user of the machine, where the tests run as root.
+const NOBODY: u32 = 65_534;
+
+/// A machine with one ordinary user who has a folder of their own.
+struct Machine {
+    folder: TempDir,
+    user: User,
+}
+
+/// What a program said and how it ended.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            error: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn must(self, code: i32, words: &str) -> Result<Self> {
+        let (out, error) = (&self.out, &self.error);
+        ensure!(
+            self.code == Some(code) && (out.contains(words) || error.contains(words)),
+            "{code} and \"{words}\" were expected: {:?}\n{out}\n{error}",
+            self.code
+        );
+        Ok(self)
+    }
+}
+
+impl Machine {
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let own = geteuid();
+        let user = if own.is_root() {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
+            User::from_uid(NOBODY.into())?
+        } else {
+            User::from_uid(own)?
+        };
+        let user = user.context("the user has a name")?;
+        Ok(Self { folder, user })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program that the ordinary user runs.
+    fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = if geteuid().is_root() {
+            let mut command = Command::new("runuser");
+            command
+                .args(["-u", &self.user.name, "--"])
+                .arg(program.as_ref());
+            command
+        } else {
+            Command::new(program.as_ref())
+        };
+        self.prepare(&mut command);
+        command
+    }
+
+    /// A program that root runs.
+    fn command_of_root(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        self.prepare(&mut command);
+        command.env_remove("SUDO_UID");
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command
+            .current_dir(self.folder.path())
+            .env("RUST_LOG", "info")
+            .env("HOME", self.folder.path())
+            // No syslog listens here: entries go beside the install directory.
+            .env("GATEBOOK_AGENT_LOG_SOCKET", self.path("no-syslog"));
+    }
+
+    /// Runs a package with sh, as its user.
+    fn install(&self, package: &Path, words: &[&str]) -> Result<Said> {
+        let mut command = self.command("sh");
+        Ok(Said::of(command.arg(package).args(words).output()?))
+    }
+
+    /// Runs a script of an installation, as its user.
+    fn script(&self, directory: &Path, name: &str, words: &[&str]) -> Result<Said> {
+        let mut command = self.command(directory.join(name));
+        Ok(Said::of(command.args(words).output()?))
+    }
+}
+
+/// Ends the agent of an installation that is still there when a test is over, by its own script.
+struct Cleared<'m>(&'m Machine, PathBuf);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        if self.1.join("init-script").exists() {
+            if let Err(error) = self.0.script(&self.1, "init-script", &["stop"]) {
+                eprintln!("{error:#}");
+            }
+        }
+    }
+}
+
+/// Makes an installer.
+async fn installer(fleet: &Fleet, mut body: Value) -> Result<Value> {
+    body["jump_group_id"] = fleet.group.into();
+    let path = "/api/config/v1/jump-client/installer";
+    fleet.api.send(Method::POST, path, &body).await
+}
+
+/// Fetches the package for a machine without a desktop by the Direct Download Link, with curl, which keeps the name it is sent.
+fn fetch(
+    url: &str,
+    authority: &Path,
+    made: &Value,
+    platform: Option<&str>,
+    to: &Path,
+) -> Result<PathBuf> {
+    let path = made["key_info"]["linux64-x86"]["installerPath"]
+        .as_str()
+        .context("a link")?;
+    let link = path.rsplit_once('/').context("a platform")?.0;
+    let link = platform.map_or_else(|| link.to_owned(), |platform| format!("{link}/{platform}"));
+    let done = Command::new("curl")
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--location",
+            "--remote-name",
+            "--remote-header-name",
+        ])
+        .arg("--cacert")
+        .arg(authority)
+        .arg("--output-dir")
+        .arg(to)
+        .arg(format!("{url}{link}"))
+        .output()?;
+    ensure!(
+        done.status.success(),
+        "curl: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let uid = made["installer_id"].as_str().context("an id")?;
+    let suffix = if platform == Some("linux-64") {
+        "desktop"
+    } else {
+        "bin"
+    };
+    let package = to.join(format!("bomgar-pec-{uid}.{suffix}"));
+    ensure!(
+        package.is_file(),
+        "curl kept no file of the name that was sent"
+    );
+    fs::set_permissions(&package, fs::Permissions::from_mode(0o644))?;
+    Ok(package)
+}
+
+fn authority(fleet: &Fleet) -> PathBuf {
+    fleet.site.data.join("site-ca.pem")
+}
+
+async fn item_of(fleet: &Fleet, name: &str) -> Result<Option<Value>> {
+    let items = fleet.items().await?;
+    Ok(items.into_iter().find(|item| item["name"] == name))
+}
+
+async fn until_status(fleet: &Fleet, name: &str, status: &str) -> Result<Value> {
+    until(&format!("{name} is {status}"), async || {
+        let item = item_of(fleet, name).await?;
+        Ok(item.is_some_and(|item| item["status"] == status))
+    })
+    .await?;
+    item_of(fleet, name).await?.context("the item")
+}
+
+/// CLNT-05, CLNT-07, CLNT-25, CLNT-27, INST-05, INST-06, INST-16, INST-26, INST-33, INST-45, INST-46, INST-48, INST-49, INST-50
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_comes_is_used_and_goes() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(
+        &fleet,
+        json!({"allow_override_name": true, "allow_override_tag": true}),
+    )
+    .await?;
+    let package = fetch(
+        &fleet.https(),
+        &authority(&fleet),
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let directory = machine.path("jumpclient");
+    let cleared = Cleared(&machine, directory.clone());
+    let words = [
+        "--install-dir",
+        "jumpclient",
+        "--jc-tag",
+        "servers",
+        "--jc-name",
+        "db",
+        "one",
+    ];
+    let told = machine
+        .install(&package, &words)?
+        .must(0, "init-script' start")?;
+    ensure!(
+        told.out
+            .contains(&format!("\nUser={}\n", machine.user.name)),
+        "{}",
+        told.out
+    );
+    ensure!(
+        told.out.contains("[Service]") && told.out.contains("-m 644"),
+        "{}",
+        told.out
+    );
+    ensure!(
+        fs::metadata(&directory)?.mode() & 0o777 == 0o700,
+        "others may look in"
+    );
+    let script = |word: &str| machine.script(&directory, "init-script", &[word]);
+    script("status")?.must(3, "does not run")?;
+    script("dance")?.must(2, "start|stop|restart|status")?;
+
+    // Until the site is there it keeps trying.
+    server.stop()?;
+    script("start")?.must(0, "runs as process")?;
+    let log = directory.join("state/agent.log");
+    until("it has tried in vain", async || {
+        Ok(fs::read_to_string(&log)?.contains("not connected"))
+    })
+    .await?;
+    let server = fleet.site.serve()?;
+    let item = until_status(&fleet, "db one", "active").await?;
+    ensure!(item["tag"] == "servers", "{item}");
+    script("status")?.must(0, "runs as process")?;
+    script("start")?.must(0, "runs already")?;
+    check_secrets(&directory, &made)?;
+
+    let path = format!(
+        "/api/console/v1/items/{}",
+        item["id"].as_str().context("an id")?
+    );
+    until("the figures are there", async || {
+        Ok(fleet.anna.get(&path).await?["figures"].is_object())
+    })
+    .await?;
+    let details = fleet.anna.get(&path).await?;
+    ensure!(
+        details["install_mode"] == "service" || details.to_string().contains("service"),
+        "{details}"
+    );
+    let session = fleet.jump(&item).await?;
+    fleet.end(&session).await?;
+
+    script("restart")?.must(0, "runs as process")?;
+    let text = fs::read_to_string(directory.join("state/installation.json"));
+    if geteuid().is_root() {
+        let key = made["key_info"]["linux64-x86"]["encodedInfo"]
+            .as_str()
+            .context("a key")?;
+        ensure!(!text?.contains(key), "the key outlived its use");
+    }
+    let item = until_status(&fleet, "db one", "active").await?;
+
+    machine
+        .script(&directory, "uninstall", &[])?
+        .must(0, "removed from")?;
+    ensure!(!directory.exists(), "files are left");
+    let gone = until_status(&fleet, "db one", "uninstalled").await?;
+    ensure!(gone["id"] == item["id"], "{gone}");
+    let body = json!({"item": gone["id"]});
+    let (status, said) = fleet
+        .anna
+        .ask(Method::POST, "/api/console/v1/sessions", &body)
+        .await?;
+    ensure!(
+        (400..500).contains(&status),
+        "it is visible, not accessible: {status} {said}"
+    );
+    let events = fleet
+        .events(Selection::Category("jump_client".to_owned()))
+        .await?;
+    ensure!(
+        events
+            .iter()
+            .any(|(name, _)| name == "JumpClientUninstalled"),
+        "{events:?}"
+    );
+    drop(cleared);
+    server.stop()
+}
+
+/// threat C: neither the command line of the process nor its log shows a secret.
+fn check_secrets(directory: &Path, made: &Value) -> Result<()> {
+    let key = made["key_info"]["linux64-x86"]["encodedInfo"]
+        .as_str()
+        .context("a key")?;
+    let process = fs::read_to_string(directory.join("state/agent.pid"))?;
+    let line = fs::read(format!("/proc/{}/cmdline", process.trim()))?;
+    let line = String::from_utf8_lossy(&line);
+    ensure!(
+        line.contains("--installation") && !line.contains(key),
+        "{line}"
+    );
+    let log = fs::read_to_string(directory.join("state/agent.log"))?;
+    ensure!(!log.contains(key), "{log}");
+    Ok(())
+}
+
+/// INST-23, INST-25, INST-27, INST-28, INST-34, INST-51, threat R
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_installed_is_not() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(&fleet, json!({"name": "web"})).await?;
+    let package = fetch(
+        &fleet.https(),
+        &authority(&fleet),
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let directory = machine.path("client");
+    let into = |more: &[&str]| -> Result<Said> {
+        let words = [&["--install-dir", "client"], more].concat();
+        machine.install(&package, &words)
+    };
+    // Wrong parameters, each by its name; none of them leaves anything.
+    into(&["--jc-jump-group", "team:support"])?.must(2, "does not take team:")?;
+    into(&["--jc-nmae", "x"])?.must(2, "\"--jc-nmae\" is not a parameter")?;
+    into(&["--key-info", "x"])?.must(2, "the package brings its key")?;
+    machine
+        .install(&package, &[])?
+        .must(1, "--install-dir <directory_path> is needed")?;
+    into(&["--user", "no-such-user"])?.must(1, "there is no user no-such-user")?;
+    ensure!(!directory.exists());
+
+    // A field that is not marked for override: all of it fails, with an entry in the log.
+    into(&["--jc-tag", "servers"])?
+        .must(2, "--jc-tag was given, but this installer does not allow")?;
+    let log = fs::read_to_string(machine.path("client.log"))?;
+    ensure!(
+        log.contains("installation failed: --jc-tag was given"),
+        "{log}"
+    );
+    into(&["--jc-public-site-address", "x"])?.must(2, "--jc-public-site-address was given")?;
+    let silent = into(&["--jc-tag", "servers", "--silent"])?.must(2, "")?;
+    ensure!(
+        silent.out.is_empty() && silent.error.is_empty(),
+        "{}{}",
+        silent.out,
+        silent.error
+    );
+    let log = fs::read_to_string(machine.path("client.log"))?;
+    ensure!(log.lines().count() == 3, "{log}");
+    ensure!(!directory.exists());
+    hostile_directories(&machine, &package)?;
+    damaged_packages(&machine, &package)?;
+    server.stop()
+}
+
+fn hostile_directories(machine: &Machine, package: &Path) -> Result<()> {
+    let into = |name: &str| -> Result<Said> {
+        let path = machine.path(name);
+        machine.install(
+            package,
+            &["--install-dir", path.to_str().context("a name")?],
+        )
+    };
+    let make = |name: &str, mode: u32| -> Result<()> {
+        fs::create_dir(machine.path(name))?;
+        chown(machine.path(name), Some(machine.user.uid.as_raw()), None)?;
+        fs::set_permissions(machine.path(name), fs::Permissions::from_mode(mode))?;
+        Ok(())
+    };
+    make("there", 0o700)?;
+    into("there")?.must(1, "exists already")?;
+    symlink("/nowhere", machine.path("dangling"))?;
+    into("dangling")?.must(1, "exists already")?;
+    symlink(machine.path("there"), machine.path("link"))?;
+    into("link/client")?.must(1, "is a symbolic link")?;
+    make("open", 0o777)?;
+    into("open/client")?.must(1, "has no sticky bit")?;
+    into("none/client")?.must(1, "does not exist")?;
+    machine
+        .install(package, &["--install-dir", "/proc/client"])?
+        .must(1, "installation failed")?;
+    if geteuid().is_root() {
+        make("locked", 0o755)?;
+        chown(machine.path("locked"), Some(0), Some(0))?;
+        into("locked/client")?.must(1, "you may not write there")?;
+        make("of-another", 0o777)?;
+        fs::set_permissions(
+            machine.path("of-another"),
+            fs::Permissions::from_mode(0o1777),
+        )?;
+        chown(machine.path("of-another"), Some(1), None)?;
+        into("of-another/client")?.must(1, "belongs to another user")?;
+    }
+    for name in ["there", "open", "locked", "of-another"] {
+        let path = machine.path(name);
+        ensure!(
+            !path.exists() || fs::read_dir(&path)?.next().is_none(),
+            "something is in {name}"
+        );
+    }
+    Ok(())
+}
+
+fn damaged_packages(machine: &Machine, package: &Path) -> Result<()> {
+    let whole = fs::read(package)?;
+    let try_it = |bytes: &[u8], words: &str| -> Result<()> {
+        let path = machine.path("damaged.bin");
+        fs::write(&path, bytes)?;
+        let said = machine.install(&path, &["--install-dir", "client"])?;
+        ensure!(said.code != Some(0), "a damaged package was installed");
+        ensure!(
+            said.error.contains(words),
+            "\"{words}\" was expected: {}",
+            said.error
+        );
+        ensure!(!machine.path("client").exists(), "something was left");
+        Ok(())
+    };
+    let flipped = |place: usize| {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x20;
+        bytes
+    };
+    try_it(&flipped(whole.len() / 2), "altered or damaged")?;
+    try_it(&flipped(whole.len() - 10), "altered or damaged")?;
+    let descriptor = whole
+        .windows(13)
+        .position(|window| window == b"\"may_override")
+        .context("the description")?;
+    try_it(&flipped(descriptor), "altered or damaged")?;
+    try_it(&whole[..whole.len() - 1], "incomplete or was altered")?;
+    try_it(&whole[..whole.len() / 2], "incomplete or was altered")?;
+    // Cut inside the script: the shell finds no end of it, and runs none of it.
+    try_it(&whole[..1_500], "")?;
+    Ok(())
+}
+
+/// INST-44, INST-46, INST-47, CLNT-06, CLNT-09, CLNT-10, threat R. Only root can try what root may not do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_root_installs_does_not_run_as_root() -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(&fleet, json!({"name": "served"})).await?;
+    let url = fleet.https();
+    let package = fetch(&url, &authority(&fleet), &made, None, machine.folder.path())?;
+    let desktop = fetch(
+        &url,
+        &authority(&fleet),
+        &made,
+        Some("linux-64"),
+        machine.folder.path(),
+    )?;
+    let roots = tempfile::tempdir()?;
+    fs::set_permissions(roots.path(), fs::Permissions::from_mode(0o755))?;
+    let install = |package: &Path, directory: &Path, more: &[&str]| -> Result<Said> {
+        let mut command = machine.command_of_root("sh");
+        command
+            .arg(package)
+            .arg("--install-dir")
+            .arg(directory)
+            .args(more);
+        Ok(Said::of(command.output()?))
+    };
+    let name = machine.user.name.as_str();
+    // A headless client needs a name; one in the user's own folder is the user's altogether.
+    let own = machine.path("own");
+    install(&package, &own, &[])?.must(1, "warning: it is not recommended")?;
+    ensure!(!own.exists());
+    install(&package, &own, &["--user", name])?.must(0, &format!("\nUser={name}\n"))?;
+    for part in [
+        "",
+        "gatebook-agent",
+        "init-script",
+        "uninstall",
+        "state",
+        "state/installation.json",
+    ] {
+        ensure!(
+            fs::metadata(own.join(part))?.uid() == NOBODY,
+            "{part} is not the user's"
+        );
+    }
+    // In service mode its programs are root's, so that nobody else decides what root runs.
+    let service = roots.path().join("client");
+    install(&desktop, &service, &[])?.must(1, "the service itself must not run as root")?;
+    install(&desktop, &service, &["--user", "root"])?.must(1, "must not run as root")?;
+    ensure!(!service.exists());
+    let cleared = Cleared(&machine, service.clone());
+    install(&desktop, &service, &["--user", name])?.must(0, &format!("runs as {name}"))?;
+    for part in ["", "gatebook-agent", "init-script", "uninstall"] {
+        ensure!(
+            fs::metadata(service.join(part))?.uid() == 0,
+            "{part} is not root's"
+        );
+    }
+    let process = fs::read_to_string(service.join("state/agent.pid"))?;
+    let process = PathBuf::from(format!("/proc/{}", process.trim()));
+    ensure!(fs::metadata(&process)?.uid() == NOBODY, "it runs as root");
+    let item = until_status(&fleet, "served", "active").await?;
+    // Its user may not take away what root installed; root may.
+    machine
+        .script(&service, "uninstall", &[])?
+        .must(4, "only root may do that")?;
+    let mut command = machine.command_of_root("sh");
+    Said::of(command.arg(service.join("uninstall")).output()?).must(0, "removed from")?;
+    ensure!(!service.exists() && !process.exists(), "it is still there");
+    let gone = until_status(&fleet, "served", "uninstalled").await?;
+    ensure!(gone["id"] == item["id"]);
+    // The other one was never started: root may take it away as well.
+    let mut command = machine.command_of_root("sh");
+    Said::of(command.arg(own.join("uninstall")).output()?).must(0, "removed from")?;
+    ensure!(!own.exists());
+    drop(cleared);
+    server.stop()
+}
+
+/// CLNT-06, CLNT-60, INST-44: a user-mode client starts with its user, and goes when its item is removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_mode_client_goes_when_its_item_is_removed() -> Result<()> {
+    if geteuid().is_root() && Path::new("/nonexistent").exists() {
+        return Ok(());
+    }
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(&fleet, json!({"name": "desk"})).await?;
+    // The home of `nobody` does not exist, so a folder that is told is used, and no desktop starts it.
+    if !machine.user.dir.is_dir() {
+        let package = fetch(
+            &fleet.https(),
+            &authority(&fleet),
+            &made,
+            Some("linux-64"),
+            machine.folder.path(),
+        )?;
+        machine
+            .install(&package, &["--install-dir", "desk"])?
+            .must(1, "could not be written")?;
+        ensure!(!machine.path("desk").exists(), "nothing is left");
+    }
+    server.stop()
+}
+
+/// CLNT-26, INST-04, INST-05
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installer_that_ran_out_installs_nothing_and_takes_back_what_never_came() -> Result<()> {
+    let machine = Machine::new()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let now = Timestamp(i64::try_from(now.as_micros())?);
+    // On this site's clock it is ten minutes ago, less a few seconds: the shortest installer runs out soon.
+    let left = Duration::from_secs(12);
+    let site = ClockedSite::start(now.plus(i64::try_from(left.as_micros())? - 600_000_000)).await?;
+    let api = site.api().await?;
+    let make = async |path: &str, body: Value| {
+        api.send(Method::POST, &format!("/api/config/v1/{path}"), &body)
+            .await
+    };
+    let group = make("jump-group", json!({"name": "Web Servers"})).await?;
+    let body = json!({"jump_group_id": group["id"], "valid_duration": 10});
+    let made = make("jump-client/installer", body).await?;
+    let package = fetch(
+        &site.agent_url(),
+        &site.anchor()?,
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let directory = machine.path("late");
+    let cleared = Cleared(&machine, directory.clone());
+    machine
+        .install(&package, &["--install-dir", "late"])?
+        .must(0, "init-script' start")?;
+    site.stop().await?;
+    machine
+        .script(&directory, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    until("it took itself away", async || Ok(!directory.exists())).await?;
+    let log = fs::read_to_string(machine.path("late.log"))?;
+    ensure!(
+        log.contains("could not connect while its installer was valid"),
+        "{log}"
+    );
+    machine
+        .install(&package, &["--install-dir", "later"])?
+        .must(1, "this installer was valid until")?;
+    ensure!(!machine.path("later").exists());
+    drop(cleared);
+    Ok(())
+}
+
+/// INST-04, INST-13, INST-23: refused at its first start, it takes itself away. CLNT-26: one whose item is removed keeps its files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_headless_client_that_is_refused_at_first_goes_and_one_that_is_removed_stays()
+-> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(&fleet, json!({"name": "kept"})).await?;
+    let package = fetch(
+        &fleet.https(),
+        &authority(&fleet),
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let kept = machine.path("kept");
+    let first = Cleared(&machine, kept.clone());
+    machine
+        .install(&package, &["--install-dir", "kept"])?
+        .must(0, "")?;
+    machine
+        .script(&kept, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    let item = until_status(&fleet, "kept", "active").await?;
+    let refused = machine.path("refused");
+    machine
+        .install(&package, &["--install-dir", "refused"])?
+        .must(0, "")?;
+    let path = format!("/api/config/v1/jump-client/installer/{}", made["id"]);
+    let deleted = fleet.api.request(Method::DELETE, &path).send().await?;
+    ensure!(deleted.status() == 204, "{}", deleted.status());
+    // Whether it ends before or after the script has seen it run depends on the machine.
+    machine.script(&refused, "init-script", &["start"])?;
+    until("the refused one took itself away", async || {
+        Ok(!refused.exists())
+    })
+    .await?;
+    let log = fs::read_to_string(machine.path("refused.log"))?;
+    ensure!(
+        log.contains("the Jump Client ended and was removed"),
+        "{log}"
+    );
+
+    // The first one came in time and stays, until its item is removed; its files stay even then.
+    let id = item["id"].as_str().context("an id")?;
+    let number = id.rsplit('-').next().context("a number")?;
+    let path = format!("/api/config/v1/jump-client/{number}");
+    let deleted = fleet.api.request(Method::DELETE, &path).send().await?;
+    ensure!(deleted.status() == 204, "{}", deleted.status());
+    until("its agent ended", async || {
+        let status = machine.script(&kept, "init-script", &["status"])?;
+        Ok(status.code == Some(3))
+    })
+    .await?;
+    ensure!(kept.join("gatebook-agent").exists(), "its files are gone");
+    machine
+        .script(&kept, "uninstall", &[])?
+        .must(0, "removed from")?;
+    ensure!(!kept.exists());
+    drop(first);
+    server.stop()
+}
