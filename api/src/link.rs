@@ -26,6 +26,9 @@ use crate::site::Site;
 /// How long an agent may take to answer a close before the connection is cut.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
+/// How much is read at a time, and kept for reading while nothing comes. Unit: bytes.
+const READ_BYTES: usize = 512;
+
 /// WebSocket's own close code for what is none of its frames.
 const NO_WEBSOCKET: u16 = 1002;
 
@@ -58,20 +61,22 @@ async fn connect(
         ..Problem::malformed("A WebSocket handshake is expected here.")
     })?;
     let address = SocketAddr::new(peer.address, peer.port.unwrap_or(0));
-    // The buffers are small because there is one pair for each of many thousand agents.
+    // The buffers are small because there is one pair for each of many thousand agents. Below 1 KiB a buffer also shrinks
+    // again when a long frame was read.
     let upgrade = upgrade
-        .read_buffer_size(1024)
+        .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(FRAME_BYTES_MAX + 1024)
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        site.hub.serve(AgentSocket(socket), address).await;
+    Ok(upgrade.on_upgrade(move |socket| {
+        let socket = AgentSocket(Box::new(socket));
+        async move { site.hub.serve(socket, address).await }
     }))
 }
 
-/// An agent's WebSocket.
-struct AgentSocket(WebSocket);
+/// An agent's WebSocket. Boxed because it passes through several futures, each of which would have room for it.
+struct AgentSocket(Box<WebSocket>);
 
 impl Transport for AgentSocket {
     async fn receive(&mut self) -> Option<Incoming> {

@@ -13,7 +13,7 @@ use link_protocol::{
     SessionFailReason, Welcome, limits, version,
 };
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::greeting::{self, Greeted, LATER_MS, Turned};
 use crate::hub::{self, Hub};
@@ -31,32 +31,50 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 const FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Drives one link from its first frame to its end.
+///
+/// A link is one of many thousands and most of its life only waits. What happens once in it, or seldom, is boxed, so that
+/// waiting does not hold the room for it.
 pub(crate) async fn serve<T: Transport>(
     hub: &Hub,
     mut transport: T,
     peer: SocketAddr,
     link: LinkId,
 ) {
-    let (protocol, hello, mut greeted) = match let_in(hub, &mut transport, peer, link).await {
+    let Some(mut talk) = Box::pin(open(hub, &mut transport, peer, link)).await else {
+        return;
+    };
+    let end = talk.run(&mut transport).await;
+    Box::pin(talk.close(&mut transport, &end)).await;
+}
+
+/// From the first frame to a welcome; none where it did not come to that, and the link is at its end.
+async fn open<'h, T: Transport>(
+    hub: &'h Hub,
+    transport: &mut T,
+    peer: SocketAddr,
+    link: LinkId,
+) -> Option<Box<Talk<'h>>> {
+    let (protocol, hello, mut greeted) = match let_in(hub, transport, peer, link).await {
         Ok(known) => known,
         Err(end) => {
-            finish(&mut transport, &end).await;
-            return;
+            finish(transport, &end).await;
+            return None;
         }
     };
     let Some(mailbox) = hub.0.take_place(&greeted, link.connection) else {
-        finish(&mut transport, &End::replaced()).await;
-        return;
+        finish(transport, &End::replaced()).await;
+        return None;
     };
     let token = greeted.token.take();
-    let mut talk = Talk::new(hub, link, peer.ip(), greeted, mailbox);
-    let begun = talk.begin(&mut transport, protocol, token, &hello.sessions);
-    let end = match begun.await {
-        Ok(()) => talk.run(&mut transport).await,
-        Err(end) => end,
-    };
-    hub.0.leave_place(talk.client, link.connection);
-    tokio::join!(finish(&mut transport, &end), talk.leave(end.reason));
+    let talk = Talk::new(hub, link, peer.ip(), protocol, greeted, mailbox);
+    let mut talk = Box::new(talk);
+    match talk.begin(transport, token, &hello.sessions).await {
+        Ok(()) => Some(talk),
+        Err(end) => {
+            talk.close(transport, &end).await;
+            None
+        }
+    }
 }
 
 async fn finish<T: Transport>(transport: &mut T, end: &End) {
@@ -99,8 +117,15 @@ async fn let_in<T: Transport>(
             reason: "no protocol in common",
         });
     };
-    match greeting::greet(inner, &hello, link, peer).await {
+    let mut greeted = greeting::greet(inner, &hello, link, peer, false).await;
+    if let Err(Turned::Held(place)) = greeted {
+        hold(transport, place).await?;
+        greeted = greeting::greet(inner, &hello, link, peer, true).await;
+    }
+    match greeted {
         Ok(greeted) => Ok((protocol, hello, greeted)),
+        // Its place has come, so it is not held again.
+        Err(Turned::Held(_)) => Err(End::later(LATER_MS)),
         Err(Turned::Later(after_ms)) => Err(End::later(after_ms)),
         Err(Turned::Away { refused, stranger }) => {
             if let (true, Some(counter)) = (stranger, &inner.refused_attempts) {
@@ -111,6 +136,25 @@ async fn let_in<T: Transport>(
                 last: Some(Box::new(ServerFrame::Refused(refused))),
                 reason: "refused",
             })
+        }
+    }
+}
+
+/// Holds an agent on its link until its place comes. One that does not wait for it gives it up.
+async fn hold<T: Transport>(transport: &mut T, place: Instant) -> Result<(), End> {
+    let mut frames = Frames::new();
+    loop {
+        let incoming = tokio::select! {
+            () = sleep_until(place) => return Ok(()),
+            incoming = transport.receive() => incoming.ok_or(End::gone())?,
+        };
+        match frames.read(incoming)? {
+            None => {}
+            Some(ClientFrame::Goodbye {}) => return Err(End::with(CloseCode::Normal, "goodbye")),
+            Some(_) => {
+                let reason = "a frame before the welcome";
+                return Err(End::with(CloseCode::OutOfOrder, reason));
+            }
         }
     }
 }
@@ -175,7 +219,10 @@ struct Talk<'h> {
     link: LinkId,
     client: JumpClientId,
     boot_id: String,
+    protocol: u16,
     facts: Facts,
+    /// Whether it came back as the same boot with the same facts: then there is nothing to check in for.
+    unchanged: bool,
     /// Hash of a token that was handed out and is not known to be kept.
     offered: Option<KeyedHash>,
     /// Whether a token is being offered just now.
@@ -190,6 +237,8 @@ struct Talk<'h> {
     /// A newer connection came from another boot: an answer to the ping shows that there are two.
     challenged: bool,
     ping_sent: Option<Instant>,
+    /// When the next ping is due, or the answer to the last one.
+    wake_at: Instant,
     nonce: u64,
     frames: Frames,
 }
@@ -199,6 +248,7 @@ impl<'h> Talk<'h> {
         hub: &'h Hub,
         link: LinkId,
         address: IpAddr,
+        protocol: u16,
         greeted: Greeted,
         mailbox: Mailbox,
     ) -> Self {
@@ -207,7 +257,9 @@ impl<'h> Talk<'h> {
             link,
             client: greeted.client,
             boot_id: greeted.boot_id,
+            protocol,
             facts: greeted.facts,
+            unchanged: greeted.unchanged,
             offered: greeted.offered,
             offering: false,
             mailbox,
@@ -218,6 +270,7 @@ impl<'h> Talk<'h> {
             probes: Vec::new(),
             challenged: false,
             ping_sent: None,
+            wake_at: Instant::now() + hub.0.heartbeat,
             nonce: 0,
             frames: Frames::new(),
         }
@@ -227,7 +280,6 @@ impl<'h> Talk<'h> {
     async fn begin<T: Transport>(
         &mut self,
         transport: &mut T,
-        protocol: u16,
         token: Option<Secret>,
         kept: &[String],
     ) -> Result<(), End> {
@@ -236,9 +288,12 @@ impl<'h> Talk<'h> {
         if let Some(end) = inner.objection(self.client, self.link) {
             return Err(end);
         }
-        self.welcome(transport, protocol, token).await?;
-        let facts = Box::new(self.facts.clone());
-        self.say(Saying::Facts(facts))?;
+        self.welcome(transport, token).await?;
+        if !self.unchanged {
+            let facts = Box::new(self.facts.clone());
+            self.say(Saying::Facts(facts))?;
+        }
+        self.send_settings(transport).await?;
         let told = inner.sessions_to_tell(self.client, kept);
         for frame in told.frames {
             send(transport, frame).await?;
@@ -252,45 +307,52 @@ impl<'h> Talk<'h> {
     async fn welcome<T: Transport>(
         &mut self,
         transport: &mut T,
-        protocol: u16,
         token: Option<Secret>,
     ) -> Result<(), End> {
         let inner = self.hub.0.as_ref();
         let site_time = inner.engine.clock().now().0 / 1_000;
         let welcome = Welcome {
-            protocol,
+            protocol: self.protocol,
             client_id: u64::from(self.client.0),
             token,
             heartbeat_seconds: u32::try_from(inner.heartbeat.as_secs())
                 .unwrap_or(limits::HEARTBEAT_SECONDS_DEFAULT),
             check_in_seconds: inner.engine.published().world.settings.check_in_seconds,
-            check_in_now: true,
+            check_in_now: !self.unchanged,
             anchors: inner.anchors.load().as_ref().clone(),
             site_time_ms: u64::try_from(site_time).unwrap_or(0),
         };
         send(transport, ServerFrame::Welcome(Box::new(welcome))).await
     }
 
+    /// Tells the client how it shall be, where it speaks a protocol that has that.
+    async fn send_settings<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
+        if self.protocol < version::WITH_SETTINGS {
+            return Ok(());
+        }
+        let settings = self.hub.0.settings_of(self.client);
+        send(transport, ServerFrame::Settings(settings)).await
+    }
+
     async fn run<T: Transport>(&mut self, transport: &mut T) -> End {
-        let every = self.hub.0.heartbeat;
-        let mut heartbeat = interval_at(Instant::now() + every, every);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let step = tokio::select! {
                 told = self.mailbox.next() => match told {
-                    Told::Order(order) => self.obey(transport, order).await,
+                    Told::Order(order) => Box::pin(self.obey(transport, order)).await,
                     Told::End(end) => Err(end),
                 },
                 incoming = transport.receive() => match incoming {
                     Some(incoming) => self.hear(incoming),
                     None => Err(End::gone()),
                 },
-                replied = self.sayings.next() => self.reply(transport, replied).await,
+                replied = self.sayings.next() => Box::pin(self.reply(transport, replied)).await,
                 (sequence, recorded) = first_recorded(&mut self.gathered) => {
-                    self.recorded(transport, sequence, recorded).await
+                    Box::pin(self.recorded(transport, sequence, recorded)).await
                 }
-                _ = heartbeat.tick(), if self.ping_sent.is_none() => self.ping(transport).await,
-                () = pong_overdue(self.ping_sent) => Err(self.silent()),
+                () = sleep_until(self.wake_at) => match self.ping_sent {
+                    None => Box::pin(self.ping(transport)).await,
+                    Some(_) => Err(self.silent()),
+                },
             };
             if let Err(end) = step {
                 return end;
@@ -302,7 +364,9 @@ impl<'h> Talk<'h> {
 
     async fn ping<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
         self.nonce += 1;
-        self.ping_sent = Some(Instant::now());
+        let now = Instant::now();
+        self.ping_sent = Some(now);
+        self.wake_at = now + limits::PONG_WITHIN;
         send(transport, ServerFrame::Ping { nonce: self.nonce }).await
     }
 
@@ -319,7 +383,9 @@ impl<'h> Talk<'h> {
         if nonce != self.nonce {
             return Ok(());
         }
-        self.ping_sent = None;
+        if let Some(sent) = self.ping_sent.take() {
+            self.wake_at = sent + self.hub.0.heartbeat;
+        }
         for probe in self.probes.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = probe.send(true);
@@ -336,6 +402,7 @@ impl<'h> Talk<'h> {
     async fn obey<T: Transport>(&mut self, transport: &mut T, order: Order) -> Result<(), End> {
         match order {
             Order::Send(frame) => send(transport, *frame).await,
+            Order::Settings => self.send_settings(transport).await,
             Order::Probe(answer) => {
                 self.probes.push(answer);
                 self.ping(transport).await
@@ -387,6 +454,15 @@ impl<'h> Talk<'h> {
             }
             ClientFrame::AnchorsStored { .. } => {}
             ClientFrame::Pong { nonce } => self.hear_pong(nonce)?,
+            ClientFrame::Uninstalling {} if self.protocol >= version::WITH_SETTINGS => {
+                self.say(Saying::Uninstall(self.link))?;
+            }
+            ClientFrame::Uninstalling {} => {
+                return Err(End::with(
+                    CloseCode::UnknownFrame,
+                    "a frame of another protocol",
+                ));
+            }
             ClientFrame::Goodbye {} => return Err(End::with(CloseCode::Normal, "goodbye")),
         }
         Ok(())
@@ -407,11 +483,13 @@ impl<'h> Talk<'h> {
         }
         self.last_sequence = check_in.sequence;
         self.check_ins_waiting += 1;
-        self.facts = greeting::merge(&self.facts, &check_in.facts);
         let inner = self.hub.0.as_ref();
-        inner
-            .figures
-            .put(&inner.engine, self.client, &check_in.figures);
+        let published = inner.engine.published();
+        let settings = &published.world.settings;
+        self.facts = greeting::collected(settings, greeting::merge(&self.facts, &check_in.facts));
+        let figures = check_in.figures.clone();
+        let figures = figures.only(|statistic| settings.collects(statistic));
+        inner.figures.put(&inner.engine, self.client, &figures);
         self.say(Saying::CheckIn {
             sequence: check_in.sequence,
             facts: Box::new(self.facts.clone()),
@@ -458,6 +536,7 @@ impl<'h> Talk<'h> {
                 let frame = hub::end_frame(lsid.to_string(), &refusal.to_string());
                 send(transport, frame).await
             }
+            Replied::Uninstalled => Err(End::with(CloseCode::Normal, "uninstalled")),
             Replied::Offered(token, hash) => {
                 self.offering = false;
                 self.offered = Some(hash);
@@ -482,6 +561,12 @@ impl<'h> Talk<'h> {
     }
 
     // --- the end ---
+
+    /// Tells the agent, gives the place up and writes down that the link ended.
+    async fn close<T: Transport>(&mut self, transport: &mut T, end: &End) {
+        self.hub.0.leave_place(self.client, self.link.connection);
+        tokio::join!(finish(transport, end), self.leave(end.reason));
+    }
 
     /// Writes down that the link ended. What was being said is finished first: it was accepted.
     async fn leave(&mut self, reason: &str) {
@@ -521,13 +606,6 @@ async fn first_recorded(gathered: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -
     let recorded = (*sequence, told.await.is_ok());
     gathered.pop_front();
     recorded
-}
-
-async fn pong_overdue(ping_sent: Option<Instant>) {
-    match ping_sent {
-        Some(sent) => sleep_until(sent + limits::PONG_WITHIN).await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn send<T: Transport>(transport: &mut T, frame: ServerFrame) -> Result<(), End> {
