@@ -137,7 +137,7 @@ async fn write(engine: &Engine, epoch: NodeEpoch, batch: &mut Vec<Waiting>) -> b
 #[cfg(test)]
 mod tests {
     use domain::access::jump_group;
-    use domain::fleet::jump_client::{self, Facts, Register};
+    use domain::fleet::jump_client::{self, Facts, Overrides, Register};
     use domain::ids::{JumpClientId, JumpClientInstallerId, KeyedHash, LinkId, SecretRef};
     use domain::record;
     use domain::site::first_start;
@@ -186,9 +186,7 @@ mod tests {
                 facts: Facts::default(),
                 token: KeyedHash("1".repeat(64)),
                 attempt: KeyedHash("2".repeat(64)),
-                name: None,
-                tag: None,
-                comments: None,
+                overrides: Overrides::default(),
             }))),
         ]
     }

@@ -19,6 +19,7 @@ use serde::{Serialize, Serializer};
 
 use crate::clock::SystemFresh;
 use crate::place;
+use crate::upgrade;
 
 /// What the first administrator is called.
 pub const ADMINISTRATOR: &str = "administrator";
@@ -138,6 +139,14 @@ pub async fn make_site(
         Ok(done)
             if client_id(&done.events).as_ref() == Some(&credentials.api_account.client_id) =>
         {
+            // What is made from here on is of this build. The credentials are shown now or never, whatever comes of it; a server
+            // that starts says it too.
+            if let Err(error) = upgrade::note_build(engine).await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "which build made the site was not written down"
+                );
+            }
             return Ok(FirstStart::Made(Box::new(credentials)));
         }
         Ok(_) => bail!(

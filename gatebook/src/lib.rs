@@ -8,7 +8,7 @@
 //! - [`command_line`], [`configuration`]: what the program is told; [`command`]: what it does for it
 //! - [`place`]: the site's directory; [`opening`]: the site opened, with its engine
 //! - [`clock`]: the real clock and source of chance; [`virtual_clock`]: one that is moved; [`cron_schedule`]
-//! - [`first_start`], [`administrator`]: the first credentials, and help for who lost them
+//! - [`first_start`], [`administrator`]: the first credentials, and help for who lost them; [`upgrade`]: which build runs
 //! - [`serve`]: the server, put together from [`listen`], [`tls`], [`trust`], [`node`] with [`pulse`], [`maintenance`],
 //!   [`control`], [`mail_languages`]
 //! - [`log`], [`projections`], [`demo`]: the other commands; [`logging`]
@@ -26,6 +26,7 @@ pub mod virtual_clock;
 
 pub mod administrator;
 pub mod first_start;
+pub mod upgrade;
 
 pub mod control;
 pub mod listen;

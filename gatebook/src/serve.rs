@@ -35,6 +35,7 @@ use crate::place::{self, Place};
 use crate::projections as rebuilding;
 use crate::tls::{NodeCertificate, SiteAuthority, Source};
 use crate::trust;
+use crate::upgrade;
 
 /// How often agents are pinged.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -260,7 +261,8 @@ async fn begin_site(place: &Place, open: &OpenSite) -> Result<()> {
         .as_fresh_as_the_log()
         .await
         .context("reading the log")?;
-    first_start::remove_foreign_credentials(&file, &published.world)
+    first_start::remove_foreign_credentials(&file, &published.world)?;
+    upgrade::note_build(&open.engine).await
 }
 
 fn certificate(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use domain::access::jump_group::{self, Membership};
 use domain::access::role;
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, JumpPolicyId,
     KeyedHash, LinkId, Lsid, NodeEpoch, SecretRef, UserId,
@@ -272,9 +272,7 @@ fn scenario() -> Vec<(Actor, Step)> {
                 facts: facts("bob"),
                 token: KeyedHash("e".repeat(64)),
                 attempt: KeyedHash("f".repeat(64)),
-                name: None,
-                tag: None,
-                comments: None,
+                overrides: Overrides::default(),
             }))),
         ),
         (

@@ -1,6 +1,6 @@
 //! Installers and Jump Clients.
 
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{JumpClientInstallerId, KeyedHash, LinkId, NodeEpoch};
 use domain::time::{DAY, MINUTE};
 use domain::{Actor, Cause, Command, Surface, node};
@@ -51,9 +51,7 @@ async fn register(served: &Served, installer: u32, hostname: &str, connection: u
             ..Facts::default()
         },
         token: KeyedHash("0".repeat(64)),
-        name: None,
-        tag: None,
-        comments: None,
+        overrides: Overrides::default(),
     };
     let cause = Cause {
         actor: Actor::NewJumpClient,

@@ -34,6 +34,7 @@ async fn outbox(served: &Served) -> Running {
         languages: Arc::new(Languages::shipped()),
         url: "https://access.example.com".to_owned(),
         patience: Patience::default(),
+        installer_path: api::download::link::path,
     });
     tokio::spawn(outbox.run(held, stopped));
     Running {

@@ -2,7 +2,7 @@
 
 use api::console::badge::CSRF_HEADER;
 use domain::access::jump_group;
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, KeyedHash, LinkId, Lsid, NodeEpoch, UserId,
 };
@@ -234,9 +234,7 @@ impl Served {
             facts,
             token: KeyedHash(format!("{number:064x}")),
             attempt: KeyedHash(format!("{:064x}", u128::from(number) + (1 << 64))),
-            name: None,
-            tag: None,
-            comments: None,
+            overrides: Overrides::default(),
         };
         let done = self
             .run(Command::JumpClient(jump_client::Command::Register(

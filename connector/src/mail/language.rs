@@ -50,6 +50,33 @@ pub struct Content {
     pub session_ended: String,
     pub test: String,
     pub test_subject: String,
+    #[serde(default)]
+    pub installer: InstallerOffer,
+}
+
+/// What is said to who is to install a Jump Client (INST-16). In English where a language does not have it: files of operators
+/// may be older than it is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each member is named by its English word")]
+pub struct InstallerOffer {
+    pub subject: String,
+    pub offered: String,
+    pub sender: String,
+    pub platform: String,
+    pub valid_until: String,
+}
+
+impl Default for InstallerOffer {
+    fn default() -> Self {
+        Self {
+            subject: "Jump Client Installer".to_owned(),
+            offered: "You are asked to install a Jump Client, by which your computer can be reached for support. Download and run the installer:".to_owned(),
+            sender: "Sent by".to_owned(),
+            platform: "Platform".to_owned(),
+            valid_until: "Valid until".to_owned(),
+        }
+    }
 }
 
 /// Words that stand in the place of macros. `time` is a format of `strftime`, always of a time in UTC.

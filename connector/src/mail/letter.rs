@@ -2,9 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::ids::MailDeliveryId;
 use domain::site::mail_delivery::{
-    ApproverAsked, Delivery, Mail, Message as Said, RequestTold, RequesterTold, SessionTold,
+    ApproverAsked, Delivery, InstallerOffered, Mail, Message as Said, RequestTold, RequesterTold,
+    SessionTold,
 };
 use domain::site::mail_template::{MacroValue, MailTemplate, Rendered, escape};
 use domain::{Timestamp, World};
@@ -12,7 +15,10 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::{Address, address::Envelope};
 
-use super::language::{Language, Languages, Words};
+use super::language::{InstallerOffer, Language, Languages, Words};
+
+/// What an encoded word may hold, so that it fits a line with the name of its header.
+const ENCODED_WORD_BYTES_MAX: usize = 42;
 
 /// A mail that can be handed to a mail server.
 pub(super) struct Letter {
@@ -35,7 +41,8 @@ pub(super) enum Unwritable {
     Message(#[from] lettre::error::Error),
 }
 
-/// Writes a mail. `link` is the approver's own, where it is for one; it is in no other place than the mail.
+/// Writes a mail. `link` is the approver's own, or that of an installer, where it is about one; it is in no other place than
+/// the mail.
 pub(super) fn write(
     world: &World,
     languages: &Languages,
@@ -59,7 +66,7 @@ pub(super) fn write(
         .date(moment(delivery.queued_at))
         .from(Mailbox::new(name, sender.clone()))
         .to(Mailbox::new(None, recipient.clone()))
-        .subject(text.subject)
+        .raw_header(subject(text.subject))
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
@@ -71,6 +78,30 @@ pub(super) fn write(
         bytes: message.formatted(),
         sender_domain,
     })
+}
+
+/// The subject as a header. What looks like an encoded word would be read as one, with whatever a stranger has hidden in it, so
+/// such a subject is encoded as a whole.
+fn subject(text: String) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str("Subject");
+    if text.contains("=?") {
+        let encoded = encoded_words(&text);
+        HeaderValue::dangerous_new_pre_encoded(name, text, encoded)
+    } else {
+        HeaderValue::new(name, text)
+    }
+}
+
+/// The text in encoded words of RFC 2047, one a line.
+fn encoded_words(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, later) = rest.split_at(rest.floor_char_boundary(ENCODED_WORD_BYTES_MAX));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = later;
+    }
+    words.join("\r\n ")
 }
 
 /// The same for every attempt, so that whoever gets a mail twice can drop one.
@@ -114,6 +145,7 @@ fn text(world: &World, languages: &Languages, mail: &Mail, link: Option<&str>) -
             &words.end,
             escape(&content.session_ended),
         ),
+        Said::InstallerOffered(offered) => of_installer(&content.installer, words, offered, link),
         Said::Test(_) => of_test(language),
     };
     Some(filled)
@@ -177,6 +209,33 @@ fn of_session(
         "EVENT.TIME" => text(&time(words, session.at)),
         _ => None,
     })
+}
+
+/// Several recipients install from the same link (INST-16).
+fn of_installer(
+    words: &InstallerOffer,
+    times: &Words,
+    offered: &InstallerOffered,
+    link: Option<&str>,
+) -> Rendered {
+    let link = link.map(escape).unwrap_or_default();
+    let line = |word: &str, value: &str| match value {
+        "" => String::new(),
+        value => format!("<div>{}: {}</div>\n", escape(word), escape(value)),
+    };
+    Rendered {
+        subject: words.subject.clone(),
+        body: [
+            format!(
+                "<p>{}<br>\n<a href=\"{link}\">{link}</a></p>\n",
+                escape(&words.offered)
+            ),
+            line(&words.sender, &offered.sender),
+            line(&words.platform, &offered.platform_title),
+            line(&words.valid_until, &time(times, offered.valid_until)),
+        ]
+        .concat(),
+    }
 }
 
 fn of_test(language: &Language) -> Rendered {
@@ -339,6 +398,38 @@ mod tests {
         assert!(
             text.body
                 .contains("&lt;a href=&quot;https://evil.example&quot;")
+        );
+    }
+
+    /// INST-16: the link, for which system it is and until when it is good; what people call themselves is only text.
+    #[test]
+    fn who_is_to_install_a_client_has_a_link() {
+        let offered = |sender: &str| {
+            Said::InstallerOffered(InstallerOffered {
+                installer: domain::ids::JumpClientInstallerId(1),
+                platform: "linux-64".to_owned(),
+                platform_title: "Linux".to_owned(),
+                sender: sender.to_owned(),
+                valid_until: Timestamp::from_unix_seconds(1_772_442_000),
+            })
+        };
+        let link = "https://access.example.com/download/abc/linux-64";
+        let text = rendered(offered("Anna <b>"), "en-us", Some(link));
+        assert_eq!(text.subject, "Jump Client Installer");
+        for part in [
+            "<a href=\"https://access.example.com/download/abc/linux-64\">https://access.example.com/download/abc/linux-64</a>",
+            "<div>Sent by: Anna &lt;b&gt;</div>",
+            "<div>Platform: Linux</div>",
+            "<div>Valid until: 2026-03-02 09:00 UTC</div>",
+        ] {
+            assert!(text.body.contains(part), "{part}\n{}", text.body);
+        }
+        let text = rendered(offered(""), "de", Some(link));
+        assert_eq!(text.subject, "Installationsprogramm des Jump Clients");
+        assert!(text.body.contains("<div>Plattform: Linux</div>"));
+        assert!(
+            !text.body.contains("Gesendet von"),
+            "an integration has no name"
         );
     }
 

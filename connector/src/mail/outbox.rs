@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::ids::{MailDeliveryId, SecretRef};
 use domain::site::mail_delivery::{self, Delivery, Message, Outcome, PARKED_MAX};
-use domain::{Actor, Cause, Command, Surface, World};
+use domain::{Actor, Cause, Command, Refusal, Surface, World};
 use engine::{Engine, ExecuteError, Idempotency, Lane, Submission};
 use eventstore::{Fence, RecordedEvent, Selection, SideTable, StoreError};
 use projections::Recorded;
@@ -51,6 +51,9 @@ pub struct OutboxSetup {
     pub url: String,
     /// How long the steps of a delivery may take.
     pub patience: Patience,
+    /// The path of an installer's Direct Download Link for a platform, by the installer's 32-digit id; whoever serves the
+    /// downloads knows it.
+    pub installer_path: fn(&Sealer, &str, &str) -> String,
 }
 
 /// The outbox of this node.
@@ -279,7 +282,7 @@ impl Outbox {
             }
             _ => None,
         };
-        let token = self.token(delivery);
+        let token = self.token(world, delivery)?;
         let link = token.as_ref().map(|(_, link)| link.as_str());
         let letter = letter::write(world, &self.0.languages, id, delivery, link)
             .map_err(|error| Trouble::Refused(error.to_string()))?;
@@ -295,17 +298,36 @@ impl Outbox {
         handed.map_err(|trouble| without_secrets(trouble, &secrets))
     }
 
-    /// The approver's token and link, where the mail is to one.
-    fn token(&self, delivery: &Delivery) -> Option<(String, String)> {
-        let Message::ApprovalRequested(asked) = &delivery.mail.message else {
-            return None;
-        };
-        let (request, index) = (asked.request.id, asked.approver);
-        let (sealer, address) = (&self.0.sealer, &delivery.mail.recipient);
-        Some((
-            approver_link::token(sealer, request, index, address),
-            approver_link::link(sealer, &self.0.url, request, index, address),
-        ))
+    /// What is secret of the mail's link, and the link: the approver's where the mail is to one, that of an installer where it
+    /// offers one.
+    fn token(
+        &self,
+        world: &World,
+        delivery: &Delivery,
+    ) -> Result<Option<(String, String)>, Trouble> {
+        let sealer = &self.0.sealer;
+        match &delivery.mail.message {
+            Message::ApprovalRequested(asked) => {
+                let (request, index) = (asked.request.id, asked.approver);
+                let address = &delivery.mail.recipient;
+                Ok(Some((
+                    approver_link::token(sealer, request, index, address),
+                    approver_link::link(sealer, &self.0.url, request, index, address),
+                )))
+            }
+            Message::InstallerOffered(offered) => {
+                let gone = || Trouble::Refused(Refusal::InstallerInvalid.to_string());
+                let installer = world.installers.get(&offered.installer).ok_or_else(gone)?;
+                installer
+                    .usable(world, self.0.engine.clock().now())
+                    .map_err(|refusal| Trouble::Refused(refusal.to_string()))?;
+                let path =
+                    (self.0.installer_path)(sealer, &installer.installer_id, &offered.platform);
+                let link = format!("{}{path}", self.0.url.trim_end_matches('/'));
+                Ok(Some((path, link)))
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn password(&self, reference: &SecretRef) -> Result<SecretText, Trouble> {

@@ -99,6 +99,7 @@ impl Site {
             languages: Arc::new(Languages::shipped()),
             url: "https://access.example.com".to_owned(),
             patience: self.patience.clone(),
+            installer_path: |_, installer, platform| format!("/download/{installer}/{platform}"),
         });
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(outbox.run(self.lease.subscribe(), stopped));

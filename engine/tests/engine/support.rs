@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::access::jump_group;
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{
     ApiAccountId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpItemRef, KeyedHash, LinkId,
     NodeEpoch, SecretRef, UserId,
@@ -265,9 +265,7 @@ pub(crate) fn register(number: u64) -> Command {
         facts: facts(number, ""),
         token: KeyedHash(format!("{number:064x}")),
         attempt: KeyedHash(format!("{:064x}", u128::from(number) + (1 << 64))),
-        name: None,
-        tag: None,
-        comments: None,
+        overrides: Overrides::default(),
     })))
 }
 

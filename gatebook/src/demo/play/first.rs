@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use api::console::badge::{self, BadgeText};
 use connector::{approver_link, mail};
-use domain::fleet::jump_client::{self, Register};
+use domain::fleet::jump_client::{self, Overrides, Register};
 use domain::ids::{JumpClientId, KeyedHash};
 use domain::time::{DAY, MINUTE};
 use domain::{Actor, Command, Event};
@@ -97,9 +97,7 @@ impl Player<'_> {
                 // Given to nobody.
                 token: KeyedHash(format!("{}{}", fresh.hex(1), fresh.hex(2))),
                 attempt: connector::attempt_hash(&self.site.sealer, &nonce),
-                name: None,
-                tag: None,
-                comments: None,
+                overrides: Overrides::default(),
             };
             let register = jump_client::Command::Register(Box::new(register));
             let cause = of_link(Actor::NewJumpClient, &machine);

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::KeyedHash;
 use domain::node::{self, RoutineCheckIn};
 use domain::{Actor, Cause, Command, Event};
@@ -26,9 +26,7 @@ impl Player<'_> {
             facts: facts.clone(),
             token: KeyedHash(format!("{}{}", fresh.hex(0), fresh.hex(1))),
             attempt: KeyedHash(format!("{}{}", fresh.hex(2), fresh.hex(3))),
-            name: None,
-            tag: None,
-            comments: None,
+            overrides: Overrides::default(),
         };
         let command = Command::JumpClient(jump_client::Command::Register(Box::new(register)));
         let done = self

@@ -2,7 +2,7 @@
 
 use domain::access::jump_group;
 use domain::fleet::installer::JumpClientInstaller;
-use domain::fleet::jump_client::{self, Facts, Register};
+use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupId, KeyedHash, LinkId, NodeEpoch, SecretRef,
 };
@@ -178,9 +178,7 @@ fn register(number: u32) -> Command {
         },
         token: KeyedHash(format!("{number:064x}")),
         attempt: KeyedHash(format!("{number:063x}a")),
-        name: None,
-        tag: None,
-        comments: None,
+        overrides: Overrides::default(),
     })))
 }
 
