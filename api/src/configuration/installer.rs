@@ -8,12 +8,12 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use domain::fleet::installer::JumpClientInstaller;
 use domain::ids::JumpClientInstallerId;
-use domain::record::{self, Object};
+use domain::record::{self, Field, Kind, Object};
 use domain::{Command, Event, World};
-use engine::Side;
+use engine::{Done, Side};
 use eventstore::{SideTable, SideWrite};
 use link_protocol::KeyInfo;
-use secrets::SecretText;
+use secrets::{Sealer, SecretText};
 use serde_json::{Value, json};
 
 use super::resource::{self, ACCESS, Resource, accepted, location, made_by, path_of};
@@ -29,10 +29,39 @@ use crate::site::Site;
 /// What installer secrets are hashed for; the link compares with the same.
 pub const INSTALLER_SECRET: &str = "installer-secret";
 
+/// Members that no body writes, on whichever surface.
+pub(crate) const INTERNAL_ALWAYS: [&str; 5] = [
+    "secret_hash",
+    "created_by_user_id",
+    "created_by_api_account_id",
+    "site_builds",
+    "installer_id",
+];
+
+/// The published description lists filters by the machine, of which an installer has none: nothing matches them.
+const FILTERS_ALONE: &[Field] = &[
+    Field::new(
+        "hostname",
+        Kind::Text { min: 1, max: 255 },
+        "The machine's host name.",
+    ),
+    Field::new(
+        "fqdn",
+        Kind::Text { min: 1, max: 255 },
+        "The machine's full name.",
+    ),
+];
+
 impl Resource for JumpClientInstaller {
     const PATH: &'static str = "jump-client/installer";
     const SCHEMA: &'static str = "JumpClientInstaller";
-    const INTERNAL: &'static [&'static str] = &["secret_hash"];
+    const INTERNAL: &'static [&'static str] = &[
+        "secret_hash",
+        "created_by_user_id",
+        "created_by_api_account_id",
+        "site_builds",
+    ];
+    const FILTERS_ALONE: &'static [Field] = FILTERS_ALONE;
     // `key_info` is read-only and clients send it back.
     const FIXED: &'static [(&'static str, resource::Fixed)] =
         &[("key_info", resource::Fixed::Null)];
@@ -105,7 +134,33 @@ async fn create(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let mut body = accepted::<JumpClientInstaller>(&change.body, &known)?;
+    let body = accepted::<JumpClientInstaller>(&change.body, &known)?;
+    let made = make(&site, &caller, &change, body).await?;
+    let (id, installer) = made_by::<JumpClientInstaller>(&made.done)?;
+    let mut shown = record::render(id, installer);
+    let encoded = made.key.as_ref().map(link_protocol::Secret::expose);
+    shown.insert(
+        "key_info".to_owned(),
+        key_info(&site, &installer.installer_id, encoded),
+    );
+    let location = location::<JumpClientInstaller>(&parts, &site, id);
+    Ok(Answer::created(&made.done, location, shown))
+}
+
+/// An installer that was made.
+pub(crate) struct MadeWithKey {
+    pub(crate) done: Done,
+    /// KEY_INFO; none for a repeated request, whose secret is not the one that was kept with the first.
+    pub(crate) key: Option<link_protocol::Secret>,
+}
+
+/// Makes an installer with a secret of its own.
+pub(crate) async fn make(
+    site: &Site,
+    caller: &Caller,
+    change: &Change,
+    mut body: Object,
+) -> Result<MadeWithKey, JsonError> {
     let secret = unguessable(&site.engine.fresh(), 32);
     let hash = site
         .sealer
@@ -120,28 +175,21 @@ async fn create(
     // Tried before the installer is made: one whose key can't be written would be of no use.
     encode(&key(&"0".repeat(32)))?;
     let command = JumpClientInstaller::command(record::Command::Create(body));
-    let side = keep_secret(&site, &secret);
-    let done = site.execute(&caller, &change, command, Some(side)).await?;
-    let (id, installer) = made_by::<JumpClientInstaller>(&done)?;
-    let mut shown = record::render(id, installer);
-    // The secret of a repeated request is not the one that was kept with the first.
-    let encoded = if done.repeated {
+    let side = keep_secret(&site.sealer, &secret);
+    let done = site.execute(caller, change, command, Some(side)).await?;
+    let (_, installer) = made_by::<JumpClientInstaller>(&done)?;
+    let key = if done.repeated {
         None
     } else {
         Some(encode(&key(&installer.installer_id))?)
     };
-    let encoded = encoded.as_ref().map(link_protocol::Secret::expose);
-    shown.insert(
-        "key_info".to_owned(),
-        key_info(&site, &installer.installer_id, encoded),
-    );
-    let location = location::<JumpClientInstaller>(&parts, &site, id);
-    Ok(Answer::created(&done, location, shown))
+    Ok(MadeWithKey { done, key })
 }
 
 /// Keeps the secret, sealed, under the id that the installer is given, so that packages can be made of it.
-fn keep_secret(site: &Site, secret: &SecretText) -> Side {
-    let (sealer, secret) = (Arc::clone(&site.sealer), secret.clone());
+#[must_use]
+pub fn keep_secret(sealer: &Arc<Sealer>, secret: &SecretText) -> Side {
+    let (sealer, secret) = (Arc::clone(sealer), secret.clone());
     Side::writing(move |context| {
         let made = context.events.iter().find_map(JumpClientInstaller::made);
         let row = made.map(|(_, installer)| {

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant, JumpMethod};
+use domain::fleet::jump_client::DUPLICATES_MAX;
 use domain::ids::{JumpGroupRef, JumpItemRef, UserId};
 use domain::policy::access_request::standing;
 use domain::{Refusal, Timestamp, World};
@@ -201,6 +202,7 @@ fn details(
         body["install_mode"] = json!(client.facts.install_mode);
         body["connection_type"] = json!(client.connection_type);
         body["last_connect_at"] = json!(client.last_connect_at.to_rfc3339());
+        body["duplicate_of"] = duplicates(world, user, row.item);
     }
     if let JumpItemRef::ShellJump(id) = row.item
         && let Some(shell) = world.shell_jumps.get(&id)
@@ -250,6 +252,25 @@ fn details(
         "view_reports": role.perm_view_jump_item_report,
     });
     body
+}
+
+/// Other Jump Clients that say they are the same machine (INST-57), as far as the caller may see them.
+fn duplicates(world: &World, user: UserId, item: JumpItemRef) -> Value {
+    let others = item
+        .jump_client()
+        .map(|client| world.duplicates_of(client, DUPLICATES_MAX))
+        .unwrap_or_default();
+    let in_sight = |item: JumpItemRef| permission::access_to_item(world, user, item).is_some();
+    others
+        .into_iter()
+        .filter_map(|endpoint| {
+            let items = world.items_of_endpoint(endpoint).into_iter();
+            let item = items
+                .map(JumpItemRef::JumpClient)
+                .find(|item| in_sight(*item))?;
+            Some(json!({"id": item.to_string(), "name": world.item_name(item)}))
+        })
+        .collect()
 }
 
 pub(super) fn group(group: JumpGroupRef, name: &str) -> Value {

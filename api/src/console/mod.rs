@@ -5,6 +5,7 @@
 //! - [`item_edits`]: what is done to one item; [`item_changes`]: to several at once, and their export
 //! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
 //! - [`startup_group`]: what starts by itself
+//! - [`installers`] with [`installer_list`]: what brings Jump Clients
 //! - [`access_requests`]: asking for approval, and answering
 //! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
 //! - [`live`]: what changes, as it changes
@@ -32,6 +33,8 @@ pub mod session_contents;
 pub mod session_members;
 pub mod session_start;
 pub mod sessions;
+pub mod installer_list;
+pub mod installers;
 pub mod startup_group;
 pub mod ticket_requests;
 
@@ -65,6 +68,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(session_members::routes(site))
         .merge(session_contents::routes(site))
         .merge(startup_group::routes(site))
+        .merge(installers::routes(site))
         .merge(access_requests::routes(site))
         .merge(ticket_requests::routes(site))
         .merge(live::routes(site))

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
 use crate::configuration::resource::Resource;
-use crate::console::access_requests;
+use crate::console::{access_requests, installers};
 use crate::openapi::fields_schema;
 
 /// Every schema by its name.
@@ -42,7 +42,86 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     schemas.extend(item_settings());
     schemas.extend(sessions());
     schemas.extend(access_requests());
+    schemas.extend(fleet());
     schemas
+}
+
+fn fleet() -> Vec<(&'static str, Schema)> {
+    let view = vec![
+        ("id", whole()),
+        ("installer_id", text()),
+        ("name", text()),
+        ("group", group()),
+        ("tag", text()),
+        ("comments", text()),
+        ("jump_policy", perhaps(Type::Object)),
+        ("session_policy_id", perhaps(Type::Integer)),
+        ("jumpoint_proxy", perhaps(Type::String)),
+        ("connection_type", text()),
+        ("max_offline_minutes", whole()),
+        ("elevate_install", flag()),
+        ("elevate_prompt", flag()),
+        ("start_customer_client_minimized", flag()),
+        ("allow_override", anything()),
+        ("state", text()),
+        ("expires_at", text()),
+        ("created_by", perhaps(Type::Object)),
+        ("files", of_type(Type::Array)),
+        ("direct_download_link", perhaps(Type::String)),
+        ("rights", anything()),
+    ];
+    let made = vec![("key_info", perhaps(Type::String)), ("warnings", texts())];
+    vec![
+        (
+            "JumpClientInstallerForm",
+            fields_schema(&installers::form(), &[], true),
+        ),
+        ("JumpClientInstallerView", object(&view)),
+        ("JumpClientInstallerMade", object(&[view, made].concat())),
+        (
+            "JumpClientInstallerPage",
+            object(&[
+                ("installers", list_of("JumpClientInstallerView")),
+                ("total", whole()),
+                ("per_page", whole()),
+                ("current_page", whole()),
+                ("last_page", whole()),
+                ("warning", text()),
+                ("warning_is_dismissible", flag()),
+            ]),
+        ),
+        (
+            "JumpClientInstallerWizard",
+            object(&[
+                ("platforms", of_type(Type::Array)),
+                ("default_platform", text()),
+                ("valid_duration", anything()),
+                ("recipients_max", whole()),
+                ("jump_clients", anything()),
+                ("clients_per_minute_advised", whole()),
+                ("warning", text()),
+            ]),
+        ),
+        (
+            "JumpClientInstallerExtension",
+            fields_schema(installers::EXTENSION, &[], false),
+        ),
+        (
+            "JumpClientInstallerMail",
+            required(
+                object(&[
+                    ("recipients", texts()),
+                    ("platform", text()),
+                    ("language", text()),
+                ]),
+                &["recipients", "platform"],
+            ),
+        ),
+        (
+            "JumpClientInstallerMailed",
+            object(&[("mails", texts()), ("warnings", texts())]),
+        ),
+    ]
 }
 
 fn access() -> Vec<(&'static str, Schema)> {
@@ -225,6 +304,7 @@ fn items() -> Vec<(&'static str, Schema)> {
         ("username", text()),
         ("custom_fields", anything()),
         ("figures", perhaps(Type::Object)),
+        ("duplicate_of", of_type(Type::Array)),
         (
             "role",
             RefOr::T(object(&[

@@ -126,6 +126,31 @@ async fn an_installer_shows_its_key_once() {
     assert_eq!(served.get("jump-client/installer/1").await.0, 404);
 }
 
+/// CONF-12: the filters of the published description, those included that no installer can match.
+#[tokio::test]
+async fn installers_are_filtered_as_the_published_description_says() {
+    let served = with_installers().await;
+    for (query, found) in [
+        ("tag=BLUE", 1),
+        ("name=mine", 1),
+        ("jump_group_type=personal", 1),
+        ("jump_group_id=1", 2),
+        ("connection_type=active", 2),
+        ("hostname=alpha", 0),
+        ("fqdn=alpha.example.com", 0),
+        ("hostname=alpha&tag=blue", 0),
+    ] {
+        let (status, list) = served.get(&format!("jump-client/installer?{query}")).await;
+        assert_eq!(
+            (status, list.as_array().map(Vec::len)),
+            (200, Some(found)),
+            "{query}"
+        );
+    }
+    let long = format!("jump-client/installer?hostname={}", "x".repeat(256));
+    assert_eq!(served.get(&long).await.0, 422);
+}
+
 /// INST-03, ERR-04
 #[tokio::test]
 async fn an_installer_that_can_not_be_is_refused() {

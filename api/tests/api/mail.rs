@@ -216,6 +216,122 @@ async fn a_test_mail_says_what_became_of_it() {
     }
 }
 
+/// INST-16, INST-63: the Direct Download Link comes by mail, to each recipient the same, and is in no answer and no event of
+/// the mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installers_link_comes_by_mail() {
+    let served = Served::start().await;
+    let admin = served.administrator().await;
+    let group = served.group("Web servers").await;
+    served
+        .permit(admin.id, json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    let (status, installer) = admin
+        .post("jump-client-installers", json!({"jump_group_id": group}))
+        .await;
+    assert_eq!(status, 201, "{installer}");
+    let path = format!("jump-client-installers/{}/mail", installer["id"]);
+    let body = json!({
+        "recipients": ["ann@example.com", "bob@example.com", "ANN@example.com"],
+        "platform": "linux-64-headless", "language": "en-us",
+    });
+    let (status, told) = admin.post(&path, body.clone()).await;
+    assert_eq!((status, &told["code"]), (409, &json!("no_mail_server")));
+    let mut server = MailServer::plain().await;
+    configure(&admin, &server).await;
+    let _outbox = outbox(&served).await;
+    let (status, told) = admin.post(&path, body).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["mails"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["warnings"], json!([]));
+    let link = format!(
+        "{}/linux-64-headless",
+        installer["direct_download_link"].as_str().expect("a link")
+    );
+    assert!(
+        link.starts_with("https://access.example.com/download/"),
+        "{link}"
+    );
+    let mut to = Vec::new();
+    for _ in 0..2 {
+        let mail = server.mail().await;
+        assert_eq!(mail["subject"], "Jump Client Installer");
+        let body = mail["body"].as_str().expect("a body");
+        assert!(body.contains(&format!("<a href=\"{link}\">")), "{body}");
+        assert!(body.contains("headless Linux"), "{body}");
+        to.push(mail["to"][0].as_str().expect("an address").to_owned());
+    }
+    to.sort_unstable();
+    assert_eq!(to, ["ann@example.com", "bob@example.com"]);
+    assert!(!told.to_string().contains("/download/"));
+    let token = link.split('/').nth(4).expect("a token");
+    for (_, text) in served.log().await {
+        assert!(!text.contains(token), "{text}");
+    }
+    for (body, field) in [
+        (json!({"platform": "linux-64"}), "recipients"),
+        (
+            json!({"recipients": [], "platform": "linux-64"}),
+            "recipients",
+        ),
+        (
+            json!({"recipients": ["nobody"], "platform": "linux-64"}),
+            "recipients",
+        ),
+        (
+            json!({"recipients": [7], "platform": "linux-64"}),
+            "recipients",
+        ),
+        (json!({"recipients": ["a@example.com"]}), "platform"),
+        (
+            json!({"recipients": ["a@example.com"], "platform": "amiga"}),
+            "platform",
+        ),
+        (
+            json!({"recipients": ["a@example.com"], "platform": "linux-64", "language": "German"}),
+            "language",
+        ),
+        (
+            json!({"recipients": ["a@example.com"], "platform": "linux-64", "text": "x"}),
+            "text",
+        ),
+        (
+            json!({"recipients": vec!["a@example.com"; 51], "platform": "linux-64"}),
+            "recipients",
+        ),
+    ] {
+        let (status, told) = admin.post(&path, body).await;
+        assert_eq!(status, 422, "{told}");
+        assert!(told["errors"][field].is_array(), "{told}");
+    }
+}
+
+/// INST-16: a mail that waited for longer than its installer is good does not leave: its link would be of no use.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_of_an_installer_that_is_gone_is_not_mailed() {
+    let served = Served::start().await;
+    let admin = served.administrator().await;
+    let group = served.group("Web servers").await;
+    served
+        .permit(admin.id, json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    let server = MailServer::plain().await;
+    configure(&admin, &server).await;
+    let (_, installer) = admin
+        .post("jump-client-installers", json!({"jump_group_id": group}))
+        .await;
+    let path = format!("jump-client-installers/{}", installer["id"]);
+    let body = json!({"recipients": ["ann@example.com"], "platform": "linux-64"});
+    assert_eq!(admin.post(&format!("{path}/mail"), body).await.0, 200);
+    assert_eq!(admin.delete(&path).await.0, 204);
+    let _outbox = outbox(&served).await;
+    until(|| async {
+        let (_, parked) = admin.get("mail-deliveries?state=parked").await;
+        parked[0]["reason"] == "The installer is not valid."
+    })
+    .await;
+}
+
 /// POL-31: an administrator sees at once what has not left and why, and has it tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_that_have_not_left_are_seen_replayed_and_given_up() {

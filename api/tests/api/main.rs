@@ -23,6 +23,7 @@ mod console_sessions;
 mod downloads;
 mod fleet;
 mod group_policies;
+mod installers;
 mod link;
 mod live;
 mod mail;

@@ -1,7 +1,7 @@
 //! A machine that has a Jump Client registers another: what the site's setting says of it (INST-57).
 //!
 //! A machine is known by the identity that its agent says it has. That is no secret, and images of one machine share it, so it
-//! proves nothing: docs/adr/0012-duplicate-machines.md says what follows from that.
+//! proves nothing: docs/adr/0006-duplicate-machines.md says what follows from that.
 
 use super::super::{Facts, JumpClient};
 use crate::fleet::installer::JumpClientInstaller;
