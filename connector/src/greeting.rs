@@ -442,5 +442,6 @@ pub(crate) fn merge(before: &Facts, said: &link_protocol::Facts) -> Facts {
             .utc_offset_minutes
             .map_or(before.timezone_offset, |minutes| minutes * 60),
         disabled: said.disabled.unwrap_or(before.disabled),
+        listen_port: said.listen_port.unwrap_or(before.listen_port),
     }
 }

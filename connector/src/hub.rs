@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use domain::access::jump_group;
-use domain::fleet::jump_client::{self, Presence};
+use domain::fleet::jump_client::{self, JumpClient, Presence};
 use domain::ids::{JumpClientId, JumpItemRef, LinkId, Lsid, NodeEpoch};
 use domain::session::access_session::{self, EndReason, SPAWN_TIMEOUT};
 use domain::site::user;
@@ -24,16 +24,18 @@ use link_protocol::{
 };
 use projections::Recorded;
 use secrets::Sealer;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::admission::Admission;
+use crate::call;
 use crate::check_ins::{self, CheckIns};
 use crate::figures::NewestFigures;
 use crate::greeting::Greeted;
 use crate::link;
 use crate::mailbox::{End, Mailbox, Order};
+use crate::outbound::Outbound;
 use crate::transport::Transport;
 
 /// How long a shutdown waits for the links to end.
@@ -73,6 +75,9 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     pub(crate) check_ins: CheckIns,
     pub(crate) figures: NewestFigures,
+    pub(crate) outbound: Outbound,
+    /// Passive clients that may be called at once.
+    pub(crate) calls: Semaphore,
     pub(crate) refused_attempts: Option<Arc<dyn RefusedAttempts>>,
     links: DashMap<JumpClientId, LinkHandle>,
     /// Which client a session that was seen to start is on: an ended one has left the world.
@@ -127,6 +132,8 @@ impl Hub {
             admission: Admission::new(Instant::now()),
             check_ins,
             figures,
+            outbound: Outbound::default(),
+            calls: Semaphore::new(call::AT_ONCE_MAX),
             refused_attempts: options.refused_attempts,
             links: DashMap::new(),
             sessions: DashMap::new(),
@@ -307,6 +314,10 @@ impl Inner {
                 *limits::OFFLINE_MINUTES.start(),
                 *limits::OFFLINE_MINUTES.end(),
             ),
+            passive: published
+                .world
+                .endpoint(client)
+                .is_some_and(JumpClient::is_passive),
         }
     }
 
@@ -475,7 +486,7 @@ const TRAVELLING: [&str; 3] = [
 ];
 
 /// Tells agents of this node what one event means for them.
-fn tell(inner: &Inner, recorded: &Recorded) {
+fn tell(inner: &Arc<Inner>, recorded: &Recorded) {
     match &recorded.event {
         Event::AccessSession(lsid, event) => tell_session(inner, *lsid, event),
         Event::JumpClient(client, jump_client::Event::Connected(connected)) => {
@@ -531,7 +542,7 @@ fn tell(inner: &Inner, recorded: &Recorded) {
     }
 }
 
-fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
+fn tell_session(inner: &Arc<Inner>, lsid: Lsid, event: &access_session::Event) {
     match event {
         access_session::Event::Started(started) => {
             let published = inner.engine.published();
@@ -541,6 +552,7 @@ fn tell_session(inner: &Inner, lsid: Lsid, event: &access_session::Event) {
             inner.sessions.insert(lsid, client);
             let name = &started.representative.public_display_name;
             send(inner, client, start_frame(lsid, name));
+            call_where_passive(inner, lsid, client);
         }
         access_session::Event::Established(_) => {}
         access_session::Event::Failed(failed) => {
@@ -586,7 +598,7 @@ const fn end_words(reason: EndReason) -> &'static str {
 }
 
 /// Brings every agent of this node to what the world says, after events were missed or a group went.
-fn catch_up(inner: &Inner) {
+fn catch_up(inner: &Arc<Inner>) {
     let published = inner.engine.published();
     let world = &published.world;
     if !world.nodes.contains(&inner.node) {
@@ -631,7 +643,21 @@ fn catch_up(inner: &Inner) {
         };
         if inner.sessions.insert(*lsid, client).is_none() && !session.established {
             send(inner, client, start_frame(*lsid, &session.owner_name));
+            call_where_passive(inner, *lsid, client);
         }
+    }
+}
+
+/// A passive client that is not here is called, by one node: the first that runs, as all of them read from the log.
+fn call_where_passive(inner: &Arc<Inner>, lsid: Lsid, client: JumpClientId) {
+    let published = inner.engine.published();
+    let world = &published.world;
+    let is_first = world.nodes.iter().next().map(|(epoch, _)| *epoch) == Some(inner.node);
+    let is_away = world
+        .endpoint(client)
+        .is_some_and(|client| client.is_passive() && !world.is_online(client));
+    if is_first && is_away {
+        tokio::spawn(call::call(Arc::clone(inner), lsid, client));
     }
 }
 

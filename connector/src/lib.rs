@@ -10,6 +10,7 @@
 //! - `greeting`: from `hello` to a known, connected Jump Client.
 //! - `link`: the conversation with one agent.
 //! - `saying`: what an agent says, on its way to the log.
+//! - `call`: a passive client is asked to come.
 //! - `check_ins`: check-ins that changed nothing, gathered for the log.
 //! - `figures`: the newest figures of each client, written once a second.
 //! - [`approver_link`]: the link by which an approver reaches a request.
@@ -27,6 +28,7 @@ pub mod ticket;
 pub mod transport;
 
 mod admission;
+mod call;
 mod check_ins;
 mod figures;
 mod greeting;

@@ -269,6 +269,7 @@ impl Command {
                 access_session::Command::Start(_) => "access_session.start",
                 access_session::Command::Establish { .. } => "access_session.establish",
                 access_session::Command::Fail { .. } => "access_session.fail",
+                access_session::Command::FailCall { .. } => "access_session.fail_call",
                 access_session::Command::TimeOut { .. } => "access_session.time_out",
                 access_session::Command::End { .. } => "access_session.end",
                 access_session::Command::EndByEndpoint { .. } => "access_session.end_by_endpoint",
@@ -392,6 +393,7 @@ impl Command {
                 access_session::Command::Start(start) => Some(start.item.to_string()),
                 access_session::Command::Establish { lsid, .. }
                 | access_session::Command::Fail { lsid, .. }
+                | access_session::Command::FailCall { lsid, .. }
                 | access_session::Command::TimeOut { lsid }
                 | access_session::Command::End { lsid }
                 | access_session::Command::EndByEndpoint { lsid, .. }

@@ -285,6 +285,10 @@ pub enum Refusal {
     #[error("An internal operation was taking too long while trying to spawn a access session.")]
     SpawnTimedOut,
 
+    /// A passive client was called, and none of its addresses answered (ERR-13).
+    #[error("Timeout while trying to connect to the Jump Client.")]
+    CallTimedOut,
+
     // --- mail ---
     /// No mail can leave the site (POL-30).
     #[error("No mail server is configured.")]
@@ -518,7 +522,7 @@ impl Refusal {
             | Self::SharingNotAllowed
             | Self::ExternalKeyNotAllowed
             | Self::InstallerInvalid => RefusalClass::Forbidden,
-            Self::TooManyStarting | Self::SpawnTimedOut => RefusalClass::Unavailable,
+            Self::TooManyStarting | Self::SpawnTimedOut | Self::CallTimedOut => RefusalClass::Unavailable,
         }
     }
 
@@ -572,6 +576,7 @@ impl Refusal {
             Self::JoinDenied => "join_denied",
             Self::SpawnFailed => "spawn_failed",
             Self::SpawnTimedOut => "spawn_timed_out",
+            Self::CallTimedOut => "call_timed_out",
             Self::NoMailServer => "no_mail_server",
             Self::SessionNotActive => "session_not_active",
             Self::SessionFull => "session_full",

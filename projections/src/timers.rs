@@ -503,12 +503,13 @@ impl Entry {
             (None, Some(group)) => Client::None(group),
             (Some(client), _) => {
                 let group = client.properties.group();
-                match (world.offline_since(client), client.presence) {
-                    (None, Presence::Connected(link)) => Client::Online(group, link.node),
+                match (world.agent_away_since(session), client.presence) {
                     (Some(since), _) => Client::Offline(group, since),
-                    (None, Presence::Disconnected) => {
-                        Client::Offline(group, client.last_connect_at)
+                    (None, Presence::Connected(link)) if world.is_online(client) => {
+                        Client::Online(group, link.node)
                     }
+                    // Called, and not come yet.
+                    (None, _) => Client::None(group),
                 }
             }
         };

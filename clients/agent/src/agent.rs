@@ -1,11 +1,13 @@
 //! Connection after connection, until told to stop: section 8 of `docs/client-link.md`.
 
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use link_protocol::{Identity, KeyInfo, Overrides, Refused, Register, Resume};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::calls::{self, Calls};
 use crate::dial::{Dial, DialError};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::link::{Ended, Link, told_to_stop};
@@ -82,6 +84,8 @@ pub struct Agent<D> {
     sessions: Sessions,
     boot_id: String,
     clock: WallClock,
+    calls: Calls,
+    listen: SocketAddr,
 }
 
 impl<D: Dial> Agent<D> {
@@ -118,7 +122,16 @@ impl<D: Dial> Agent<D> {
             sessions,
             boot_id,
             clock: WallClock::default(),
+            calls: Calls::default(),
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, calls::PORT)),
         })
+    }
+
+    /// The same agent, that waits to be called at `listen` where it is passive; port 0 is any that is free.
+    #[must_use]
+    pub fn listening_on(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
+        self
     }
 
     /// The same agent by another clock.
@@ -200,6 +213,17 @@ impl<D: Dial> Agent<D> {
                     hint
                 }
                 Tried::Linked(Ended::Stopped, _) => return Ok(Stopped::Told),
+                Tried::Linked(Ended::Passive { until }, _) => {
+                    self.remember_seen().await;
+                    pauses.reset();
+                    tracing::info!("waiting to be called");
+                    tokio::select! {
+                        () = told_to_stop(&mut stop) => {}
+                        () = self.calls.called() => tracing::info!("called"),
+                        () = sleep_until(until) => {}
+                    }
+                    continue;
+                }
                 Tried::Linked(Ended::Refused(refused), _) if refused.is_final => {
                     self.sessions.forget();
                     tracing::error!(code = ?refused.code, message = refused.message, "refused for good");
@@ -299,7 +323,8 @@ impl<D: Dial> Agent<D> {
                     &self.machine,
                     stop.clone(),
                     self.clock.clone(),
-                );
+                )
+                .called_by(self.calls.clone(), self.listen);
                 let (ended, online_for) = link.run(&self.boot_id, identity, facts).await;
                 Ok(Tried::Linked(ended, online_for))
             }

@@ -25,7 +25,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
 use link_protocol::package::{Descriptor, PackageKind};
@@ -37,6 +36,8 @@ use installing::Job;
 use layout::{Layout, Place, PlaceError};
 use package_file::PackageFileError;
 use systemd::Systemd;
+
+use crate::wall_clock::WallClock;
 
 /// The status of an installation that was refused for what was said on its command line.
 const WRONG_PARAMETERS: u8 = 2;
@@ -104,10 +105,7 @@ pub enum InstallError {
 
 /// Milliseconds since 1970-01-01 UTC, by this machine's clock.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(WallClock::default().now()).unwrap_or(0) * 1_000
 }
 
 /// Runs `install --package FILE` with the words of the package's command line.

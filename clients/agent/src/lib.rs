@@ -13,11 +13,13 @@
 //! - [`sessions`]: the sessions kept here.
 //! - [`link`]: one connection, from `hello` to its end.
 //! - [`pauses`]: when to come back.
+//! - [`calls`]: where a passive client waits to be called.
 //! - [`wall_clock`]: the machine's time of day.
 //! - [`install`]: installing it on Linux, and taking it away.
 //! - [`agent`]: connection after connection, until told to stop.
 
 pub mod agent;
+pub mod calls;
 pub mod dial;
 pub mod endpoint;
 #[cfg(unix)]
@@ -32,6 +34,7 @@ pub mod trust;
 pub mod wall_clock;
 
 pub use agent::{Agent, AgentError, Options, Stopped};
+pub use calls::Calls;
 pub use dial::{Dial, TlsDial};
 pub use endpoint::Endpoint;
 pub use machine::Machine;

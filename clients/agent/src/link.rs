@@ -1,7 +1,7 @@
 //! One connection, from `hello` to its end.
 
 use std::future::pending;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
+use crate::calls::Calls;
 use crate::dial::{Dialed, Socket};
 use crate::machine::{Machine, Reading};
 use crate::sessions::Sessions;
@@ -34,6 +35,9 @@ pub const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 /// How long the last words of a link that is over may take.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long a passive client stays for what may still come, once it has nothing to do.
+pub const PASSIVE_STAYS: Duration = Duration::from_secs(10);
+
 /// How soon after new settings the facts are looked at again.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(1);
 
@@ -46,6 +50,12 @@ pub enum Ended {
     /// The agent was told to stop, and has said goodbye.
     #[error("stopped")]
     Stopped,
+    /// A passive client has nothing to do here; it comes back when it is called, or then.
+    #[error("nothing to do for a passive client")]
+    Passive {
+        /// When to check in next.
+        until: Instant,
+    },
     /// The server said no.
     #[error("refused by the server: {}", .0.message)]
     Refused(Refused),
@@ -91,6 +101,7 @@ impl Ended {
     fn close_code(&self) -> Option<CloseCode> {
         match self {
             Self::Stopped
+            | Self::Passive { .. }
             | Self::Refused(_)
             | Self::RetryLater(_)
             | Self::NotKept(_)
@@ -122,6 +133,12 @@ pub struct Link<'a> {
     machine: &'a Machine,
     stop: watch::Receiver<bool>,
     clock: WallClock,
+    calls: Calls,
+    listen: Option<SocketAddr>,
+    /// Since when a passive client has had nothing to do, and no check-in waits for the log.
+    idle_since: Option<Instant>,
+    /// The last check-in that is in the log.
+    recorded: u64,
     sent_facts: Facts,
     sequence: u64,
     /// The version agreed on; 0 before `welcome`.
@@ -148,11 +165,23 @@ impl<'a> Link<'a> {
             machine,
             stop,
             clock,
+            calls: Calls::default(),
+            listen: None,
+            idle_since: None,
+            recorded: 0,
             sent_facts: Facts::default(),
             sequence: 0,
             protocol: 0,
             online_since: None,
         }
+    }
+
+    /// The same for a client that waits to be called at `listen` where it is passive.
+    #[must_use]
+    pub fn called_by(mut self, calls: Calls, listen: SocketAddr) -> Self {
+        self.calls = calls;
+        self.listen = Some(listen);
+        self
     }
 
     /// Says hello and does what the server says until the connection ends. Answers how it ended and how
@@ -314,7 +343,14 @@ impl<'a> Link<'a> {
         let machine = self.machine;
         loop {
             let idle = reading.is_none();
+            self.note_idleness(idle && (!welcome.check_in_now || self.sequence > 0));
+            let leave_at = self.idle_since.map(|since| since + PASSIVE_STAYS);
             tokio::select! {
+                () = async { match leave_at { Some(at) => sleep_until(at).await, None => pending().await } } => {
+                    let left = self.say_goodbye().await;
+                    tracing::debug!(%left, "a passive client leaves");
+                    return Err(Ended::Passive { until: next_check_in });
+                }
                 () = told_to_stop(&mut self.stop) => return Err(self.say_goodbye().await),
                 () = sleep_until(heard_at + silence) => return Err(Ended::Silent(silence)),
                 message = self.socket.next() => {
@@ -329,6 +365,7 @@ impl<'a> Link<'a> {
                                 next_check_in = next_check_in.min(heard_at + interval);
                             }
                             self.keep_settings(settings).await?;
+                            self.listen_where_passive().await;
                             // Statistics that are not wanted any more are taken back soon.
                             next_look = next_look.min(heard_at + TAKEN_BACK_WITHIN);
                         }
@@ -364,6 +401,7 @@ impl<'a> Link<'a> {
             ServerFrame::Settings(settings) => self.keep_settings(settings).await,
             ServerFrame::CheckInRecorded { sequence } => {
                 tracing::debug!(sequence, "check-in recorded");
+                self.recorded = sequence;
                 if let Err(error) = self.store.seen(self.clock.now()).await {
                     tracing::error!(%error, "when the server was there could not be kept");
                 }
@@ -460,6 +498,38 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
+    fn is_passive(&self) -> bool {
+        let settings = self.state().settings.as_ref();
+        settings.is_some_and(|settings| settings.passive)
+    }
+
+    /// A passive client that can't be called keeps its connection, as an active one does.
+    async fn listen_where_passive(&mut self) {
+        let Some(listen) = self.listen.filter(|_| self.is_passive()) else {
+            return;
+        };
+        if let Some(client) = &self.state().client {
+            self.calls.answer_as(client.id);
+        }
+        if let Err(error) = self.calls.listen(listen).await {
+            tracing::error!(%error, %listen, "calls can't be heard; the connection is kept");
+        }
+    }
+
+    /// Notes since when there is nothing to do: `ready` where what has to be said at the beginning was said.
+    fn note_idleness(&mut self, ready: bool) {
+        let is_idle = ready
+            && self.is_passive()
+            && self.calls.port() != 0
+            && self.sent_facts.listen_port == Some(self.calls.port())
+            && self.recorded == self.sequence
+            && self.sessions.lsids().is_empty();
+        self.idle_since = match (is_idle, self.idle_since) {
+            (true, since) => since.or_else(|| Some(Instant::now())),
+            (false, _) => None,
+        };
+    }
+
     async fn say_goodbye(&mut self) -> Ended {
         for frame in self
             .sessions
@@ -520,6 +590,7 @@ impl<'a> Link<'a> {
             .is_none_or(|settings| settings.collects("console_user"));
         Facts {
             private_ip: self.local_ip.map(|ip| ip.to_string()),
+            listen_port: self.is_passive().then(|| self.calls.port()),
             console_user: facts.console_user.filter(|_| wanted),
             ..facts
         }

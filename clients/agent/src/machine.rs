@@ -143,6 +143,7 @@ impl Probe {
                 .and_then(|zone| utc_offset_minutes(zone, clock())),
             time_zone: zone.map(|zone| tidy(&zone, WORD_CHARS_MAX)),
             disabled: Some(disabled),
+            listen_port: None,
         }
     }
 

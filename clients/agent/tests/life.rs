@@ -24,6 +24,7 @@ fn settings(statistics: &[&str], remove_after_minutes: u32) -> Settings {
         check_in_seconds: 3_600,
         statistics: statistics.iter().map(|&code| code.to_owned()).collect(),
         remove_after_minutes,
+        passive: false,
     }
 }
 
@@ -253,4 +254,59 @@ async fn that_it_is_uninstalled_is_said_where_the_site_is_there() {
     };
     server.socket.close(Some(close)).await.unwrap();
     assert!(said.await.unwrap());
+}
+
+/// CLNT-02: it checks in, leaves, and comes when it is called.
+#[tokio::test]
+async fn a_passive_client_leaves_and_comes_when_it_is_called() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let folder = tempfile::tempdir().unwrap();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock()).await;
+    let (_, mut server) = running.connected().await;
+    let mut told = settings(&["cpu"], 900);
+    told.passive = true;
+    take_registration(&mut server, told.clone()).await;
+    // Where it listens is a fact, and said before it goes.
+    let port = match server.frame().await {
+        ClientFrame::CheckIn(check_in) => check_in.facts.listen_port.expect("a port"),
+        other => panic!("a check-in was expected, not {other:?}"),
+    };
+    assert_ne!(port, 0);
+    server
+        .send(ServerFrame::CheckInRecorded { sequence: 1 })
+        .await;
+    tokio::time::pause();
+    assert_eq!(server.frame().await, ClientFrame::Goodbye {});
+    tokio::time::resume();
+    server.close().await;
+    drop(server);
+
+    let mut call = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .unwrap();
+    call.write_all(b"{\"call\":7}\n").await.unwrap();
+    let mut answer = String::new();
+    call.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "{\"client_id\":7,\"coming\":true}\n");
+    let (_, mut server) = running.connected().await;
+    let hello = server.hello().await;
+    assert_eq!(hello.facts.listen_port, Some(port));
+    let mut welcome = welcome(None, system_anchors(1));
+    welcome.protocol = 2;
+    server.welcome(welcome).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 1 }
+    );
+    server.send(ServerFrame::Settings(told)).await;
+    let start = StartSession {
+        lsid: "lsid-1".to_owned(),
+        user_display_name: "Anna".to_owned(),
+        answer_within_ms: 1_000,
+    };
+    server.send(ServerFrame::StartSession(start)).await;
+    let lsid = "lsid-1".to_owned();
+    assert_eq!(server.frame().await, ClientFrame::SessionStarted { lsid });
 }

@@ -48,6 +48,9 @@ pub struct Facts {
     /// Whether the user at the machine has switched the client off (CLNT-29).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    /// The TCP port on which a passive client waits for calls (CLNT-02); 0 where it waits for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_port: Option<u16>,
 }
 
 /// How the client was installed.
@@ -92,6 +95,7 @@ impl Facts {
             time_zone: text(&self.time_zone, &before.time_zone),
             utc_offset_minutes: value(self.utc_offset_minutes, before.utc_offset_minutes),
             disabled: value(self.disabled, before.disabled),
+            listen_port: value(self.listen_port, before.listen_port),
         }
     }
 

@@ -12,9 +12,11 @@
 //! - [`key_info`]: what an installer hands to an agent: KEY_INFO.
 //! - [`parameters`]: what may be said at install, in both spellings; [`package`]: the file that installs on Linux.
 //! - [`facts`]: what a machine says about itself.
+//! - [`call`]: how a passive client is asked to come.
 //! - [`client_frame`]: what the agent sends.
 //! - [`server_frame`]: what the server sends.
 
+pub mod call;
 pub mod client_frame;
 pub mod facts;
 pub mod key_info;

@@ -85,6 +85,9 @@ pub struct Settings {
     pub statistics: Vec<String>,
     /// After how long without a connection the client removes itself. Unit: minutes. Range: 1 to 5,256,000.
     pub remove_after_minutes: u32,
+    /// Whether the client keeps no connection: it checks in, leaves, and waits to be called (CLNT-02).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passive: bool,
 }
 
 impl Settings {

@@ -183,7 +183,10 @@ impl Outbound {
     }
 
     /// The addresses of the host that something may be sent to: asked for once, and used as they are.
-    async fn addresses(
+    ///
+    /// # Errors
+    /// Where the name can't be resolved, or none of its addresses is allowed.
+    pub(crate) async fn addresses(
         &self,
         host: &str,
         port: u16,

@@ -6,6 +6,7 @@ mod frames;
 mod identity;
 mod life;
 mod nodes;
+mod passive;
 mod played;
 mod presence;
 mod sessions;

@@ -609,7 +609,7 @@ fn decide_delete(world: &World, id: JumpClientId, context: &Context) -> Decision
     happened(crate::Event::JumpClient(id, Event::Record(event)))
 }
 
-/// Whether a session can start on `client` now: there, not quarantined, installed, not disabled, online.
+/// Whether a session can start on `client` now: there, not quarantined, installed, not disabled, online or passive.
 ///
 /// # Errors
 /// The appendix' message for what stands against it (ERR-14, ERR-15, ERR-18, ERR-19).
@@ -621,7 +621,8 @@ pub fn startable(world: &World, id: JumpClientId) -> Result<&JumpClient, Refusal
     if client.connection_type == UNINSTALLED {
         return Err(Refusal::JumpClientUninstalled);
     }
-    if !world.is_online(client) {
+    // A passive client is called when somebody jumps to it (SESS-27).
+    if !world.is_online(client) && !client.is_passive() {
         return Err(Refusal::JumpClientOffline);
     }
     if client.facts.disabled {

@@ -42,7 +42,7 @@ pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, woul
 
 use attributes::decide_set_attributes;
 use closing::{decide_announce_end, decide_end_by_schedule};
-use ending::{decide_abandon, decide_end, decide_end_by_endpoint, decide_fail, decide_time_out};
+use ending::{decide_abandon, decide_end, decide_end_by_endpoint, decide_fail, decide_fail_call, decide_time_out};
 use members::{
     decide_accept_invitation, decide_close_invitation, decide_invite, decide_join, decide_leave,
     decide_note_activity, decide_remove_inactive, decide_transfer_ownership,
@@ -72,6 +72,15 @@ pub enum Command {
         client: JumpClientId,
         /// The agent's words.
         reason: String,
+    },
+    /// A passive client was called and will not come, or something else answered for it (ERR-13, ERR-14).
+    FailCall {
+        /// Which session.
+        lsid: Lsid,
+        /// [`Failure::NotReached`] or [`Failure::Identity`].
+        failure: Failure,
+        /// Which addresses were tried, and what came of each, for administrators.
+        detail: String,
     },
     /// The agent took too long: a due date.
     TimeOut {
@@ -372,6 +381,11 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             client,
             reason,
         } => decide_fail(world, *lsid, *client, reason),
+        Command::FailCall {
+            lsid,
+            failure,
+            detail,
+        } => decide_fail_call(world, *lsid, *failure, detail),
         Command::TimeOut { lsid } => decide_time_out(world, *lsid, context),
         Command::End { lsid } => decide_end(world, *lsid, context),
         Command::EndByEndpoint {

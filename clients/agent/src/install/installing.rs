@@ -35,7 +35,9 @@ pub(super) fn write(job: &Job, program: &Path) -> Result<(), InstallError> {
         .mode(0o700)
         .create(&job.directory)
         .map_err(|error| InstallError::Place(of_io(shown.clone(), error)))?;
-    let autostart = scripts::autostart_path(&job.home, &job.installation);
+    // A user without a home has no desktop that could start it.
+    let autostart =
+        scripts::autostart_path(&job.home, &job.installation).filter(|_| job.home.is_dir());
     let written = fill(job, &layout, program, autostart.as_deref());
     if let Err(error) = written {
         // It was made just now, by us, where nobody else could have put anything.
@@ -200,10 +202,12 @@ mod tests {
             "{error}"
         );
         assert!(!job.directory.exists());
-        // A full disk, played by a file that is always full.
-        if Path::new("/dev/full").exists() {
-            let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            assert!(full.write_all(b"x").is_err());
-        }
+        // The very last step can't be done: what was written before goes again.
+        let program = folder.path().join("program");
+        fs::write(&program, "the agent").unwrap();
+        fs::write(folder.path().join(".config"), "in the way").unwrap();
+        let job = self::job(folder.path().join("client"), Kind::User, folder.path());
+        write(&job, &program).unwrap_err();
+        assert!(!job.directory.exists());
     }
 }

@@ -242,6 +242,24 @@ mod tests {
         assert!(refused(&folder.path().join("a\nb")).contains("can't be the name"));
     }
 
+    /// INST-37, INST-40: every spelling of the directory leads to the same check.
+    #[test]
+    fn a_directory_that_exists_aborts_an_msi_as_well() {
+        use link_protocol::parameters::{Spelling, System, parse};
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().display().to_string();
+        let exe = ["--install-dir".to_owned(), there.clone()];
+        let msi = ["KEY_INFO=k".to_owned(), format!("INSTALLDIR={there}")];
+        for (spelling, words) in [(Spelling::Dashes, &exe), (Spelling::Msi, &msi)] {
+            let given = parse(spelling, System::Windows, words).unwrap();
+            let wished = given.install_dir.unwrap();
+            assert!(
+                refused(Path::new(&wished)).contains("exists already"),
+                "{words:?}"
+            );
+        }
+    }
+
     /// threat R
     #[test]
     fn threat_r_links_and_open_directories_are_refused() {

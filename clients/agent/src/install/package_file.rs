@@ -73,6 +73,7 @@ mod tests {
             key_info: Secret::new("key"),
             valid_until_ms: 1,
             may_override: MayOverride::default(),
+            start_minimized: false,
         });
         let program = b"\x7fELF and so on";
         let (mut bytes, _) = head(&descriptor, program.len() as u64).unwrap();

@@ -234,14 +234,14 @@ mod tests {
     /// CLNT-06: only a user-mode client starts with its user.
     #[test]
     fn a_user_mode_client_starts_when_its_user_logs_on() {
-        let home = Path::new("/home/jsmith");
+        let home = Path::new("/srv/jsmith");
         assert_eq!(autostart_path(home, &installation(Kind::Service)), None);
         assert_eq!(autostart_path(home, &installation(Kind::Headless)), None);
         let path = autostart_path(home, &installation(Kind::User)).unwrap();
         assert_eq!(
             path,
             Path::new(
-                "/home/jsmith/.config/autostart/bomgar-pec-0123456789abcdef0123456789abcdef.desktop"
+                "/srv/jsmith/.config/autostart/bomgar-pec-0123456789abcdef0123456789abcdef.desktop"
             )
         );
         let text = autostart(&Layout::of("/a $b".into()), &installation(Kind::User));

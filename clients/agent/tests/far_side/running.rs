@@ -101,7 +101,8 @@ pub(crate) async fn start_by(
     let agent = Agent::new(std::sync::Arc::clone(&dial), store, machine, options)
         .await
         .unwrap();
-    let mut agent = agent.with_clock(clock);
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let mut agent = agent.with_clock(clock).listening_on(listen);
     let agent = tokio::spawn(async move { agent.run(told).await.unwrap() });
     Running {
         state: state.to_owned(),

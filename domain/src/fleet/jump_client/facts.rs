@@ -37,6 +37,17 @@ pub struct Facts {
     pub timezone_offset: i32,
     /// Whether the user at the endpoint switched it off (CLNT-29).
     pub disabled: bool,
+    /// Where a passive client listens to be called (CLNT-02); 0 is nowhere.
+    #[serde(skip_serializing_if = "is_nowhere")]
+    pub listen_port: u16,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+const fn is_nowhere(port: &u16) -> bool {
+    *port == 0
 }
 
 /// The facts that differ since the last check-in.
@@ -67,6 +78,8 @@ pub struct FactsChange {
     pub timezone_offset: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen_port: Option<u16>,
 }
 
 impl FactsChange {
@@ -87,6 +100,7 @@ impl FactsChange {
             agent_version: changed(&old.agent_version, &new.agent_version),
             timezone_offset: changed(&old.timezone_offset, &new.timezone_offset),
             disabled: changed(&old.disabled, &new.disabled),
+            listen_port: changed(&old.listen_port, &new.listen_port),
         }
     }
 
@@ -112,5 +126,6 @@ impl FactsChange {
         set(self.agent_version.as_ref(), &mut facts.agent_version);
         set(self.timezone_offset.as_ref(), &mut facts.timezone_offset);
         set(self.disabled.as_ref(), &mut facts.disabled);
+        set(self.listen_port.as_ref(), &mut facts.listen_port);
     }
 }

@@ -81,15 +81,17 @@ impl World {
             .unwrap_or(site)
     }
 
-    /// The site's deletion days that held at `at`.
+    /// The site's deletion days that held at `at`. In the instant of a change those before count: whatever comes later then
+    /// changes no answer that was given.
     fn deletion_days_at(&self, at: Timestamp) -> u32 {
         self.earlier_deletion_days
             .iter()
-            .find(|(until, _)| at < *until)
+            .find(|(until, _)| at <= *until)
             .map_or(self.settings.deletion_days, |(_, days)| *days)
     }
 }
 
+const PASSIVE: &str = "passive";
 const MINUTES_A_DAY: u32 = 1_440;
 
 /// Labels a client that has been offline for the site's lost days; nothing where it is back or labelled already.
@@ -175,6 +177,12 @@ pub(super) fn apply_uninstalled(world: &mut World, endpoint: JumpClientId, at: T
 }
 
 impl JumpClient {
+    /// Whether it keeps no connection and is called instead (CLNT-02).
+    #[must_use]
+    pub fn is_passive(&self) -> bool {
+        self.connection_type == PASSIVE
+    }
+
     /// It connected: it is told its maximum anew, and has lost the label (CLNT-13).
     pub(super) fn came_back(&mut self) {
         self.offline_minutes = self.properties.max_offline_minutes;

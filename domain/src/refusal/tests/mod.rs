@@ -242,6 +242,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Unavailable,
         ),
         (
+            Refusal::CallTimedOut,
+            "Timeout while trying to connect to the Jump Client.",
+            Unavailable,
+        ),
+        (
             Refusal::NoMailServer,
             "No mail server is configured.",
             Conflict,
@@ -281,7 +286,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
     ]
 }
 
-/// ERR-05, ERR-07, ERR-08, ERR-09, ERR-10, ERR-11, ERR-12, ERR-14, ERR-15, ERR-17, ERR-18, ERR-19, ERR-27, ERR-32
+/// ERR-05, ERR-07, ERR-08, ERR-09, ERR-10, ERR-11, ERR-12, ERR-13, ERR-14, ERR-15, ERR-17, ERR-18, ERR-19, ERR-27, ERR-32
 #[test]
 fn the_words_are_those_of_the_guides() {
     for (refusal, words, class) in every_refusal() {

@@ -2,8 +2,9 @@
 
 use super::{AccessSession, EndReason, Ended, Event, Failed, Failure, SPAWN_TIMEOUT};
 use crate::access::permission;
+use crate::fleet::jump_client::JumpClient;
 use crate::ids::{ApiAccountId, JumpClientId, Lsid};
-use crate::{Actor, Context, Decision, Refusal, World, happened, nothing, time};
+use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing, time};
 
 pub(super) fn session_of(
     world: &World,
@@ -33,20 +34,58 @@ pub(super) fn decide_fail(
     failed(lsid, Failure::Agent, reason)
 }
 
+/// Nothing where the client has come meanwhile: then its own word counts.
+pub(super) fn decide_fail_call(
+    world: &World,
+    lsid: Lsid,
+    failure: Failure,
+    detail: &str,
+) -> Decision {
+    match world.sessions.get(&lsid) {
+        Some(session) if !session.established && !agent_is_there(world, session) => {
+            failed(lsid, failure, detail)
+        }
+        _ => nothing(),
+    }
+}
+
+fn agent_is_there(world: &World, session: &AccessSession) -> bool {
+    session
+        .item
+        .jump_client()
+        .and_then(|client| world.jump_clients.get(&client))
+        .is_some_and(|client| world.is_online(client))
+}
+
+impl World {
+    /// Since when a session's agent has been away; none while it is there, and none for a passive client that was called
+    /// and has not come yet: that wait has an end of its own.
+    #[must_use]
+    pub fn agent_away_since(&self, session: &AccessSession) -> Option<Timestamp> {
+        let client = self.jump_clients.get(&session.item.jump_client()?)?;
+        if client.is_passive() && !session.established {
+            return None;
+        }
+        // A passive client was away before it was called.
+        self.offline_since(client)
+            .map(|since| since.max(session.started_at))
+    }
+}
+
 pub(super) fn decide_time_out(world: &World, lsid: Lsid, context: &Context) -> Decision {
     match world.sessions.get(&lsid) {
         Some(session)
             if !session.established && context.now >= session.started_at.plus(SPAWN_TIMEOUT) =>
         {
-            let online = session
+            let passive = session
                 .item
                 .jump_client()
                 .and_then(|client| world.jump_clients.get(&client))
-                .is_some_and(|client| world.is_online(client));
-            let failure = if online {
-                Failure::TimedOut
-            } else {
-                Failure::Disconnected
+                .is_some_and(JumpClient::is_passive);
+            let failure = match (agent_is_there(world, session), passive) {
+                (true, _) => Failure::TimedOut,
+                (false, true) => Failure::NotReached,
+                (false, false) => Failure::Disconnected,
             };
             failed(lsid, failure, "")
         }
@@ -105,15 +144,8 @@ pub(super) fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> De
     if !world.has_item(session.item) {
         return ended(lsid, EndReason::ItemDeleted, "");
     }
-    let Some(client) = session
-        .item
-        .jump_client()
-        .and_then(|client| world.jump_clients.get(&client))
-    else {
-        return nothing();
-    };
     let wait = i64::from(world.settings.lost_agent_seconds) * time::SECOND;
-    match world.offline_since(client) {
+    match world.agent_away_since(session) {
         Some(since) if context.now >= since.plus(wait) && session.established => {
             ended(lsid, EndReason::AgentLost, "")
         }

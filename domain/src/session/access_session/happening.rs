@@ -126,6 +126,10 @@ pub enum Failure {
     TimedOut,
     /// The client went away meanwhile (ERR-12).
     Disconnected,
+    /// A passive client was called at all its addresses, and did not come (ERR-13, SESS-27).
+    NotReached,
+    /// Something else answered at the address of a passive client, or with its name (ERR-14).
+    Identity,
     /// The user gave up.
     Cancelled,
     /// What let the session start did not hold any more when it was up (SESS-17); the detail says what.
@@ -140,6 +144,8 @@ impl Failure {
             Self::Agent => Refusal::SpawnFailed,
             Self::TimedOut => Refusal::SpawnTimedOut,
             Self::Disconnected => Refusal::JumpClientNotConnected,
+            Self::NotReached => Refusal::CallTimedOut,
+            Self::Identity => Refusal::JumpClientIdentityFailed,
             Self::Cancelled | Self::Withdrawn => Refusal::SessionNotActive,
         }
     }

@@ -49,6 +49,7 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         agent_version: "0.1.0".to_owned(),
         timezone_offset: 3600,
         disabled: true,
+        listen_port: 0,
     };
     let registered = Registered {
         installer: INSTALLER,

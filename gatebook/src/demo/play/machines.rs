@@ -143,5 +143,6 @@ pub(super) fn facts_of(number: usize, machine: &Machine) -> Facts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         timezone_offset: 3_600,
         disabled: false,
+        listen_port: 0,
     }
 }

@@ -31,6 +31,7 @@ mod ending;
 mod gates;
 mod members;
 mod needs;
+mod passive;
 mod recent;
 
 const ITEM: JumpItemRef = JumpItemRef::JumpClient(PC1);

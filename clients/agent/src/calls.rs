@@ -1,0 +1,149 @@
+//! Where a passive client waits to be called (CLNT-02): section 8 of `docs/client-link.md`.
+//!
+//! Whoever reaches the port can make this client connect to its own site, and nothing else. What is read is one short line;
+//! how many callers are heard at once, and for how long, is bounded.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use link_protocol::call::{self, Answer, Call, LINE_BYTES_MAX};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+
+/// The port where none is named.
+pub const PORT: u16 = 5832;
+
+/// Callers that are heard at once; the next ones wait in the system's queue.
+const CALLERS_MAX: usize = 8;
+/// How long a caller may take for all of it.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// The pause after the system could not give a caller, for example for want of open files.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The calls for this client. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Calls(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// 0 while nobody listens.
+    port: AtomicU16,
+    /// 0 before there is an identity.
+    client_id: AtomicU64,
+    called: Notify,
+}
+
+impl Calls {
+    /// The port on which calls are heard; 0 where none are.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port.load(Ordering::Acquire)
+    }
+
+    /// Who this is.
+    pub fn answer_as(&self, client_id: u64) {
+        self.0.client_id.store(client_id, Ordering::Release);
+    }
+
+    /// Begins to listen, where nobody does yet.
+    ///
+    /// # Errors
+    /// What the system says against it, such as that the port is taken.
+    pub async fn listen(&self, address: SocketAddr) -> std::io::Result<()> {
+        if self.port() != 0 {
+            return Ok(());
+        }
+        let listener = TcpListener::bind(address).await?;
+        let port = listener.local_addr()?.port();
+        self.0.port.store(port, Ordering::Release);
+        tokio::spawn(serve(listener, Arc::downgrade(&self.0)));
+        Ok(())
+    }
+
+    /// Ends when this client was called since it was last asked. Dropped before it ends, it has taken nothing.
+    pub async fn called(&self) {
+        self.0.called.notified().await;
+    }
+}
+
+async fn serve(listener: TcpListener, calls: Weak<Shared>) {
+    let callers = Arc::new(Semaphore::new(CALLERS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&callers).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a caller was not heard");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Some(calls) = calls.upgrade() else {
+            return;
+        };
+        tokio::spawn(async move {
+            if let Ok(Err(error)) = timeout(HEARD_WITHIN, hear(stream, &calls)).await {
+                tracing::debug!(%error, "a caller left");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn hear(mut stream: TcpStream, calls: &Shared) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    let (read, mut write) = stream.split();
+    BufReader::new(read.take(LINE_BYTES_MAX as u64))
+        .read_until(b'\n', &mut line)
+        .await?;
+    let line = str::from_utf8(&line).unwrap_or_default();
+    let Ok(wanted) = call::read::<Call>(line.trim_end()) else {
+        return Ok(());
+    };
+    let client_id = calls.client_id.load(Ordering::Acquire);
+    let coming = client_id != 0 && wanted.call == client_id;
+    let mut answer = serde_json::to_vec(&Answer { client_id, coming })?;
+    answer.push(b'\n');
+    write.write_all(&answer).await?;
+    if coming {
+        calls.called.notify_one();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn say(port: u16, text: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// CLNT-02: who is called comes; another is told who is here, and nonsense is told nothing.
+    #[tokio::test]
+    async fn only_a_call_for_this_client_calls_it() {
+        let calls = Calls::default();
+        calls.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        calls.answer_as(7);
+        for nonsense in ["\n", "GET / HTTP/1.1\n", "{\"call\":\"7\"}\n"] {
+            assert_eq!(say(calls.port(), nonsense).await, "");
+        }
+        let other = say(calls.port(), "{\"call\":8}\n").await;
+        assert_eq!(other, "{\"client_id\":7,\"coming\":false}\n");
+        let called = timeout(Duration::from_millis(50), calls.called());
+        assert!(called.await.is_err(), "nobody has called yet");
+        let answer = say(calls.port(), "{\"call\":7}\n").await;
+        assert_eq!(answer, "{\"client_id\":7,\"coming\":true}\n");
+        calls.called().await;
+    }
+}
