@@ -406,7 +406,7 @@ async fn the_console_is_in_the_openapi_document() {
         assert!(operation.is_object(), "{method} {}", route.path);
         count += 1;
     }
-    assert_eq!(count, 103);
+    assert_eq!(count, 113);
     let text = document.to_string();
     for newer in ["asset_", "asset-", "Asset", "/asset"] {
         assert!(!text.contains(newer), "APIs keep the Jump names: {newer}");

@@ -56,6 +56,8 @@ Jump Items
   named      in a shared group, where the caller is a member with the role
   default    in a shared group, where the caller is a member who has the role by default (the Default slot)
   no member  in a shared group, where the caller is no member (the System slot)
+  An installer brings clients into the group of the place; 404 no_agent_program and 409 no_mail_server are
+  said after all that is asked of the caller.
   \"kept\" is an item that was put into the Jump on Startup group with the Administrator role; the role is changed since.
   \"accessed\" is one that the caller jumped to with it; again the role is changed since.
   Moves and copies come from or go to another group, where the caller is always a member with the Administrator role.
@@ -413,7 +415,9 @@ fn in_group(group: JumpGroupRef) -> Value {
 fn cell(status: u16, told: &Value, wanted: &str) -> String {
     let list = match told {
         Value::Array(rows) => Some(rows),
-        _ => told["items"].as_array(),
+        _ => told["items"]
+            .as_array()
+            .or_else(|| told["installers"].as_array()),
     };
     if let Some(rows) = list {
         let is_it = |row: &Value| {
@@ -493,6 +497,9 @@ const NOBODYS: &[Ask] = &[
     // What it tells is asked in the tests of the stream.
     Ask::new("GET", "events", ""),
     Ask::new("POST", "sign-out", ""),
+    Ask::new("GET", "jump-client-installers/wizard", ""),
+    Ask::new("GET", "mass-deploy-help", ""),
+    Ask::new("GET", "mass-deploy-help/mac-profile", ""),
 ];
 
 /// threat G, CONF-05, ROLE-03, ROLE-12, ROLE-15, ROLE-31, GRP-14, GRP-15, GRP-16, GRP-17, SESS-05: every users' route by role and

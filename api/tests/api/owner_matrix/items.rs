@@ -38,6 +38,13 @@ pub(super) const ASKS: &[Ask] = &[
     Ask::new("GET", "startup-items", "kept"),
     Ask::new("POST", "startup-items/start", "kept"),
     Ask::new("DELETE", "startup-items/{item}", "kept"),
+    Ask::new("GET", "jump-client-installers/{id}/download/{platform}", ""),
+    Ask::new("GET", "jump-client-installers", ""),
+    Ask::new("POST", "jump-client-installers", "into it"),
+    Ask::new("GET", "jump-client-installers/{id}", ""),
+    Ask::new("POST", "jump-client-installers/{id}/extend", ""),
+    Ask::new("POST", "jump-client-installers/{id}/mail", ""),
+    Ask::new("DELETE", "jump-client-installers/{id}", ""),
 ];
 
 pub(super) async fn tell(stage: &Stage, role: Role) -> String {
@@ -77,8 +84,20 @@ async fn one(stage: &Stage, ask: Ask, place: Place, role: Role) -> String {
     if ask.note == "of another user" {
         path += &format!("?user_id={}", stage.stranger);
     }
+    let mut wanted = item.clone();
+    if ask.path.contains("installers") {
+        let made = installer(stage, place).await;
+        wanted = made["id"].to_string();
+        path = match ask.path {
+            "jump-client-installers/{id}/download/{platform}" => {
+                let id = made["installer_id"].as_str().unwrap();
+                format!("installers/{id}/download/linux-64")
+            }
+            path => path.replace("{id}", &wanted),
+        };
+    }
     let body = body(stage, ask, place, &item);
-    let cell = stage.ask(ask, &path, body, &item).await;
+    let cell = stage.ask(ask, &path, body, &wanted).await;
     stage.remove(machine).await;
     // What a cell made is not there for the next.
     let world = &stage.served.site.engine.published().world;
@@ -87,6 +106,14 @@ async fn one(stage: &Stage, ask: Ask, place: Place, role: Role) -> String {
         stage.remove(copy).await;
     }
     cell
+}
+
+/// Makes an installer for the group of a place.
+async fn installer(stage: &Stage, place: Place) -> Value {
+    let body = in_group(stage.group(place));
+    let (status, made) = stage.served.post("jump-client/installer", body).await;
+    assert_eq!(status, 201, "{made}");
+    made
 }
 
 async fn under_a_policy(stage: &Stage, machine: JumpClientId) {
@@ -145,6 +172,11 @@ fn body(stage: &Stage, ask: Ask, place: Place, item: &str) -> Option<Value> {
             body
         }
         ("POST", "items/remove", _) => json!({"items": [item]}),
+        ("POST", "jump-client-installers", _) => in_group(group),
+        ("POST", "jump-client-installers/{id}/extend", _) => json!({"valid_duration": 10_000}),
+        ("POST", "jump-client-installers/{id}/mail", _) => {
+            json!({"recipients": ["ann@example.com"], "platform": "linux-64"})
+        }
         _ => json!({}),
     })
 }
