@@ -193,7 +193,23 @@ impl Site {
     /// # Errors
     /// When it does not answer in time.
     pub fn serve(&self) -> Result<Running> {
-        let mut command = Command::new(built("gatebook", "GATEBOOK_BIN")?);
+        self.serve_by(&[])
+    }
+
+    /// Starts the node by a program that becomes it, with the program's own arguments, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn serve_by(&self, starter: &[&str]) -> Result<Running> {
+        let gatebook = built("gatebook", "GATEBOOK_BIN")?;
+        let mut command = match starter {
+            [] => Command::new(gatebook),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(gatebook);
+                command
+            }
+        };
         command
             .arg("serve")
             .arg("--data")
@@ -281,6 +297,19 @@ pub fn agent(url: &str, key_info: &str, state: &Path) -> Result<Running> {
             "RUST_LOG",
             std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()),
         );
+    Running::start("gatebook-agent", &mut command)
+}
+
+/// An agent that has its identity in `state` already, for the server at `url`.
+///
+/// # Errors
+/// When it can't be started.
+pub fn resumed_agent(url: &str, state: &Path) -> Result<Running> {
+    let mut command = Command::new(built("gatebook-agent", "GATEBOOK_AGENT_BIN")?);
+    command
+        .args(["run", "--server", url, "--state"])
+        .arg(state)
+        .env("RUST_LOG", "warn");
     Running::start("gatebook-agent", &mut command)
 }
 

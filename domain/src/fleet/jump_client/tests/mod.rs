@@ -197,11 +197,11 @@ fn what_is_passed_at_install_counts_only_where_the_installer_lets_it() {
         ),
         ("db 01", "db", "two words")
     );
-    // LIM-11: what a machine passes is bounded as what an administrator writes.
+    // LIM-11, ITEM-56: 64 characters of a tag are the Configuration API's bound alone.
     for (name, tag, comments, wrong) in [
-        (128, 64, 1024, vec![]),
-        (129, 64, 1024, vec!["name"]),
-        (128, 65, 1025, vec!["tag", "comments"]),
+        (128, 1024, 1024, vec![]),
+        (129, 1024, 1024, vec!["name"]),
+        (128, 1025, 1025, vec!["tag", "comments"]),
     ] {
         let long = machine(&|machine| {
             machine.overrides.name = Some("n".repeat(name));
