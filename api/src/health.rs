@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use eventstore::SideTable;
+use eventstore::{EventStore, SideTable, SideWrite, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -18,6 +18,14 @@ use crate::site::Site;
 pub const FINDING_STANDS: Duration = Duration::from_secs(1);
 /// How long the database may take to take a write.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a failed write to the log stands against the node where nothing was written since. After that a small write has to
+/// do: a node that gets no work because it is ill could never show that it is well.
+pub const FAILURE_STANDS: Duration = Duration::from_secs(60);
+
+/// The row that the health check writes.
+const ROW: &str = "health";
+/// How much it writes.
+const PROBE_BYTES: usize = 4_096;
 
 /// What stands against the node's health; the text is for people and says nothing of the inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +36,9 @@ pub enum Illness {
     /// The database refuses a write.
     #[error("The log cannot be written.")]
     NotWritable,
+    /// The database has no room for a write.
+    #[error("The log has no room left.")]
+    Full,
     /// The database does not answer in time.
     #[error("The log does not answer in time.")]
     Silent,
@@ -80,26 +91,57 @@ async fn look(site: &Site) -> Result<(), Illness> {
     if site.engine.halt().is_some() {
         return Err(Illness::Stopped);
     }
-    // A delete of what is not there takes the way of a write and leaves nothing behind.
-    let nothing = ["health".to_owned()];
+    let trouble = site.engine.trouble();
     let store = site.engine.store();
-    match timeout(
-        LOOK_TIMEOUT,
-        store.sweep_side(SideTable::Idempotency, &nothing),
-    )
-    .await
-    {
-        Ok(Ok(_)) => Ok(()),
+    let written = async {
+        match trouble {
+            None => touch(store).await,
+            Some(_) => write(store).await,
+        }
+    };
+    match timeout(LOOK_TIMEOUT, written).await {
+        // A small write may find room where the last event did not.
+        Ok(Ok(())) => match trouble {
+            Some(trouble) if trouble.at.elapsed() < FAILURE_STANDS => Err(if trouble.full {
+                Illness::Full
+            } else {
+                Illness::NotWritable
+            }),
+            _ => Ok(()),
+        },
         Ok(Err(error)) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the health check can't write to the log"
             );
-            Err(Illness::NotWritable)
+            Err(match error {
+                StoreError::Full => Illness::Full,
+                _ => Illness::NotWritable,
+            })
         }
         Err(_) => {
             tracing::error!("the log did not answer the health check in time");
             Err(Illness::Silent)
         }
     }
+}
+
+/// Takes the way of a write and leaves nothing behind: a delete of what is not there.
+async fn touch(store: &EventStore) -> Result<(), StoreError> {
+    let nothing = [ROW.to_owned()];
+    store.sweep_side(SideTable::Idempotency, &nothing).await?;
+    Ok(())
+}
+
+/// Writes as much as a usual event has, and takes it away.
+async fn write(store: &EventStore) -> Result<(), StoreError> {
+    let row = SideWrite::Put {
+        table: SideTable::Idempotency,
+        key: ROW.to_owned(),
+        value: vec![0; PROBE_BYTES],
+    };
+    store
+        .change_side_rows((SideTable::Idempotency, ROW), |_| vec![row])
+        .await?;
+    touch(store).await
 }

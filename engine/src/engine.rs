@@ -20,7 +20,7 @@ use crate::replay::{FoldError, fold_log};
 use crate::setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 use crate::snapshot::{self, SnapshotError, SnapshotWritten};
 use crate::submission::{Done, ExecuteError, Halt, Lane, Submission, Unavailability};
-use crate::writer::{Answers, Writer};
+use crate::writer::{Answers, Trouble, Writer};
 
 /// Batches that may be committed and not published yet.
 const BATCHES_AHEAD: usize = 2;
@@ -80,6 +80,7 @@ struct Shared {
     snapshot_permit: Semaphore,
     due_dates: watch::Sender<watch::Receiver<bool>>,
     halted: watch::Receiver<Option<Arc<Halt>>>,
+    trouble: watch::Receiver<Option<Trouble>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -127,6 +128,7 @@ impl Engine {
         let (lanes, queue) = lanes(&limits);
         let (stop_sender, stop) = watch::channel(false);
         let (halted_sender, halted) = watch::channel(None);
+        let (trouble_sender, trouble) = watch::channel(None);
         let (wanted_sender, wanted) = watch::channel(0);
         let never = watch::channel(false).1;
         let (due_dates, due_leases) = watch::channel(never);
@@ -160,7 +162,7 @@ impl Engine {
             wanted,
             halted: halted_sender,
             stop: stop.clone(),
-            troubled: false,
+            trouble: trouble_sender,
         };
         tasks.spawn(writer.run());
         let tail_requests = store.is_shared().then(|| {
@@ -186,6 +188,7 @@ impl Engine {
                 snapshot_permit: Semaphore::new(1),
                 due_dates,
                 halted,
+                trouble,
                 stop: stop.clone(),
             }),
         };
@@ -392,6 +395,12 @@ impl Engine {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// What is wrong with the log for now, where the last try to use it failed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        *self.shared.trouble.borrow()
     }
 
     /// Whether and why the engine has stopped writing for good.

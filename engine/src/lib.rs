@@ -43,3 +43,4 @@ pub use setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 pub use side::{Side, SideContext, SideFunction};
 pub use snapshot::{FINGERPRINT, SnapshotError, SnapshotWritten};
 pub use submission::{Done, ExecuteError, Halt, Idempotency, Lane, Submission, Unavailability};
+pub use writer::Trouble;

@@ -47,8 +47,8 @@ pub(crate) struct Writer {
     pub(crate) wanted: watch::Receiver<u64>,
     pub(crate) halted: watch::Sender<Option<Arc<Halt>>>,
     pub(crate) stop: watch::Receiver<bool>,
-    /// Whether the log could not be read or written the last time; logged when it changes.
-    pub(crate) troubled: bool,
+    /// What was wrong with the log the last time; logged when it comes and when it goes.
+    pub(crate) trouble: watch::Sender<Option<Trouble>>,
 }
 
 /// What the writer knows of the batches it gave to the publisher.
@@ -59,6 +59,17 @@ pub(crate) struct Answers {
     pub(crate) given: u64,
     /// Callers of the newest one.
     pub(crate) callers: usize,
+}
+
+/// What is wrong with the log: it was tried, and has not succeeded since.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    /// When it last failed.
+    pub at: Instant,
+    /// It has no room left.
+    pub full: bool,
+    /// It could not be written, or not even held; else it could not be read.
+    pub writing: bool,
 }
 
 /// Why following stopped.
@@ -132,7 +143,10 @@ impl Writer {
         }
         match self.try_follow(until).await {
             Ok(()) => {
-                self.recovered();
+                // That it can be read says nothing of room to write.
+                if self.trouble.borrow().is_none_or(|trouble| !trouble.writing) {
+                    self.recovered();
+                }
                 None
             }
             Err(FollowError::Halt(halt)) => {
@@ -140,7 +154,7 @@ impl Writer {
                 None
             }
             Err(FollowError::Store(error)) => {
-                self.note_trouble(&error);
+                self.note_trouble(&error, false);
                 Some(PAUSE_MAX)
             }
         }
@@ -334,9 +348,9 @@ impl Writer {
 
     /// Has a batch published and answered that is in the log up to `tail`, or has no events.
     async fn committed(&mut self, mut draft: Draft, tail: Tail) {
-        self.recovered();
         let before = self.base.recorded_at;
         if !draft.decided.is_empty() {
+            self.recovered();
             self.base = Arc::new(Published {
                 world: std::mem::take(&mut draft.world),
                 tail,
@@ -366,6 +380,8 @@ impl Writer {
                     return;
                 }
                 Ok(None) => {
+                    // It can be read, and was not written.
+                    self.set_trouble(false, true);
                     let error = ExecuteError::unavailable(Unavailability::Unreachable);
                     self.answer_failed(draft, &error);
                     return;
@@ -382,7 +398,7 @@ impl Writer {
                     break;
                 }
                 StoreError::Closed => break,
-                error => self.note_trouble(&error),
+                error => self.note_trouble(&error, true),
             }
             if *self.stop.borrow() {
                 let end = *give_up.get_or_insert(Instant::now() + self.limits.settle_timeout);
@@ -565,27 +581,38 @@ impl Writer {
             }
             StoreError::Full => Unavailability::Full,
             StoreError::ReadOnly => Unavailability::ReadOnly,
+            // The batch is at fault and not the log.
             StoreError::SideExists(..) | StoreError::DuplicateId(_) | StoreError::Invalid(_) => {
-                Unavailability::Fault
+                tracing::error!(error = in_full(&error), "a batch was refused");
+                return ExecuteError::unavailable(Unavailability::Fault);
             }
             _ => Unavailability::Unreachable,
         };
-        self.note_trouble(&error);
+        self.note_trouble(&error, true);
         ExecuteError::unavailable(cause)
     }
 
-    fn note_trouble(&mut self, error: &StoreError) {
-        if self.troubled {
-            tracing::debug!(error = in_full(error), "the log is still not to be used");
-        } else {
-            self.troubled = true;
+    fn note_trouble(&mut self, error: &StoreError, writing: bool) {
+        if self.set_trouble(matches!(error, StoreError::Full), writing) {
             tracing::error!(error = in_full(error), "the log can't be read or written");
+        } else {
+            tracing::debug!(error = in_full(error), "the log is still not to be used");
         }
     }
 
+    /// Whether it is new.
+    fn set_trouble(&mut self, full: bool, writing: bool) -> bool {
+        let trouble = Trouble {
+            at: Instant::now(),
+            full,
+            writing,
+        };
+        self.trouble.send_replace(Some(trouble)).is_none()
+    }
+
     fn recovered(&mut self) {
-        if self.troubled {
-            self.troubled = false;
+        if self.trouble.borrow().is_some() {
+            self.trouble.send_replace(None);
             tracing::info!("the log can be read and written again");
         }
     }

@@ -93,6 +93,8 @@ async fn a_full_disk_is_told_in_time_and_leaves_memory_as_the_disk_is() {
         );
     }
     assert_as_the_log(&site).await;
+    let trouble = site.engine.trouble();
+    assert!(trouble.is_some_and(|trouble| trouble.full && trouble.writing));
     // A rule's no is still a no, without an id where it can't be written down.
     let refused = site.ask(start_session(JumpClientId(9_999))).await;
     assert!(
@@ -157,8 +159,11 @@ async fn fails_in_time(database: &TestDatabase, site: &Site) {
     let after = site.engine.published();
     assert_eq!(after.tail, before.tail);
     assert!(after.world == before.world);
+    let trouble = site.engine.trouble();
+    assert!(trouble.is_some_and(|trouble| trouble.writing && !trouble.full));
     refuse_events(database, false).await;
     site.run(create_group("0/0")).await;
+    assert!(site.engine.trouble().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
