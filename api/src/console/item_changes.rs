@@ -111,6 +111,14 @@ async fn change_all(
     {
         fields.wrong("changes.name", "Several items can't be given one name.");
     }
+    let mut kinds = items.iter().flatten().map(|item| item.type_name());
+    let first = kinds.next();
+    if kinds.any(|kind| Some(kind) != first) {
+        fields.wrong(
+            "items",
+            "Items whose properties are changed together must be of one type.",
+        );
+    }
     let (items, changes) = fields.finish(items.zip(changes))?;
     let ask = |item| change_of(item, &changes);
     Ok(each(&site, &caller, &change, items, ask).await)

@@ -16,6 +16,8 @@ pub const PER_PAGE_MAX: usize = 500;
 pub const PER_PAGE: usize = 100;
 /// Longest search text, in characters.
 pub const SEARCH_CHARACTERS_MAX: usize = 255;
+/// Most filters of one request.
+pub const FILTERS_MAX: usize = 14;
 
 /// Every status with its word in answers and filters.
 pub const STATUS_WORDS: [(Status, &str); 6] = [
@@ -37,9 +39,11 @@ pub fn status_word(status: Status) -> &'static str {
 }
 
 /// The words of `sort`, each with `-` before it for the reverse.
-pub const ORDER_WORDS: [&str; 6] = [
+pub const ORDER_WORDS: [&str; 8] = [
     "name",
     "hostname",
+    "jump_method",
+    "comments",
     "group",
     "tag",
     "status",
@@ -57,6 +61,10 @@ pub const PARAMETERS: &[Field] = &[
     parameter(
         "search_in",
         "The fields that are searched, as a comma list of their titles; all of them where absent.",
+    ),
+    parameter(
+        "filter",
+        "A field's title, a colon, and what the field has to contain; may come several times, and then all have to hold.",
     ),
     parameter(
         "group",
@@ -77,7 +85,7 @@ pub const PARAMETERS: &[Field] = &[
     ),
     parameter(
         "sort",
-        "name, hostname, group, tag, status or last_access_at; with - before it the reverse.",
+        "name, hostname, jump_method, comments, group, tag, status or last_access_at; with - before it the reverse.",
     ),
     Field::new(
         "per_page",
@@ -101,6 +109,8 @@ pub struct Query {
     pub search: String,
     /// The fields that are searched (SESS-07).
     pub search_in: Vec<SearchField>,
+    /// What single fields have to contain besides, folded (SESS-08).
+    pub filters: Vec<(SearchField, String)>,
     /// Only items of this group.
     pub group: Option<JumpGroupRef>,
     /// Only items with this tag, without regard to case; empty is "no tag".
@@ -122,6 +132,7 @@ impl Default for Query {
         Self {
             search: String::new(),
             search_in: SearchField::ALL.to_vec(),
+            filters: Vec::new(),
             group: None,
             tag: None,
             status: None,
@@ -155,23 +166,29 @@ impl Query {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
-            "search" if value.chars().count() > SEARCH_CHARACTERS_MAX => {
-                return Err(format!(
-                    "The search must not be longer than {SEARCH_CHARACTERS_MAX} characters."
-                ));
+            "search" => self.search = searched("search", value)?,
+            "filter" if self.filters.len() >= FILTERS_MAX => {
+                return Err(format!("There may be at most {FILTERS_MAX} filters."));
             }
-            "search" => self.search = value.trim().to_lowercase(),
+            "filter" => {
+                let field = value
+                    .split_once(':')
+                    .and_then(|(title, text)| Some((SearchField::titled(title.trim())?, text)));
+                let (field, text) = field.ok_or_else(|| {
+                    format!(
+                        "The filter must be one of: {}, then a colon and what is to be found.",
+                        titles()
+                    )
+                })?;
+                self.filters.push((field, searched("filter", text)?));
+            }
             "search_in" => {
                 let fields: Option<Vec<SearchField>> = value
                     .split(',')
                     .map(|title| SearchField::titled(title.trim()))
                     .collect();
                 self.search_in = fields.ok_or_else(|| {
-                    let titles: Vec<&str> = SearchField::ALL.iter().map(|f| f.title()).collect();
-                    format!(
-                        "The search_in must be a comma list of: {}.",
-                        titles.join(", ")
-                    )
+                    format!("The search_in must be a comma list of: {}.", titles())
                 })?;
             }
             "group" => {
@@ -207,6 +224,20 @@ impl Query {
         }
         Ok(())
     }
+}
+
+/// What is searched for, folded.
+fn searched(name: &str, text: &str) -> Result<String, String> {
+    if text.chars().count() > SEARCH_CHARACTERS_MAX {
+        return Err(format!(
+            "The {name} must not be longer than {SEARCH_CHARACTERS_MAX} characters."
+        ));
+    }
+    Ok(text.trim().to_lowercase())
+}
+
+fn titles() -> String {
+    SearchField::ALL.map(SearchField::title).join(", ")
 }
 
 fn number(text: &str, max: usize) -> Result<usize, String> {
@@ -255,7 +286,7 @@ pub fn page_of(
     groups.retain(|group| query.group.is_none_or(|wanted| wanted == *group));
     let choice = Choice {
         query,
-        search: (!query.search.is_empty()).then(|| Search::new(&query.search_in, &query.search)),
+        searches: searches(query),
         wanted: query.per_page.saturating_mul(query.page),
         now,
         settings: &world.settings,
@@ -264,10 +295,25 @@ pub fn page_of(
     choice.page(parts)
 }
 
+/// What has to be found: the search, and each filter in its own field. An empty text is no search.
+fn searches(query: &Query) -> Vec<Search> {
+    let whole = (query.search_in.as_slice(), &query.search);
+    let single = query
+        .filters
+        .iter()
+        .map(|(field, text)| (std::slice::from_ref(field), text));
+    std::iter::once(whole)
+        .chain(single)
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(fields, text)| Search::new(fields, text))
+        .collect()
+}
+
 /// Chooses and orders rows.
 struct Choice<'a> {
     query: &'a Query,
-    search: Option<Search>,
+    /// All of them have to find the row.
+    searches: Vec<Search>,
     /// How many rows of the whole order the page needs.
     wanted: usize,
     now: Timestamp,
@@ -290,8 +336,8 @@ impl Choice<'_> {
         if tag.is_some_and(|tag| row.texts.tag_folded() != tag) {
             return;
         }
-        let search = self.search.as_ref();
-        if search.is_some_and(|search| !search.finds(&row, self.now, self.settings)) {
+        let finds = |search: &Search| search.finds(&row, self.now, self.settings);
+        if !self.searches.iter().all(finds) {
             return;
         }
         let status = row.status(self.now, self.settings);
@@ -353,12 +399,14 @@ impl Choice<'_> {
         let texts = (one.texts.as_ref(), &other.texts);
         let asked = match self.query.order {
             "hostname" => texts.0.hostname_folded().cmp(texts.1.hostname_folded()),
+            "jump_method" => one.jump_method().cmp(other.jump_method()),
+            "comments" => texts.0.comments_folded().cmp(texts.1.comments_folded()),
             "group" => one.group_folded.as_ref().cmp(other.group_folded.as_ref()),
             "tag" => texts.0.tag_folded().cmp(texts.1.tag_folded()),
             "status" => status_word(one.status(self.now, self.settings))
                 .cmp(status_word(other.status(self.now, self.settings))),
             "last_access_at" => one.last_accessed.cmp(&other.last_accessed),
-            _ => texts.0.name_folded().cmp(texts.1.name_folded()),
+            _ => one.name_folded().cmp(other.name_folded()),
         };
         let asked = if self.query.descending {
             asked.reverse()
@@ -366,7 +414,7 @@ impl Choice<'_> {
             asked
         };
         asked
-            .then_with(|| texts.0.name_folded().cmp(texts.1.name_folded()))
+            .then_with(|| one.name_folded().cmp(other.name_folded()))
             .then_with(|| one.item.cmp(&other.item))
     }
 }
@@ -413,26 +461,38 @@ mod tests {
             ("status=fine", "status"),
             ("group=7", "group"),
             ("search_in=Name,Colour", "search_in"),
+            ("filter=Colour:red", "filter"),
+            ("filter=red", "filter"),
             ("nonsense=1", "nonsense"),
         ] {
             let errors = Query::read(query).expect_err("refused");
             assert_eq!(errors.0[0].0, field, "{query}");
         }
-        let long = format!("search={}", "a".repeat(SEARCH_CHARACTERS_MAX + 1));
-        assert!(Query::read(&long).is_err());
+        for parameter in ["search=", "filter=Tag:"] {
+            let long = "a".repeat(SEARCH_CHARACTERS_MAX);
+            assert!(Query::read(&format!("{parameter}{long}")).is_ok());
+            assert!(Query::read(&format!("{parameter}{long}a")).is_err());
+        }
+        let many = vec!["filter=Tag:a"; FILTERS_MAX];
+        assert!(Query::read(&many.join("&")).is_ok());
+        assert!(Query::read(&format!("{}&filter=Tag:a", many.join("&"))).is_err());
     }
 
     /// SESS-07
     #[test]
     fn a_query_is_read_whole() {
         let read = Query::read(
-            "search=+Web%20&search_in=Name,Tag&group=personal-4&tag=X&status=lost&sort=-tag&per_page=5&current_page=2",
+            "search=+Web%20&search_in=Name,Tag&filter=FQDN:A:b&filter=Console%20User:&group=personal-4&tag=X&status=lost&sort=-tag&per_page=5&current_page=2",
         );
         assert_eq!(
             read,
             Ok(Query {
                 search: "web".to_owned(),
                 search_in: vec![SearchField::Name, SearchField::Tag],
+                filters: vec![
+                    (SearchField::Fqdn, "a:b".to_owned()),
+                    (SearchField::ConsoleUser, String::new()),
+                ],
                 group: Some(JumpGroupRef::Personal(UserId(4))),
                 tag: Some("x".to_owned()),
                 status: Some(Status::Lost),
@@ -450,6 +510,8 @@ mod tests {
         let settings = SiteSettings::default();
         let key = |row: &ConsoleRow| match query.order {
             "hostname" => (None, row.texts.hostname().to_lowercase()),
+            "jump_method" => (None, row.jump_method().to_owned()),
+            "comments" => (None, row.texts.comments().to_lowercase()),
             "group" => (None, row.group_name.to_lowercase()),
             "tag" => (None, row.texts.tag().to_lowercase()),
             "status" => (None, status_word(row.status(now, &settings)).to_owned()),
@@ -487,7 +549,7 @@ mod tests {
                 };
                 let choice = Choice {
                     query: &query,
-                    search: None,
+                    searches: Vec::new(),
                     wanted: query.per_page * query.page,
                     now: MONDAY,
                     settings: &settings,
@@ -516,6 +578,7 @@ mod tests {
                 client.properties.name = format!("Machine {}", number * 37 % 11);
                 client.properties.tag =
                     ["", "Linux", "linux", "db"][number as usize % 4].to_owned();
+                client.properties.comments = format!("Rack {}", number * 29 % 7);
                 client.facts.hostname = format!("host-{}", number * 53 % 17);
             });
             world.apply(&event, MONDAY);

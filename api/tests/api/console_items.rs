@@ -53,7 +53,7 @@ async fn items_are_searched_filtered_sorted_and_paged() {
     let anna = served.jumper("anna").await;
     let session = anna.jump(gamma).await;
 
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 22] = [
         ("", &["Alpha", "beta", "Gamma"]),
         ("sort=-name", &["Gamma", "beta", "Alpha"]),
         ("sort=group", &["Gamma", "Alpha", "beta"]),
@@ -68,6 +68,20 @@ async fn items_are_searched_filtered_sorted_and_paged() {
         ("search=about&search_in=Name,Tag", &[]),
         ("search=host-3&search_in=Hostname/IP", &["Gamma"]),
         ("per_page=2&current_page=2", &["Gamma"]),
+        ("filter=Comments:ABOUT&filter=Tag:x", &["Alpha", "Gamma"]),
+        (
+            "filter=Comments:ABOUT&filter=Tag:x&filter=Group:mai",
+            &["Gamma"],
+        ),
+        ("search=a&filter=Status:offline", &["beta"]),
+        ("filter=Tag:", &["Alpha", "beta", "Gamma"]),
+        ("filter=Domain:XAMPLE.c&filter=FQDN:host-2.ex", &["beta"]),
+        ("filter=Domain:host", &[]),
+        ("filter=Workgroup:a", &[]),
+        (
+            "sort=-comments&filter=Jump%20Method:client",
+            &["Gamma", "beta", "Alpha"],
+        ),
     ];
     for (query, expected) in cases {
         assert_eq!(names(&anna, query).await, expected, "{query}");

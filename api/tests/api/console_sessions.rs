@@ -467,7 +467,8 @@ async fn an_items_menu_offers_what_its_user_may() {
     assert_eq!(session["item"]["name"], "host-1");
 }
 
-/// SESS-11, SESS-37: several items are changed and removed each by itself; "Export..." writes one down.
+/// SESS-11, SESS-37, CLNT-28, CLNT-49: several items of one type are changed and removed each by itself; "Export..." writes one
+/// down.
 #[tokio::test]
 async fn several_items_are_changed_and_removed_each_by_itself() {
     let served = Served::start().await;
@@ -505,6 +506,11 @@ async fn several_items_are_changed_and_removed_each_by_itself() {
     let (status, told) = editor.patch("items", renamed).await;
     assert_eq!(status, 422);
     assert!(told["errors"]["changes.name"].is_array(), "{told}");
+    let mixed = json!({"items": [item(first), "shell_jump-1"], "changes": {"tag": "x"}});
+    let (status, told) = editor.patch("items", mixed).await;
+    assert_eq!(status, 422);
+    let words = "Items whose properties are changed together must be of one type.";
+    assert_eq!(told["errors"]["items"], json!([words]), "{told}");
     for bad in [
         json!({}),
         json!({"items": [], "changes": {"tag": "x"}}),

@@ -9,6 +9,7 @@ mod row;
 mod search;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
@@ -31,6 +32,36 @@ pub use search::Search;
 /// Fewer rows than this are not worth a thread of their own.
 const ROWS_A_THREAD_MIN: usize = 4_096;
 
+/// Spreads the numbers of groups: nobody outside chooses them, and each row of a list is looked up by one.
+type Quick = BuildHasherDefault<GroupHasher>;
+
+#[derive(Debug, Default)]
+struct GroupHasher(u64);
+
+impl Hasher for GroupHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.unsigned_abs() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The view. Readers and the one who applies share it without a lock of their own.
 #[derive(Debug, Default)]
 pub struct ConsoleView {
@@ -46,6 +77,8 @@ pub struct ConsoleView {
 #[derive(Clone, Debug)]
 struct Stored {
     texts: Arc<Texts>,
+    /// All of them folded, and where the name ends.
+    folded: (Arc<str>, u32),
     group: JumpGroupRef,
     presence: Presence,
     /// Since when it has been offline if it is disconnected; else when it connected.
@@ -223,7 +256,7 @@ impl ConsoleView {
                 .then(|| counts().flat_map(|counts| counts.items.clone()).collect())
         };
         // Once for all rows: what cores share and write, such as a lock or a count of references, makes them wait.
-        let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>)> = groups
+        let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>), Quick> = groups
             .iter()
             .map(|group| (*group, self.group_name(*group)))
             .collect();
@@ -525,6 +558,8 @@ impl Stored {
         Row {
             item,
             texts: &self.texts,
+            folded: &self.folded.0,
+            name_end: self.folded.1,
             group: self.group,
             group_name,
             group_folded,
@@ -539,8 +574,10 @@ impl Stored {
     }
 
     fn of(client: &JumpClient) -> Self {
+        let texts = Texts::of(client);
         let mut stored = Self {
-            texts: Arc::new(Texts::of(client)),
+            folded: texts.all_folded(),
+            texts: Arc::new(texts),
             group: client.properties.group(),
             presence: client.presence,
             since: client.last_connect_at,
@@ -555,8 +592,10 @@ impl Stored {
     }
 
     fn of_shell(item: &ShellJumpItem) -> Self {
+        let texts = Texts::of_shell(item);
         Self {
-            texts: Arc::new(Texts::of_shell(item)),
+            folded: texts.all_folded(),
+            texts: Arc::new(texts),
             group: item.properties.group(),
             presence: Presence::Disconnected,
             since: Timestamp::default(),

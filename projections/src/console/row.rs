@@ -28,6 +28,10 @@ pub struct Row<T, N> {
     pub item: JumpItemRef,
     /// What is shown and searched.
     pub texts: T,
+    /// All texts, folded, one behind the other: most rows are looked at nowhere else, and it is one step away.
+    pub folded: N,
+    /// Where the name ends in them; it is the first.
+    pub name_end: u32,
     /// The group it is in.
     pub group: JumpGroupRef,
     /// What the group is called; a personal one by its owner's private display name.
@@ -205,6 +209,8 @@ impl ConsoleRow {
         Row {
             item: self.item,
             texts: &self.texts,
+            folded: &self.folded,
+            name_end: self.name_end,
             group: self.group,
             group_name: &self.group_name,
             group_folded: &self.group_folded,
@@ -226,6 +232,8 @@ impl RowRef<'_> {
         Row {
             item: self.item,
             texts: Arc::clone(self.texts),
+            folded: Arc::clone(self.folded),
+            name_end: self.name_end,
             group: self.group,
             group_name: Arc::clone(self.group_name),
             group_folded: Arc::clone(self.group_folded),
@@ -237,6 +245,15 @@ impl RowRef<'_> {
             disabled: self.disabled,
             quarantined: self.quarantined,
         }
+    }
+}
+
+impl<T, N: AsRef<str>> Row<T, N> {
+    /// What the item is called, folded for comparing.
+    #[must_use]
+    pub fn name_folded(&self) -> &str {
+        let folded = self.folded.as_ref();
+        folded.get(..self.name_end as usize).unwrap_or_default()
     }
 }
 
@@ -305,7 +322,7 @@ const TEXTS: usize = 9;
 /// Texts one behind the other, with where each ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Packed {
-    bytes: Box<str>,
+    bytes: Arc<str>,
     ends: [u32; TEXTS],
 }
 
@@ -378,9 +395,9 @@ impl Texts {
         self.folded.get(text)
     }
 
-    /// All texts one behind the other: what is not in here is in none of them.
-    pub(super) fn all_folded(&self) -> &str {
-        &self.folded.bytes
+    /// All texts, folded, one behind the other, and where the first, the name, ends. What is not in there is in none of them.
+    pub(super) fn all_folded(&self) -> (Arc<str>, u32) {
+        (Arc::clone(&self.folded.bytes), self.folded.ends[0])
     }
 
     /// The domain in the machine's full name, folded: what stands behind its first dot; empty where there is none.
@@ -393,12 +410,6 @@ impl Texts {
     #[must_use]
     pub fn comments_folded(&self) -> &str {
         self.folded(Text::Comments)
-    }
-
-    /// What the item is called, folded for comparing.
-    #[must_use]
-    pub fn name_folded(&self) -> &str {
-        self.folded(Text::Name)
     }
 
     /// Its tag, folded for comparing.

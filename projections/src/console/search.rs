@@ -60,7 +60,7 @@ impl Search {
         now: Timestamp,
         settings: &SiteSettings,
     ) -> bool {
-        self.is_in_texts(row.texts.as_ref())
+        self.is_in_texts(row)
             || (self.group && self.is_in(row.group_folded.as_ref()))
             || self.jump_methods.contains(&row.jump_method())
             || (!self.statuses.is_empty() && self.statuses.contains(&row.status(now, settings)))
@@ -71,14 +71,13 @@ impl Search {
     }
 
     /// Most rows hold it nowhere, which one look at all their texts tells.
-    fn is_in_texts(&self, texts: &Texts) -> bool {
-        (self.domain || !self.texts.is_empty())
-            && self.is_in(texts.all_folded())
-            && (self
-                .texts
-                .iter()
-                .any(|text| self.is_in(texts.folded(*text)))
-                || (self.domain && self.is_in(texts.domain_folded())))
+    fn is_in_texts<T: AsRef<Texts>, N: AsRef<str>>(&self, row: &Row<T, N>) -> bool {
+        if !(self.domain || !self.texts.is_empty()) || !self.is_in(row.folded.as_ref()) {
+            return false;
+        }
+        let texts = row.texts.as_ref();
+        let holds = |text: &Text| self.is_in(texts.folded(*text));
+        self.texts.iter().any(holds) || (self.domain && self.is_in(texts.domain_folded()))
     }
 
     fn is_in(&self, text: &str) -> bool {
