@@ -11,11 +11,10 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::access::permission;
-use domain::access::role::JumpItemPermission;
-use domain::fleet::installer::JumpClientInstaller;
-use domain::ids::{SecretRef, UserId};
-use domain::{Refusal, World};
+use domain::World;
+use domain::fleet::installer::{self, JumpClientInstaller};
+use domain::ids::{JumpClientInstallerId, SecretRef};
+use domain::record::Record;
 use link_protocol::KeyInfo;
 use link_protocol::package::{self, Described, Descriptor};
 use link_protocol::parameters::MayOverride;
@@ -69,7 +68,7 @@ pub(crate) fn console_routes(site: &Arc<Site>) -> Routes {
     Routes::new(site)
         .route(
             Method::GET,
-            &format!("{base}/installers/{{id}}/download/{{platform}}"),
+            &format!("{base}/jump-client-installers/{{id}}/download/{{platform}}"),
             Access::User,
             About::new("Downloads the installer for a platform").gives(EXECUTABLE),
             for_user,
@@ -119,7 +118,7 @@ async fn for_account(
     Path((id, platform)): Path<(String, String)>,
 ) -> Result<Response, JsonError> {
     let installer = installer_of(known.world(), &id)?;
-    Ok(download(&site, installer, &platform).await?)
+    Ok(download(&site, known.world(), installer, &platform).await?)
 }
 
 async fn for_user(
@@ -128,24 +127,17 @@ async fn for_user(
     known: Known,
     Path((id, platform)): Path<(String, String)>,
 ) -> Result<Response, JsonError> {
-    let installer = installer_of(known.world(), &id)?;
     let Principal::User(user) = caller.principal else {
         return Err(Problem::access_denied().into());
     };
-    if !may_deploy(known.world(), user, installer) {
-        // An installer is the right to put machines into its group (INST-62): others do not learn that it is there.
-        return Err(
-            Problem::not_found(<JumpClientInstaller as domain::record::Record>::TITLE).into(),
-        );
-    }
-    Ok(download(&site, installer, &platform).await?)
-}
-
-/// Whether the user may use the installer: administrators, and who may deploy into its group (INST-62).
-fn may_deploy(world: &World, user: UserId, installer: &JumpClientInstaller) -> bool {
-    world.is_administrator(user)
-        || permission::access_to_group(world, user, installer.group())
-            .is_some_and(|access| access.role.allows(JumpItemPermission::CreateAndDeploy))
+    // An installer is the right to put machines into its group (INST-62): others do not learn that it is there.
+    let installer = id
+        .parse()
+        .ok()
+        .and_then(|id| known.world().installers.get(&JumpClientInstallerId(id)))
+        .filter(|one| installer::may_handle(known.world(), user, one.group()).is_ok())
+        .ok_or_else(|| Problem::not_found(JumpClientInstaller::TITLE))?;
+    Ok(download(&site, known.world(), installer, &platform).await?)
 }
 
 async fn for_browser(
@@ -176,7 +168,7 @@ async fn for_anyone(
 ) -> Result<Response, JsonError> {
     let published = site.engine.as_fresh_as_the_log().await?;
     let installer = linked(&site, &published.world, peer, &token)?;
-    Ok(download(&site, installer, &platform).await?)
+    Ok(download(&site, &published.world, installer, &platform).await?)
 }
 
 /// The installer that a link is for, if the link is good now.
@@ -188,7 +180,7 @@ fn linked<'w>(
 ) -> Result<&'w JumpClientInstaller, Problem> {
     let installer = link::verify(&site.sealer, token)
         .and_then(|id| world.installers.get(&world.installer_with(&id)?))
-        .filter(|installer| check_valid(site, installer).is_ok());
+        .filter(|installer| installer.usable(world, site.engine.clock().now()).is_ok());
     installer.ok_or_else(|| {
         site.attempts
             .count_stranger(peer.address, link::PATH, NO_LINK);
@@ -200,24 +192,17 @@ fn installer_of<'w>(world: &'w World, id: &str) -> Result<&'w JumpClientInstalle
     world
         .installer_with(id)
         .and_then(|id| world.installers.get(&id))
-        .ok_or_else(|| Problem::not_found(<JumpClientInstaller as domain::record::Record>::TITLE))
-}
-
-/// An installer whose time is over makes no files any more (INST-04).
-fn check_valid(site: &Site, installer: &JumpClientInstaller) -> Result<(), Refusal> {
-    if site.engine.clock().now() < installer.expiration_timestamp {
-        Ok(())
-    } else {
-        Err(Refusal::InstallerExpired)
-    }
+        .ok_or_else(|| Problem::not_found(JumpClientInstaller::TITLE))
 }
 
 async fn download(
     site: &Arc<Site>,
+    world: &World,
     installer: &JumpClientInstaller,
     platform: &str,
 ) -> Result<Response, Problem> {
-    check_valid(site, installer)?;
+    // One whose time is over, or that an upgrade made invalid, makes no files any more (INST-04, INST-08).
+    installer.usable(world, site.engine.clock().now())?;
     let platform = platform::named(platform).ok_or_else(|| {
         let known: Vec<&str> = platform::PLATFORMS.iter().map(|known| known.key).collect();
         Problem::new(
@@ -271,6 +256,7 @@ async fn head(
         key_info: key_of(site, installer).await?,
         valid_until_ms: u64::try_from(installer.expiration_timestamp.0 / 1_000).unwrap_or(0),
         may_override: may_override(installer),
+        start_minimized: installer.start_customer_client_minimized,
     });
     let (bytes, _) = package::head(&descriptor, program_bytes).map_err(|error| {
         tracing::error!(

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use nix::unistd::{User, geteuid};
 use replay_tests::program::{built, free_port};
 
 #[test]
@@ -28,11 +29,14 @@ fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
         folders.join(":"),
         std::env::var("PATH").unwrap_or_default()
     );
-    // The shell ends what it started, by process id, however it ends.
-    let script =
-        format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}");
-    let done = Command::new("timeout")
-        .args(["120", "bash", "-c", &script])
+    // The shell ends what it started, by process id and by the client's own script, however it ends.
+    let script = format!(
+        "set -euo pipefail\n\
+         trap 'test -x jumpclient/init-script && jumpclient/init-script stop; kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}"
+    );
+    let mut command = as_ordinary_user(folder.path())?;
+    let done = command
+        .args(["timeout", "120", "bash", "-c", &script])
         .current_dir(folder.path())
         .env("PATH", path)
         .output()?;
@@ -49,6 +53,9 @@ fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
         "event_type=\"Session Start\"",
         "event_type=\"Session End\"",
         "web-1",
+        "\"tag\":\"servers\"",
+        "[Service]",
+        "removed from",
         "AccessSessionStarted",
         "AccessSessionEstablished",
         "AccessSessionEnded",
@@ -59,6 +66,18 @@ fn the_commands_of_the_tour_tell_the_story_they_promise() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What runs a program in `folder` as an ordinary user: installers refuse root.
+fn as_ordinary_user(folder: &Path) -> Result<Command> {
+    if !geteuid().is_root() {
+        return Ok(Command::new("env"));
+    }
+    let nobody = User::from_name("nobody")?.context("a user without rights")?;
+    std::os::unix::fs::chown(folder, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw()))?;
+    let mut command = Command::new("runuser");
+    command.args(["-u", "nobody", "--"]);
+    Ok(command)
 }
 
 /// The `sh` blocks of the README, one after another.

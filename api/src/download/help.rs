@@ -120,10 +120,10 @@ fn command_lines() -> Value {
         {
             "title": "headless Linux and Raspberry Pi OS",
             "lines": [
-                "sh ./bomgar-pec-{uid}.bin --install-dir /home/username/jumpclient",
-                "/home/username/jumpclient/init-script start",
-                "/home/username/jumpclient/init-script status",
-                "/home/username/jumpclient/uninstall",
+                "sh ./bomgar-pec-{uid}.bin --install-dir ~/jumpclient",
+                "~/jumpclient/init-script start",
+                "~/jumpclient/init-script status",
+                "~/jumpclient/uninstall",
             ],
             "note": "Root must add --user username: the user the client runs as.",
         },

@@ -40,7 +40,8 @@ async fn with_programs(mac_signing: Option<MacSigning>) -> (Served, TempDir, Val
     })
     .await;
     served.post("jump-group", json!({"name": "Fleet"})).await;
-    let body = json!({"jump_group_id": 1, "valid_duration": 30, "allow_override_tag": true});
+    let body = json!({"jump_group_id": 1, "valid_duration": 30, "allow_override_tag": true,
+        "start_customer_client_minimized": true});
     let (status, made) = served.post("jump-client/installer", body).await;
     assert_eq!(status, 201, "{made}");
     (served, folder, made)
@@ -65,7 +66,7 @@ fn unpacked(bytes: &[u8]) -> (Descriptor, Vec<u8>) {
     (descriptor, bytes[program..summed].to_vec())
 }
 
-/// INST-16, INST-17, INST-20, INST-44, INST-45
+/// INST-16, INST-17, INST-20, INST-22, INST-44, INST-45
 #[tokio::test]
 async fn a_package_holds_the_program_and_the_key_of_its_installer() {
     let (served, _folder, made) = with_programs(None).await;
@@ -99,6 +100,7 @@ async fn a_package_holds_the_program_and_the_key_of_its_installer() {
         assert_eq!(descriptor.kind, kind);
         assert_eq!(descriptor.file_name, name);
         assert_eq!(descriptor.site, "access.example.com");
+        assert!(descriptor.start_minimized);
         assert!(descriptor.may_override.tag && !descriptor.may_override.name);
         let key = KeyInfo::decode(descriptor.key_info.expose()).unwrap();
         let shown = made["key_info"]["linux64-x86"]["encodedInfo"]
@@ -303,8 +305,8 @@ async fn users_who_signed_in_find_help_and_download_what_they_may_deploy() {
             json!({"username": "anna", "public_display_name": "Anna", "password": "correct horse battery"}),
         )
         .await;
-    let id = made["installer_id"].as_str().unwrap();
-    let download = format!("/api/console/v1/installers/{id}/download/linux-64");
+    let id = &made["id"];
+    let download = format!("/api/console/v1/jump-client-installers/{id}/download/linux-64");
     let admin = sign_in(&served, "admin", crate::served::FIRST_PASSWORD).await;
     let user = sign_in(&served, "anna", "correct horse battery").await;
     let get = async |token: &str, path: &str| {

@@ -74,6 +74,9 @@ pub struct Descriptor {
     pub valid_until_ms: u64,
     /// What may be set at install (INST-23).
     pub may_override: MayOverride,
+    /// Whether what shows at the machine when a session starts is minimised (INST-22).
+    #[serde(default)]
+    pub start_minimized: bool,
 }
 
 /// What goes into a [`Descriptor`], beside its version.
@@ -92,6 +95,8 @@ pub struct Described {
     pub valid_until_ms: u64,
     /// See [`Descriptor`].
     pub may_override: MayOverride,
+    /// See [`Descriptor`].
+    pub start_minimized: bool,
 }
 
 /// Why something is no package, or none can be made.
@@ -132,6 +137,7 @@ impl Descriptor {
             key_info: described.key_info,
             valid_until_ms: described.valid_until_ms,
             may_override: described.may_override,
+            start_minimized: described.start_minimized,
         }
     }
 
@@ -238,7 +244,7 @@ pub fn head(descriptor: &Descriptor, program: u64) -> Result<(Vec<u8>, Parts), P
         return Err(PackageError::Descriptor);
     }
     let example = match descriptor.kind {
-        PackageKind::Headless => "--install-dir /home/username/jumpclient",
+        PackageKind::Headless => "--install-dir ~/jumpclient",
         PackageKind::Desktop => "",
     };
     let render = |stub: u64| {
@@ -281,6 +287,7 @@ mod tests {
                 tag: true,
                 ..MayOverride::default()
             },
+            start_minimized: false,
         })
     }
 

@@ -88,13 +88,8 @@ async fn one(stage: &Stage, ask: Ask, place: Place, role: Role) -> String {
     if ask.path.contains("installers") {
         let made = installer(stage, place).await;
         wanted = made["id"].to_string();
-        path = match ask.path {
-            "jump-client-installers/{id}/download/{platform}" => {
-                let id = made["installer_id"].as_str().unwrap();
-                format!("installers/{id}/download/linux-64")
-            }
-            path => path.replace("{id}", &wanted),
-        };
+        path = ask.path.replace("{id}", &wanted);
+        path = path.replace("{platform}", "linux-64");
     }
     let body = body(stage, ask, place, &item);
     let cell = stage.ask(ask, &path, body, &wanted).await;

@@ -1,7 +1,7 @@
 //! The site as its administrators set it up: people, Jump Policies, Jump Groups, group policies, installers.
 
 use anyhow::{Result, bail};
-use api::configuration::installer::INSTALLER_SECRET;
+use api::configuration::installer::{INSTALLER_SECRET, keep_secret};
 use api::credential::unguessable;
 use domain::access::group_policy;
 use domain::access::jump_group::{self, Membership};
@@ -216,11 +216,10 @@ impl Player<'_> {
             .sealer
             .keyed_hash(INSTALLER_SECRET, secret.expose().as_bytes());
         body["secret_hash"] = hex::encode(hash).into();
-        let done = self
-            .configure(Command::JumpClientInstaller(record::Command::Create(
-                object(body),
-            )))
-            .await?;
+        let create = Command::JumpClientInstaller(record::Command::Create(object(body)));
+        // So that its package can be downloaded as well.
+        let side = keep_secret(&self.site.sealer, &secret);
+        let done = self.execute(create, of_api(), Some(side)).await?;
         let (id, uid) = made(&done, |event| match event {
             Event::JumpClientInstaller(id, record::Event::Created(installer)) => {
                 Some((*id, installer.installer_id.clone()))
