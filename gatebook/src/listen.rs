@@ -1,7 +1,8 @@
 //! The two listeners: HTTPS for everybody, and plain HTTP for a proxy that ends TLS and for tests.
 //!
 //! Nobody gets to hold a connection for nothing (threat M): there are only so many, a handshake and a request's head have
-//! a deadline each. What a request may do is not decided here; each is marked with the way it came in.
+//! a deadline each, and of a storm of handshakes only some work at once, so that everything else goes on beside them. What a
+//! request may do is not decided here; each is marked with the way it came in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,15 +21,23 @@ use axum_server::accept::Accept;
 use axum_server::service::SendService;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How many handshakes work at once. Each takes some tenths of a millisecond of a processor; were thousands ready to run, every
+/// other task would wait for all of them at each of its steps, the writer of the log first.
+const HANDSHAKES_AT_WORK_MAX: usize = 64;
+
+/// How long a handshake may keep its turn at most: a far client's answer takes its time, and a hostile one's does not come.
+const TURN_MAX: Duration = Duration::from_millis(250);
 
 /// How long the head of a request may take, the first one of a connection included.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
@@ -114,7 +123,10 @@ pub fn https(bound: Bound, config: ServerConfig, routes: Router, cap: &Connectio
     let Bound { address, listener } = bound;
     let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(config)))
         .handshake_timeout(HANDSHAKE_WITHIN)
-        .acceptor(Capped(cap.clone()));
+        .acceptor(Capped {
+            cap: cap.clone(),
+            turns: Some(Arc::new(Semaphore::new(HANDSHAKES_AT_WORK_MAX))),
+        });
     let server = Server::from_listener(listener).acceptor(acceptor);
     start(server, address, routes, Transport::Tls)
 }
@@ -124,7 +136,11 @@ pub fn https(bound: Bound, config: ServerConfig, routes: Router, cap: &Connectio
 #[must_use]
 pub fn http(bound: Bound, routes: Router, cap: &ConnectionCap) -> Listening {
     let Bound { address, listener } = bound;
-    let server = Server::from_listener(listener).acceptor(Capped(cap.clone()));
+    let capped = Capped {
+        cap: cap.clone(),
+        turns: None,
+    };
+    let server = Server::from_listener(listener).acceptor(capped);
     start(server, address, routes, Transport::PlainTrusted)
 }
 
@@ -167,37 +183,73 @@ where
 /// The routes with the peer's address and the way it came in.
 type Marked = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
-/// Accepts a connection if there is room for one more.
+/// Accepts a connection if there is room for one more. Before TLS it waits for its turn, once the other side has spoken.
 #[derive(Clone)]
-struct Capped(ConnectionCap);
+struct Capped {
+    cap: ConnectionCap,
+    turns: Option<Arc<Semaphore>>,
+}
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
     type Stream = Held;
     type Service = S;
-    type Future = std::future::Ready<io::Result<(Held, S)>>;
+    type Future = BoxFuture<'static, io::Result<(Held, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let held = Arc::clone(&self.0.0)
-            .try_acquire_owned()
-            .map_err(|_| io::Error::other("too many connections"))
-            .and_then(|place| {
-                stream.set_nodelay(true)?;
-                Ok((
-                    Held {
-                        stream,
-                        _place: place,
-                    },
-                    service,
-                ))
-            });
-        std::future::ready(held)
+        let capped = self.clone();
+        // Taken before anything is waited for.
+        let place = Arc::clone(&self.cap.0).try_acquire_owned();
+        Box::pin(async move {
+            let place = place.map_err(|_| io::Error::other("too many connections"))?;
+            stream.set_nodelay(true)?;
+            let turn = match capped.turns {
+                Some(turns) => Some(turn(&stream, turns).await?),
+                None => None,
+            };
+            let held = Held {
+                stream,
+                _place: place,
+                turn,
+                reads: 0,
+            };
+            Ok((held, service))
+        })
     }
+}
+
+/// Waits until the other side has spoken and it is this connection's turn. The turn is over when what is answered is dropped,
+/// and after a while in any case.
+async fn turn(stream: &TcpStream, turns: Arc<Semaphore>) -> io::Result<oneshot::Sender<()>> {
+    // Who says nothing takes no turn.
+    let spoken = tokio::time::timeout(HANDSHAKE_WITHIN, stream.readable()).await;
+    spoken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
+    let (working, over) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        // Over either way.
+        let _ = tokio::time::timeout(TURN_MAX, over).await;
+        drop(turn);
+    });
+    Ok(working)
 }
 
 /// A connection that holds its place until it is closed, whatever it is upgraded to.
 struct Held {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    /// While it is at work on its handshake.
+    turn: Option<oneshot::Sender<()>>,
+    reads: u8,
+}
+
+impl Held {
+    /// What comes second is the end of the handshake: the work is done then.
+    fn was_read(&mut self) {
+        self.reads = self.reads.saturating_add(1);
+        if self.reads >= 2 {
+            self.turn = None;
+        }
+    }
 }
 
 impl AsyncRead for Held {
@@ -206,7 +258,12 @@ impl AsyncRead for Held {
         context: &mut TaskContext<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.turn.is_some() && read.is_ready() && buffer.filled().len() > before {
+            self.was_read();
+        }
+        read
     }
 }
 
@@ -257,5 +314,37 @@ mod tests {
         listening.ended().await.unwrap();
         listening.shut_down().await;
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    /// threat M: who says nothing, or never ends its handshake, keeps nobody else from theirs.
+    #[tokio::test]
+    async fn threat_m_turns_come_back_from_those_who_never_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let turns = Arc::new(Semaphore::new(1));
+        let connect = async || {
+            let far = TcpStream::connect(address).await.unwrap();
+            let (near, _) = listener.accept().await.unwrap();
+            (far, near)
+        };
+        let (_silent, near_silent) = connect().await;
+        let waiting = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move { turn(&near_silent, turns).await.is_ok() }
+        });
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let (mut far, near) = connect().await;
+            tokio::io::AsyncWriteExt::write_all(&mut far, b"\x16")
+                .await
+                .unwrap();
+            // Neither ends: each turn comes back after a while.
+            let working = turn(&near, Arc::clone(&turns)).await.unwrap();
+            kept.push((far, near, working));
+        }
+        assert!(!waiting.is_finished(), "it has said nothing");
+        waiting.abort();
+        kept.clear();
+        let _turn = turns.acquire().await.unwrap();
     }
 }

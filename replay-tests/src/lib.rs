@@ -6,6 +6,7 @@
 //! - [`clocked`]: the whole program inside the test, under a clock that the test moves.
 //! - [`stage`]: such a program with people and machines, for the worked scenarios.
 //! - [`fleet`]: the real program with a key for its machines, and the Jump Client in Python.
+//! - [`load`]: `gatebook-load` ordered about, and what the log must say of its machines.
 //! - [`in_process`]: an engine inside the test, and the log folded without one.
 
 pub mod attacker;
@@ -13,5 +14,6 @@ pub mod caller;
 pub mod clocked;
 pub mod fleet;
 pub mod in_process;
+pub mod load;
 pub mod program;
 pub mod stage;

@@ -27,19 +27,23 @@ pub(crate) fn bench(workspace: &Workspace, interrupt: &Interrupt, options: &Opti
         "--package",
         "gatebook-agent",
         "--package",
+        "gatebook-load",
+        "--package",
         "replay-tests",
     ]);
     must(&mut build, interrupt).context("building")?;
     let program = workspace.built("release", "bench")?;
     let server = workspace.built("release", "gatebook")?;
     let agent = workspace.built("release", "gatebook-agent")?;
+    let load = workspace.built("release", "gatebook-load")?;
     let postgres = Postgres::start(workspace, interrupt)?;
     let mut command = workspace.command(program);
     command
         .args(&options.names)
         .env(URL_VARIABLE, postgres.url())
         .env("GATEBOOK_BIN", server)
-        .env("GATEBOOK_AGENT_BIN", agent);
+        .env("GATEBOOK_AGENT_BIN", agent)
+        .env("GATEBOOK_LOAD_BIN", load);
     let outcome = must(&mut command, interrupt);
     outcome.and(postgres.stop())
 }

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::dial::Dialer;
 use crate::half_open;
@@ -31,6 +31,8 @@ pub struct Fleet {
     phase: Mutex<Phase>,
     /// Which client each machine that is online is.
     online: Mutex<BTreeMap<u32, u64>>,
+    /// Whether those who begin later may begin.
+    more: watch::Sender<bool>,
     storms: watch::Sender<u64>,
     stop: watch::Sender<bool>,
     calm: watch::Sender<bool>,
@@ -83,6 +85,7 @@ impl Fleet {
                 tally: Tally::default(),
             }),
             online: Mutex::default(),
+            more: watch::Sender::new(false),
             storms: watch::Sender::new(0),
             stop: watch::Sender::new(false),
             calm: watch::Sender::new(false),
@@ -94,9 +97,13 @@ impl Fleet {
             strangers: JoinSet::new(),
             part,
         };
-        let began = Instant::now();
+        let first = fleet.options.first_of(numbers.len());
         for (place, number) in numbers.clone().enumerate() {
-            let begin = began + fleet.begin_after(place);
+            let begin = if place < first {
+                Begin::After(fleet.begin_after(place))
+            } else {
+                Begin::OnceTold(fleet.begin_after(place - first))
+            };
             running.add(number, begin, known.remove(&number));
         }
         let strangers = (numbers.len() as f64 * fleet.options.half_open).round() as u32;
@@ -228,6 +235,11 @@ impl Fleet {
         clients
     }
 
+    /// Lets those begin who were held back.
+    pub fn let_more_begin(&self) {
+        self.more.send_replace(true);
+    }
+
     /// Cuts every connection.
     pub fn storm(&self) {
         self.storms.send_modify(|storms| *storms += 1);
@@ -240,8 +252,8 @@ impl Fleet {
 }
 
 impl Running {
-    fn add(&mut self, number: u32, begin: Instant, known: Option<Known>) {
-        let fleet = &self.fleet;
+    fn add(&mut self, number: u32, begin: Begin, known: Option<Known>) {
+        let fleet = self.fleet.clone();
         let mut chance = fleet.chance(u64::from(number));
         let role = Role::draw(fleet.options.shares(), &mut chance);
         let mut copied = None;
@@ -257,11 +269,11 @@ impl Running {
                 chance,
                 Origin::Copy(shown),
             );
-            self.machines.spawn(begun(copy, begin));
+            self.machines.spawn(begun(fleet.clone(), copy, begin));
         }
         let origin = Origin::Own { known, copied };
         let machine = Machine::new(fleet.clone(), number, role, chance, origin);
-        self.machines.spawn(begun(machine, begin));
+        self.machines.spawn(begun(fleet, machine, begin));
     }
 
     /// The fleet.
@@ -293,8 +305,31 @@ impl Running {
     }
 }
 
-async fn begun(machine: Machine, begin: Instant) -> (u32, Option<Known>) {
-    sleep_until(begin).await;
+/// When a machine begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    After(Duration),
+    OnceTold(Duration),
+}
+
+async fn begun(fleet: Arc<Fleet>, machine: Machine, begin: Begin) -> (u32, Option<Known>) {
+    let mut more = fleet.more.subscribe();
+    let mut stop = fleet.stopping();
+    let may_begin = async {
+        let after = match begin {
+            Begin::After(after) => after,
+            Begin::OnceTold(after) => {
+                // The sender lives in the fleet.
+                let _ = more.wait_for(|more| *more).await;
+                after
+            }
+        };
+        sleep(after).await;
+    };
+    tokio::select! {
+        () = may_begin => {}
+        () = stop.told() => {}
+    }
     machine.run().await
 }
 

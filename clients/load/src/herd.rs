@@ -30,6 +30,8 @@ pub enum Order {
     Tally,
     /// Cut every connection.
     Storm,
+    /// Those begin who were held back.
+    More,
     /// Nobody comes and goes any more.
     Calm,
     /// Print which clients are online.
@@ -46,6 +48,7 @@ impl Order {
             "report" => Self::Report,
             "tally" => Self::Tally,
             "storm" => Self::Storm,
+            "more" => Self::More,
             "calm" => Self::Calm,
             "who" => Self::Who,
             "stop" => Self::Stop,
@@ -272,6 +275,7 @@ impl Drover {
             Order::Report => println!("{}", serde_json::to_string(&self.report().await?)?),
             Order::Tally => println!("{}", serde_json::to_string(&self.herd.tally().await?)?),
             Order::Storm => self.herd.pass_on("storm", Fleet::storm).await?,
+            Order::More => self.herd.pass_on("more", Fleet::let_more_begin).await?,
             Order::Calm => self.herd.pass_on("calm", Fleet::be_calm).await?,
             Order::Who => println!("{}", json!({"online": self.herd.who().await?})),
             Order::Stop => {}

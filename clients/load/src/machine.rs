@@ -115,8 +115,9 @@ impl Machine {
     pub async fn run(mut self) -> (u32, Option<Known>) {
         let mut stop = self.fleet.stopping();
         tokio::select! {
+            biased;
+            () = stop.told() => return (self.number, self.known),
             () = self.is_shown_an_identity() => {}
-            () = stop.told() => return (self.number, None),
         }
         loop {
             let (ended, online_for) = self.connect().await;

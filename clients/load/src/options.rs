@@ -13,8 +13,8 @@ use crate::role::Shares;
 /// Most machines of one process: each holds a file.
 pub const AGENTS_PER_PROCESS_MAX: u32 = 19_500;
 
-/// A fleet of simulated machines. Orders are read from the standard input, a line each: `mark`, `report`, `storm`, `calm`,
-/// `who`, `stop`; answers are lines of JSON, and so is the report at the end.
+/// A fleet of simulated machines. Orders are read from the standard input, a line each: `more`, `mark`, `report`, `storm`,
+/// `calm`, `who`, `stop`; answers are lines of JSON, and so is the report at the end.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "gatebook-load", version)]
 pub struct Options {
@@ -30,6 +30,9 @@ pub struct Options {
     /// How many machines begin a second; 0: all at once.
     #[arg(long, default_value_t = 0)]
     pub rate: u32,
+    /// How many machines begin at first; the others after the order `more`.
+    #[arg(long)]
+    pub first: Option<u32>,
     /// Everything that is chosen is chosen by it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -144,6 +147,15 @@ impl Options {
         Duration::from_secs(self.churn_seconds)
     }
 
+    /// How many of the `here` machines of one part begin at first.
+    #[must_use]
+    pub fn first_of(&self, here: usize) -> usize {
+        let Some(first) = self.first.filter(|first| *first < self.agents) else {
+            return here;
+        };
+        (here as u64 * u64::from(first)).div_ceil(u64::from(self.agents)) as usize
+    }
+
     /// The numbers of the machines of part `part` of the fleet.
     #[must_use]
     pub fn numbers(&self, part: u32) -> std::ops::Range<u32> {
@@ -169,6 +181,9 @@ mod tests {
         let options = options(&["--agents", "10", "--processes", "3"]);
         let parts: Vec<u32> = (0..3).flat_map(|part| options.numbers(part)).collect();
         assert_eq!(parts, (0..10).collect::<Vec<u32>>());
+        assert_eq!(options.first_of(10), 10);
+        let options = super::tests::options(&["--agents", "19000", "--first", "5000"]);
+        assert_eq!(options.first_of(9_500), 2_500);
     }
 
     #[test]
