@@ -151,10 +151,9 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         2 => super::any_item::any_item_command(),
     ];
     prop_oneof![
-        8 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
+        6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
         1 => super::any_member::any_member_command(),
         1 => super::any_ticket::any_ticket_command(),
-        1 => super::any_fleet::any_fleet_command(),
     ]
 }
 

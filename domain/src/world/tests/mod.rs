@@ -96,7 +96,13 @@ proptest! {
 
     #[test]
     fn any_commands_fold_to_the_same_world_by_every_way(
-        asked in prop::collection::vec(any_command::any_command(), 1..120),
+        asked in prop::collection::vec(
+            prop_oneof![
+                6 => any_command::any_command(),
+                1 => any_fleet::any_fleet_command(),
+            ],
+            1..120,
+        ),
         cut in 0.0..1.0_f64,
     ) {
         let base = given(any_command::base());
@@ -127,11 +133,15 @@ fn the_commands_that_are_tried_reach_most_events() {
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
+    let mut of_the_fleet = TestRunner::deterministic();
     let base = given(any_command::base());
     let mut names = std::collections::BTreeSet::new();
-    for _ in 0..500 {
+    for _ in 0..200 {
         let commands = prop::collection::vec(any_command::any_command(), 100..120);
-        let asked = commands.new_tree(&mut runner).expect("commands").current();
+        let mut asked = commands.new_tree(&mut runner).expect("commands").current();
+        let fleet = prop::collection::vec(any_fleet::any_fleet_command(), 20);
+        let fleet = fleet.new_tree(&mut of_the_fleet).expect("commands");
+        asked.extend(fleet.current());
         let (_, log) = play(base.world(), base.now(), &asked);
         names.extend(log.iter().map(|(event, _)| event.stored_name()));
     }

@@ -416,10 +416,15 @@ proptest! {
         let mut world = given([group(WEB_SERVERS, "Web Servers"), group(USER_SYSTEMS, "User Systems")])
             .world()
             .clone();
-        let mut registered = BTreeSet::new();
+        let mut given_once = BTreeSet::new();
         for event in &events {
             // An id is given once.
-            if matches!(event, Event::JumpClient(id, jump_client::Event::Registered(_)) if !registered.insert(*id)) {
+            if let Event::JumpClient(
+                id,
+                jump_client::Event::Registered(_) | jump_client::Event::Copied(_),
+            ) = event
+                && !given_once.insert(*id)
+            {
                 continue;
             }
             world.apply(event, crate::testing::MONDAY);
