@@ -159,6 +159,16 @@ impl Stage {
         .await
     }
 
+    /// Stops the agent of an item, as its service does when the machine goes down.
+    ///
+    /// # Errors
+    /// When it ends badly.
+    pub async fn stop_agent(&mut self, item: &str) -> Result<()> {
+        let place = self.agents.iter().position(|(own, _)| own == item);
+        let (_, agent) = self.agents.remove(place.context("an agent")?);
+        tokio::task::spawn_blocking(|| agent.stop()).await?
+    }
+
     /// Ends the agents and the server, as signals would.
     ///
     /// # Errors

@@ -383,6 +383,7 @@ fn facts(console_user: &str) -> Facts {
         agent_version: "0.1.0".to_owned(),
         timezone_offset: 3_600,
         disabled: false,
+        listen_port: 0,
     }
 }
 

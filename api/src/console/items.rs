@@ -10,6 +10,7 @@ use domain::fleet::jump_client::DUPLICATES_MAX;
 use domain::ids::{JumpGroupRef, JumpItemRef, UserId};
 use domain::policy::access_request::standing;
 use domain::{Refusal, Timestamp, World};
+use link_protocol::Figures;
 use projections::{ConsoleRow, Counts};
 use serde_json::{Map, Value, json};
 
@@ -97,6 +98,13 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
     let view = &site.engine.views().console;
     let groups = permission::visible_groups(world, user);
     let counts: Counts = groups.iter().map(|group| view.counts(*group)).sum();
+    // The folders of the group that is looked at; of all groups at once they would be too many.
+    let tags: Vec<Value> = groups
+        .iter()
+        .filter(|group| query.group == Some(**group))
+        .flat_map(|group| view.tags(*group))
+        .map(|(tag, counts)| json!({"tag": tag, "counts": counts_of(counts)}))
+        .collect();
     let page = item_list::page_of(view, world, user, query, now);
     let items: Vec<Value> = page
         .rows
@@ -110,14 +118,19 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
         "current_page": query.page,
         "last_page": page.last_page,
         "by_status": page.by_status,
-        "counts": {
-            "items": counts.items,
-            "jump_clients": counts.jump_clients,
-            "online": counts.online,
-            "offline": counts.offline,
-            "passive": counts.passive,
-        },
+        "tags": tags,
+        "counts": counts_of(counts),
         "footer": counts.to_string(),
+    })
+}
+
+fn counts_of(counts: Counts) -> Value {
+    json!({
+        "items": counts.items,
+        "jump_clients": counts.jump_clients,
+        "online": counts.online,
+        "offline": counts.offline,
+        "passive": counts.passive,
     })
 }
 
@@ -176,7 +189,8 @@ fn summary(world: &World, row: &ConsoleRow, now: Timestamp) -> Value {
         "offline_since": row.offline_since.map(Timestamp::to_rfc3339),
         "last_access_at": row.last_accessed.map(Timestamp::to_rfc3339),
         "operating_system": row.texts.operating_system(),
-        "console_user": row.texts.console_user(),
+        // A statistic that is not collected is not shown either (CLNT-31).
+        "console_user": if world.settings.collects("console_user") { row.texts.console_user() } else { "" },
         "public_ip": row.texts.public_ip(),
         "private_ip": row.texts.private_ip(),
         "in_session": world.session_on(row.item).is_some(),
@@ -202,6 +216,9 @@ fn details(
         body["install_mode"] = json!(client.facts.install_mode);
         body["connection_type"] = json!(client.connection_type);
         body["last_connect_at"] = json!(client.last_connect_at.to_rfc3339());
+        body["deletion_at"] = json!(world.deletion_at(client).map(Timestamp::to_rfc3339));
+        body["max_offline_minutes"] = json!(client.properties.max_offline_minutes);
+        body["agent_version"] = json!(client.facts.agent_version);
         body["duplicate_of"] = duplicates(world, user, row.item);
     }
     if let JumpItemRef::ShellJump(id) = row.item
@@ -233,7 +250,8 @@ fn details(
     body["session_policy_id"] = json!(world.item_session_policy(row.item));
     body["figures"] = figures.map_or(Value::Null, |figures| {
         // What the hub encoded; figures of another version are as good as none.
-        serde_json::from_slice(&figures).unwrap_or(Value::Null)
+        let figures: Figures = serde_json::from_slice(&figures).unwrap_or_default();
+        json!(figures.only(|statistic| world.settings.collects(statistic)))
     });
     let role = grant.role;
     let may_jump = permission::effective(world, user)

@@ -18,6 +18,9 @@ const REFUSED: u8 = 3;
 /// The status of a program whose site was away for longer than the client may live without it (CLNT-19).
 const EXPIRED: u8 = 4;
 
+/// The file in the state folder that is there while the client is switched off.
+const DISABLED: &str = "disabled";
+
 #[derive(Parser)]
 #[command(
     name = "gatebook-agent",
@@ -35,6 +38,10 @@ enum Command {
     ///
     /// The parameters of an installation, such as --jc-name or --jc-tag, can be given as well.
     Run(Box<Run>),
+    /// Switch the client off: no session starts here until it is switched on again (CLNT-29).
+    Disable(Switch),
+    /// Switch the client on again.
+    Enable(Switch),
     /// Install from a package; `sh bomgar-pec-{uid}.bin` runs this.
     #[cfg(unix)]
     Install {
@@ -56,6 +63,34 @@ enum Command {
         #[arg(long, value_name = "FILE", env = "GATEBOOK_AGENT_TRUST_FILE")]
         trust_file: Option<PathBuf>,
     },
+}
+
+#[derive(Args)]
+struct Switch {
+    /// Folder with this machine's identity; `state` in an install directory.
+    #[arg(long, value_name = "DIR", env = "GATEBOOK_AGENT_STATE")]
+    state: PathBuf,
+}
+
+impl Switch {
+    /// Puts the file there, or takes it away, that says that the client is switched off.
+    fn set(&self, disabled: bool) -> anyhow::Result<()> {
+        let file = self.state.join(DISABLED);
+        let done = if disabled {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&file)
+                .map(drop)
+        } else {
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            }
+        };
+        done.with_context(|| format!("could not change {}", file.display()))
+    }
 }
 
 #[derive(Args)]
@@ -113,6 +148,8 @@ fn main() -> ExitCode {
         .finish();
     tracing::subscriber::set_global_default(log).expect("nothing has set another one before");
     let ended = match command {
+        Command::Disable(switch) => switch.set(true).map(|()| Ended::Well),
+        Command::Enable(switch) => switch.set(false).map(|()| Ended::Well),
         #[cfg(unix)]
         Command::Install { package } => return agent::install::run(&package, &parameters),
         #[cfg(unix)]
@@ -264,7 +301,7 @@ async fn start(run: Run, parameters: &[String]) -> anyhow::Result<Stopped> {
     };
     let state = run.state.context("the state folder")?;
     // There while the user has switched the client off: `gatebook-agent disable`.
-    let disabled = state.join("disabled");
+    let disabled = state.join(DISABLED);
     let store = Store::open(state)?;
     let options = Options {
         key,

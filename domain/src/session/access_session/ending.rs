@@ -6,6 +6,9 @@ use crate::fleet::jump_client::JumpClient;
 use crate::ids::{ApiAccountId, JumpClientId, Lsid};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing, time};
 
+/// What an agent says where its user has switched it off (`docs/client-link.md`, section 5).
+const DISABLED_CODE: &str = "client_disabled";
+
 pub(super) fn session_of(
     world: &World,
     lsid: Lsid,
@@ -31,7 +34,13 @@ pub(super) fn decide_fail(
     if session_of(world, lsid, client)?.established {
         return decide_end_by_endpoint(world, lsid, client, reason);
     }
-    failed(lsid, Failure::Agent, reason)
+    // The server learns that a client was switched off a moment after the client does (CLNT-29).
+    let failure = if reason == DISABLED_CODE {
+        Failure::Disabled
+    } else {
+        Failure::Agent
+    };
+    failed(lsid, failure, reason)
 }
 
 /// Nothing where the client has come meanwhile: then its own word counts.

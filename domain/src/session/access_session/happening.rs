@@ -126,6 +126,8 @@ pub enum Failure {
     TimedOut,
     /// The client went away meanwhile (ERR-12).
     Disconnected,
+    /// The user at the endpoint has switched the client off (ERR-15).
+    Disabled,
     /// A passive client was called at all its addresses, and did not come (ERR-13, SESS-27).
     NotReached,
     /// Something else answered at the address of a passive client, or with its name (ERR-14).
@@ -144,6 +146,7 @@ impl Failure {
             Self::Agent => Refusal::SpawnFailed,
             Self::TimedOut => Refusal::SpawnTimedOut,
             Self::Disconnected => Refusal::JumpClientNotConnected,
+            Self::Disabled => Refusal::JumpClientDisabled,
             Self::NotReached => Refusal::CallTimedOut,
             Self::Identity => Refusal::JumpClientIdentityFailed,
             Self::Cancelled | Self::Withdrawn => Refusal::SessionNotActive,

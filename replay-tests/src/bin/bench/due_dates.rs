@@ -29,11 +29,11 @@ use crate::{kind, median};
 const SESSIONS: u32 = 5_000;
 const REQUESTS: u32 = 1_000;
 /// Clients that anybody may jump to at any time.
-const OTHERS: u32 = 64;
+pub(crate) const OTHERS: u32 = 64;
 /// How long a quiet minute is watched.
-const QUIET: Duration = Duration::from_secs(3);
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
 /// How long the storm may take before this gives up.
-const STORM_MAX: Duration = Duration::from_secs(60);
+pub(crate) const STORM_MAX: Duration = Duration::from_secs(60);
 const ADMINISTRATOR: UserId = UserId(1);
 const HOURS: JumpPolicyId = JumpPolicyId(1);
 const APPROVED: JumpPolicyId = JumpPolicyId(2);
@@ -214,13 +214,23 @@ async fn requests(engine: &Engine, ends_at: Timestamp) -> Result<()> {
 
 /// Jumps one after the other, each to be ended at once; what the starts took, in milliseconds.
 async fn jumps(engine: &Engine, most: Duration, stop: &AtomicBool) -> Result<Vec<f64>> {
+    jumps_to(engine, SESSIONS + REQUESTS, most, stop).await
+}
+
+/// Jumps, one after the other, to the [`OTHERS`] clients after the client `after`; how long each took. Unit: milliseconds.
+pub(crate) async fn jumps_to(
+    engine: &Engine,
+    after: u32,
+    most: Duration,
+    stop: &AtomicBool,
+) -> Result<Vec<f64>> {
     let mut took = Vec::new();
     let began = Instant::now();
-    let mut client = SESSIONS + REQUESTS;
+    let mut client = after;
     while began.elapsed() < most && !stop.load(Ordering::Relaxed) {
         client += 1;
-        if client > SESSIONS + REQUESTS + OTHERS {
-            client = SESSIONS + REQUESTS + 1;
+        if client > after + OTHERS {
+            client = after + 1;
         }
         let asked = Instant::now();
         let done = ask(engine, start(JumpClientId(client))).await?;
@@ -260,7 +270,7 @@ async fn check_order(store: &eventstore::EventStore, first: u64, due: Timestamp)
     Ok(())
 }
 
-const fn administrator() -> Actor {
+pub(crate) const fn administrator() -> Actor {
     Actor::User(ADMINISTRATOR)
 }
 
@@ -285,7 +295,7 @@ fn begun(done: &Done) -> Result<(Lsid, JumpClientId)> {
         .context("no session started")
 }
 
-fn object(value: Value) -> record::Object {
+pub(crate) fn object(value: Value) -> record::Object {
     value.as_object().cloned().unwrap_or_default()
 }
 
@@ -302,7 +312,7 @@ async fn ask_as(engine: &Engine, actor: Actor, command: Command, lane: Lane) -> 
 }
 
 /// Asks all at once, a few hundred at a time; the answers in their order.
-async fn ask_all(engine: &Engine, commands: Vec<(Actor, Command)>) -> Result<Vec<Done>> {
+pub(crate) async fn ask_all(engine: &Engine, commands: Vec<(Actor, Command)>) -> Result<Vec<Done>> {
     let mut all = Vec::new();
     let mut commands = commands.into_iter().enumerate().peekable();
     while commands.peek().is_some() {
@@ -323,7 +333,7 @@ async fn ask_all(engine: &Engine, commands: Vec<(Actor, Command)>) -> Result<Vec
 }
 
 /// Waits until nothing happens for a moment.
-async fn settle(engine: &Engine) -> Result<()> {
+pub(crate) async fn settle(engine: &Engine) -> Result<()> {
     let mut before = 0;
     loop {
         let position = engine.published().tail.position;
@@ -335,7 +345,7 @@ async fn settle(engine: &Engine) -> Result<()> {
     }
 }
 
-async fn until(engine: &Engine, is_so: impl Fn(&Engine) -> bool) -> Result<()> {
+pub(crate) async fn until(engine: &Engine, is_so: impl Fn(&Engine) -> bool) -> Result<()> {
     let mut position = engine.watch_position();
     let waiting = async {
         loop {

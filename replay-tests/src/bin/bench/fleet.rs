@@ -175,6 +175,7 @@ fn register(number: u32) -> Command {
             agent_version: "0.1.0".to_owned(),
             timezone_offset: 3_600,
             disabled: false,
+            listen_port: 0,
         },
         token: KeyedHash(format!("{number:064x}")),
         attempt: KeyedHash(format!("{number:063x}a")),

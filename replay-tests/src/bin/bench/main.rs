@@ -5,9 +5,11 @@
 
 mod append;
 mod bare;
+mod deletions;
 mod due_dates;
 mod fleet;
 mod freshness;
+mod links;
 mod permission;
 mod startup;
 
@@ -40,11 +42,25 @@ async fn main() -> Result<()> {
     if wanted("due_dates") {
         due_dates::run().await?;
     }
+    if wanted("deletions") {
+        deletions::run().await?;
+    }
+    if wanted("fleet") {
+        links::run().await?;
+    }
     Ok(())
 }
 
 /// The benches by name, in the order they run.
-const ALL: &[&str] = &["append", "startup", "freshness", "permission", "due_dates"];
+const ALL: &[&str] = &[
+    "append",
+    "startup",
+    "freshness",
+    "permission",
+    "due_dates",
+    "deletions",
+    "fleet",
+];
 
 /// The middle one of some figures.
 fn median(mut figures: Vec<f64>) -> f64 {

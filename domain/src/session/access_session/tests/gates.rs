@@ -234,7 +234,7 @@ fn the_twenty_first_user_who_is_starting_is_told_to_wait() {
         .then_something();
 }
 
-/// ERR-10, ERR-11, ERR-12, ERR-20: how a start fails, and what the one who waits is told.
+/// ERR-10, ERR-11, ERR-12, ERR-20, CLNT-29: how a start fails, and what the one who waits is told.
 #[test]
 fn a_start_that_fails_says_how() {
     let begun = || ready().when(ANNA, start(ANNA, PC1)).then_something();
@@ -285,6 +285,7 @@ fn a_start_that_fails_says_how() {
         (Failure::Agent, Refusal::SpawnFailed),
         (Failure::TimedOut, Refusal::SpawnTimedOut),
         (Failure::Disconnected, Refusal::JumpClientNotConnected),
+        (Failure::Disabled, Refusal::JumpClientDisabled),
         (Failure::Cancelled, Refusal::SessionNotActive),
         (Failure::Withdrawn, Refusal::SessionNotActive),
     ] {
