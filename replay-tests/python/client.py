@@ -1,9 +1,11 @@
 """A Jump Client, written from docs/client-link.md alone: the page is complete if this works.
 
 Run it as `client.py --key KEY_INFO --state FOLDER`. SIGTERM says goodbye; SIGUSR1 is the user at the machine who ends
-all sessions. It prints one line of JSON for everything that happens; no line holds a secret.
+all sessions, SIGUSR2 the one who uninstalls it. It prints one line of JSON for everything that happens; no line holds a
+secret. It stays connected where it is told to be passive.
 
-Ends with 0 after a goodbye, with 3 after a final refusal, and with 2 where it can't start.
+Ends with 0 after a goodbye or when it took itself off the machine, with 3 after a final refusal, and with 2 where it
+can't start.
 """
 
 import argparse
@@ -27,7 +29,6 @@ import frames
 import machine
 import trust
 
-PROTOCOLS = [1]
 CONNECT_WITHIN = 30
 WELCOME_WITHIN = 30
 GOODBYE_WITHIN = 5
@@ -53,6 +54,10 @@ class Failed(Exception):
 
 class Final(Exception):
     """The server wants no more tries until a person does something."""
+
+
+class Removed(Exception):
+    """The client takes itself off the machine."""
 
 
 class Straight(connect):
@@ -90,6 +95,11 @@ class Store:
             os.close(descriptor)
         self.state = state
 
+    def forget(self):
+        """Nothing of the identity stays on the machine."""
+        self.file.unlink(missing_ok=True)
+        self.state = {}
+
 
 class Client:
     def __init__(self, arguments):
@@ -103,8 +113,11 @@ class Client:
         self.boot_id = secrets.token_hex(16)
         self.sessions = {}
         self.stopping = asyncio.Event()
+        self.uninstalling = False
         self.ending = asyncio.Event()
         self.failures = 0
+        # A server refused or asked for patience since the client last was online.
+        self.answered = False
 
     # --- finding the server (sections 3, 8 and 9) ---
 
@@ -114,14 +127,28 @@ class Client:
             link, hint = Link(self), None
             try:
                 await self.once(link, trust.link_url(self.urls[tries % len(self.urls)]))
+                self.store.keep(last_online=time.time())
                 return
             except Failed as failed:
                 hint = failed.hint
                 tell("failed", reason=str(failed), hint=hint)
+                self.remove_if_forgotten(link)
             tries += 1
             long_enough = link.online_since and time.monotonic() - link.online_since >= ONLINE_LONG_ENOUGH
             self.failures = 1 if long_enough else self.failures + 1
             await self.pause(hint)
+
+    def remove_if_forgotten(self, link):
+        """Whether the site was out of reach for as long as it last allowed (section 8)."""
+        if link.online_since is not None:
+            self.store.keep(last_online=time.time())
+        elif link.was_answered:
+            self.answered = True
+        settings, last = self.store.state.get("settings"), self.store.state.get("last_online")
+        if settings is None or last is None or self.answered or link.online_since is not None:
+            return
+        if time.time() - last >= settings["remove_after_minutes"] * 60:
+            raise Removed("the site was out of reach for too long")
 
     async def pause(self, hint):
         longest = min(PAUSE_MAX, 2 ** min(self.failures - 1, 20))
@@ -169,10 +196,16 @@ class Client:
             if link.said_goodbye:
                 return
             if link.refused and link.refused["final"]:
+                if link.refused["code"] == "client_removed" and link.protocol >= 2:
+                    raise Removed("the site removed it") from closed
                 raise Final(link.refused["code"]) from closed
             raise Failed(f"closed with {code}", link.hint) from closed
         finally:
             await socket.close()
+
+    def statistics(self):
+        settings = self.store.state.get("settings")
+        return settings and settings["statistics"]
 
     def hello_identity(self):
         state = self.store.state
@@ -203,13 +236,16 @@ class Link:
         self.waiting = set()
         self.sent_facts = {}
         self.said_goodbye = False
+        self.was_answered = False
+        # What this program speaks at best, until the server has chosen.
+        self.protocol = max(client.arguments.protocol)
 
     async def talk(self, socket):
         self.socket = socket
         self.sent_facts = self.facts()
         identity = self.client.hello_identity()
         hello = {
-            "protocols": PROTOCOLS,
+            "protocols": self.client.arguments.protocol,
             "agent_version": "python-1",
             "boot_id": self.client.boot_id,
             "identity": identity,
@@ -233,7 +269,7 @@ class Link:
         await self.socket.send(frames.write(kind, **members))
 
     def facts(self):
-        facts = machine.facts(self.client.arguments)
+        facts = machine.facts(self.client.arguments, self.client.statistics())
         if self.socket and self.socket.local_address:
             facts["private_ip"] = self.socket.local_address[0]
         return facts
@@ -243,9 +279,10 @@ class Link:
     async def be_welcomed(self):
         try:
             async with asyncio.timeout(WELCOME_WITHIN):
-                kind, frame = frames.read(await self.socket.recv())
+                kind, frame = frames.read(await self.socket.recv(), self.protocol)
         except TimeoutError as error:
             raise Failed("neither welcome nor refused") from error
+        self.was_answered = kind in ("refused", "retry_later")
         if kind == "refused":
             await self.be_refused(frame)
         if kind == "retry_later":
@@ -253,7 +290,9 @@ class Link:
         if kind != "welcome":
             raise frames.Broken(4405, "a frame before welcome")
         store = self.client.store
-        if frame["protocol"] not in PROTOCOLS:
+        self.protocol = frame["protocol"]
+        self.client.answered = False
+        if self.protocol not in self.client.arguments.protocol:
             raise frames.Broken(4400, "a protocol that was not offered")
         if "token" not in store.state and frame["token"] is None:
             raise frames.Broken(4400, "no token after a registration")
@@ -302,18 +341,23 @@ class Link:
                     message = await self.socket.recv()
             except TimeoutError as error:
                 raise Failed("the server is silent") from error
-            await self.hear(*frames.read(message))
+            await self.hear(*frames.read(message, self.protocol))
 
     async def hear(self, kind, frame):
         if kind == "ping":
             await self.say("pong", nonce=frame["nonce"])
         elif kind == "check_in_recorded":
             self.waiting.discard(frame["sequence"])
+            self.client.store.keep(last_online=time.time())
             tell("checked_in", sequence=frame["sequence"])
         elif kind == "start_session":
             await self.start_session(frame)
         elif kind == "end_session":
             await self.end_session(frame["lsid"])
+        elif kind == "settings":
+            self.client.store.keep(settings=frame, last_online=time.time())
+            self.check_in_seconds = frame["check_in_seconds"]
+            tell("settings", **frame)
         elif kind == "rotate_token":
             self.client.store.keep(token=frame["token"])
             await self.say("token_stored")
@@ -361,7 +405,7 @@ class Link:
     async def check_in(self, changed):
         self.sequence += 1
         self.waiting.add(self.sequence)
-        await self.say("check_in", sequence=self.sequence, facts=changed, figures=machine.figures())
+        await self.say("check_in", sequence=self.sequence, facts=changed, figures=machine.figures(self.client.statistics()))
 
     async def obey_signals(self):
         client = self.client
@@ -378,7 +422,8 @@ class Link:
                 del client.sessions[lsid]
                 await self.say("session_ended", lsid=lsid, reason=reason)
         self.said_goodbye = True
-        await self.say("goodbye")
+        # Protocol 1 has no word for being taken off the machine.
+        await self.say("uninstalling" if client.uninstalling and self.protocol >= 2 else "goodbye")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_WITHIN):
                 await self.socket.wait_closed()
@@ -389,11 +434,22 @@ async def run(arguments):
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, client.stopping.set)
     loop.add_signal_handler(signal.SIGUSR1, client.ending.set)
+
+    def uninstall():
+        client.uninstalling = True
+        client.stopping.set()
+
+    loop.add_signal_handler(signal.SIGUSR2, uninstall)
     try:
         await client.live()
+        if client.uninstalling:
+            raise Removed("the user at the machine did it")
     except Final as final:
         tell("stopped", code=str(final))
         return 3
+    except Removed as removed:
+        client.store.forget()
+        tell("removed", why=str(removed))
     return 0
 
 
@@ -404,8 +460,10 @@ def main():
     parser.add_argument("--server", action="append", help="address instead of those of the key")
     parser.add_argument("--hostname", help="instead of the machine's own")
     parser.add_argument("--console-user", default="", help="file that says who is logged on at the machine")
+    parser.add_argument("--protocol", type=int, action="append", help="speak only this one; may come again")
     parser.add_argument("--disabled", action="store_true", help="the user has switched the client off")
     arguments = parser.parse_args()
+    arguments.protocol = arguments.protocol or [2, 1]
     try:
         return asyncio.run(run(arguments))
     except (trust.BadKey, BlockingIOError) as error:

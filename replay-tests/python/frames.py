@@ -70,10 +70,24 @@ def anchors(value):
         raise Broken(4400, "the anchors are not right") from error
 
 
+def codes(most):
+    def check(value):
+        if not isinstance(value, list):
+            raise Broken(4400, "a list is missing")
+        if len(value) > most:
+            raise Broken(4413, "a list is too long")
+        return [matching(CODE, 64)(code) for code in value]
+
+    return check
+
+
 DAY_MS = 86_400_000
 ID = number(1, NUMBER_MAX)
 TOKEN = matching(SECRET, 128)
 SESSION = matching(LSID, 64)
+
+# The lowest protocol that has a type, where that is not the first.
+SINCE = {"settings": 2}
 
 # type: members that must be there, members that may be
 KNOWN = {
@@ -93,6 +107,14 @@ KNOWN = {
         {"code": matching(CODE, 64), "message": text(1024), "final": truth},
         {"retry_after_ms": number(0, DAY_MS)},
     ),
+    "settings": (
+        {
+            "check_in_seconds": number(1, 604_800),
+            "statistics": codes(16),
+            "remove_after_minutes": number(1, 5_256_000),
+        },
+        {"passive": truth},
+    ),
     "check_in_recorded": ({"sequence": ID}, {}),
     "start_session": (
         {"lsid": SESSION, "user_display_name": text(255), "answer_within_ms": number(0, DAY_MS)},
@@ -106,8 +128,8 @@ KNOWN = {
 }
 
 
-def read(message):
-    """A frame of the server: its type, and its members without those that are not known."""
+def read(message, protocol):
+    """A frame of the server in the protocol that was agreed: its type, and its members without those that are not known."""
     if isinstance(message, bytes):
         raise Broken(1003, "a binary frame")
     try:
@@ -117,8 +139,8 @@ def read(message):
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise Broken(4400, "no object with a type")
     kind = frame["type"]
-    if kind not in KNOWN:
-        raise Broken(4404, "a type that protocol 1 does not have")
+    if kind not in KNOWN or SINCE.get(kind, 1) > protocol:
+        raise Broken(4404, f"a type that protocol {protocol} does not have")
     if kind == "anchors":
         return kind, anchors(frame)
     needed, optional = KNOWN[kind]

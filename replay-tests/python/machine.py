@@ -6,13 +6,14 @@ import re
 import time
 
 
-def facts(arguments):
-    """What is known of the machine and not of the link."""
+def facts(arguments, statistics):
+    """What is known of the machine and not of the link. `statistics` is what the site wants; none where it has not said."""
+    wants_user = statistics is None or "console_user" in statistics
     known = {
         "hostname": arguments.hostname or os.uname().nodename,
         "operating_system": operating_system(),
         "install_mode": "user",
-        "console_user": read(arguments.console_user).strip(),
+        "console_user": read(arguments.console_user).strip() if wants_user else "",
         "utc_offset_minutes": time.localtime().tm_gmtoff // 60,
         "disabled": arguments.disabled,
     }
@@ -30,16 +31,22 @@ def operating_system():
     return f"{named[1] if named else os.uname().sysname} ({os.uname().machine})"[:255]
 
 
-def figures():
-    """What is measured, and only what can be."""
+def figures(statistics):
+    """What is measured: what can be, and what the site wants."""
+
+    def wants(what):
+        return statistics is None or what in statistics
+
     measured = {}
     uptime = read("/proc/uptime").split()
-    if uptime:
+    if uptime and wants("uptime"):
         measured["uptime_seconds"] = int(float(uptime[0]))
     memory = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", read("/proc/meminfo"), re.MULTILINE))
     if len(memory) == 2:
         total, free = (int(memory[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
         measured |= {"memory_total_bytes": total, "memory_used_bytes": total - free}
+    if not wants("disk"):
+        return measured
     root = os.statvfs("/")
     size = root.f_frsize
     disk = {"mount": "/", "total_bytes": root.f_blocks * size, "free_bytes": root.f_bavail * size}

@@ -1,13 +1,14 @@
 //! A Jump Client that was written in Python from docs/client-link.md alone, against the real program: the page is complete,
 //! and the server talks to more than its own agent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventstore::Selection;
 use nix::sys::signal::Signal;
+use replay_tests::attacker::Wire;
 use replay_tests::fleet::{Fleet, PythonClient, SOON, until};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -121,20 +122,46 @@ async fn clients_written_from_the_page_keep_to_hints_and_to_their_identity() -> 
     let rate = json!({"connection_rate": 1});
     let path = "/api/console/v1/site/settings";
     fleet.administrator.send(Method::PATCH, path, &rate).await?;
-    let names = ["one", "two", "three", "four"];
+    let names = ["one", "two", "three"];
     let start = |name: &&str| client(&fleet, name, &[]);
-    let machines = names.iter().map(start).collect::<Result<Vec<_>>>()?;
-    fleet.until_online(4).await?;
+    let are_online = async || {
+        let items = fleet.items().await?;
+        let rows = |name: &&str| items.iter().filter(|row| row["hostname"] == **name).count();
+        ensure!(names.iter().all(|name| rows(name) <= 1), "{items:?}");
+        let is_online = |row: &&Value| names.iter().any(|name| row["hostname"] == **name);
+        let online = items
+            .iter()
+            .filter(is_online)
+            .filter(|row| row["status"] == "active");
+        Ok(online.count() == names.len())
+    };
+    // A crowd takes the places of the next seconds.
+    let machines = std::thread::scope(|scope| -> Result<Vec<_>> {
+        let fleet = &fleet;
+        let crowd: Vec<_> = (0..8)
+            .map(|_| {
+                let facts = json!({"hostname": "crowd"});
+                scope.spawn(move || {
+                    Wire::register(&fleet.site, &fleet.key, &json!({}), &facts).map(drop)
+                })
+            })
+            .collect();
+        let machines = names.iter().map(start).collect::<Result<Vec<_>>>();
+        for one in crowd {
+            ensure!(
+                one.join().is_ok_and(|came| came.is_ok()),
+                "one of the crowd got no answer"
+            );
+        }
+        machines
+    })?;
+    until("all are online", are_online).await?;
     server.kill()?;
     let server = fleet.site.serve()?;
     for machine in &machines {
         machine.until_told("online", 2).await?;
     }
-    ensure!(
-        fleet.items().await?.len() == 4,
-        "{:?}",
-        fleet.items().await?
-    );
+    until("all are online again", are_online).await?;
 
     let mut hinted = 0;
     for machine in &machines {
@@ -151,7 +178,7 @@ async fn clients_written_from_the_page_keep_to_hints_and_to_their_identity() -> 
             hinted += 1;
         }
     }
-    ensure!(hinted > 0, "all four came in within a second");
+    ensure!(hinted > 0, "nobody was asked to wait");
     for machine in machines {
         machine.running.stop()?;
     }
@@ -159,19 +186,21 @@ async fn clients_written_from_the_page_keep_to_hints_and_to_their_identity() -> 
     // Without its key: the identity is enough.
     let state = fleet.database.directory().join("two");
     let url = fleet.https();
-    let machine = PythonClient::start(&state, &["--server", &url])?;
+    let machine = PythonClient::start(&state, &["--server", &url, "--hostname", "two"])?;
     machine.until_told("online", 3).await?;
-    fleet.until_online(1).await?;
-    ensure!(fleet.items().await?.len() == 4);
+    let items = fleet.items().await?;
+    let rows = items.iter().filter(|row| row["hostname"] == "two");
+    ensure!(rows.count() == 1, "{items:?}");
     machine.running.stop()?;
     server.stop()
 }
 
-/// CLNT-29, ERR-15, CLNT-60: the user at the machine switched it off, and a removed one is told for good.
+/// CLNT-29, ERR-15, CLNT-60: the user at the machine switched it off, and a removed one is told for good; by one that speaks the
+/// protocol before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_written_from_the_page_refuses_sessions_and_heeds_its_removal() -> Result<()> {
     let (fleet, server) = Fleet::begin().await?;
-    let mut machine = client(&fleet, "switched-off", &["--disabled"])?;
+    let mut machine = client(&fleet, "switched-off", &["--disabled", "--protocol", "1"])?;
     machine.until_told("online", 1).await?;
     until("it is in the list", async || {
         Ok(!fleet.items().await?.is_empty())
@@ -201,12 +230,123 @@ async fn a_client_written_from_the_page_refuses_sessions_and_heeds_its_removal()
         stopped.is_some_and(|line| line["code"] == "client_removed"),
         "{told:?}"
     );
-    let deadline = std::time::Instant::now() + SOON;
+    until_ended(&mut machine).await?;
+    server.stop()
+}
+
+async fn until_ended(machine: &mut PythonClient) -> Result<()> {
+    let deadline = Instant::now() + SOON;
     while machine.running.is_running()? {
-        ensure!(std::time::Instant::now() < deadline, "it does not end");
+        ensure!(Instant::now() < deadline, "it does not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
+}
+
+/// CLNT-23, CLNT-31, CLNT-60: told how to be, and taken off the machine by its user, and by the console.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_written_from_the_page_is_told_how_to_be_and_uninstalls_itself() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let identity = |name: &str| fleet.database.directory().join(name).join("identity.json");
+    let mut one = client(&fleet, "one", &[])?;
+    let mut two = client(&fleet, "two", &[])?;
+    let older = client(&fleet, "older", &["--protocol", "1"])?;
+    fleet.until_online(3).await?;
+    one.until_told("settings", 1).await?;
+    let wanted = json!({"jump_client_statistics": ["cpu"]});
+    let path = "/api/console/v1/site/settings";
+    fleet
+        .administrator
+        .send(Method::PATCH, path, &wanted)
+        .await?;
+    one.until_told("settings", 2).await?;
+    let told = one.told()?;
+    let newest = told.iter().rfind(|line| line["what"] == "settings");
+    ensure!(
+        newest.is_some_and(|line| line["statistics"] == json!(["cpu"])),
+        "{told:?}"
+    );
+
+    let items = fleet.items().await?;
+    let row = |name: &str| {
+        let row = items.iter().find(|row| row["hostname"] == name);
+        row.with_context(|| format!("{name} in {items:?}"))
+    };
+    let lsid = fleet.jump(row("one")?).await?;
+    one.running.signal(Signal::SIGUSR2)?;
+    until_ended(&mut one).await?;
+    ensure!(
+        one.count("removed")? == 1 && !identity("one").exists(),
+        "{:?}",
+        one.told()?
+    );
+    let path = format!(
+        "/api/console/v1/items/{}",
+        row("one")?["id"].as_str().context("id")?
+    );
+    until("it is shown as uninstalled", async || {
+        Ok(fleet.anna.get(&path).await?["status"] == "uninstalled")
+    })
+    .await?;
+    let sessions = fleet.anna.get("/api/console/v1/sessions").await?;
+    ensure!(!sessions.to_string().contains(&lsid), "{sessions}");
+
+    let number = row("two")?["id"]
+        .as_str()
+        .context("id")?
+        .trim_start_matches("jump_client-");
+    let path = format!("/api/config/v1/jump-client/{number}");
+    let removed = fleet.api.request(Method::DELETE, &path).send().await?;
+    ensure!(removed.status().is_success(), "{}", removed.status());
+    until_ended(&mut two).await?;
+    ensure!(
+        two.count("removed")? == 1 && !identity("two").exists(),
+        "{:?}",
+        two.told()?
+    );
+
+    ensure!(older.count("settings")? == 0, "{:?}", older.told()?);
+    older.running.stop()?;
     server.stop()
+}
+
+/// CLNT-19, CLNT-20: out of reach for as long as it was last told, it removes itself; not while the site answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_written_from_the_page_removes_itself_when_it_was_away_for_too_long() -> Result<()>
+{
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = client(&fleet, "away", &[])?;
+    machine.until_told("settings", 1).await?;
+    machine.running.stop()?;
+    let state = fleet.database.directory().join("away");
+    let file = state.join("identity.json");
+    let was_last_online_at = |seconds: u64| -> Result<()> {
+        let mut identity: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+        ensure!(identity["last_online"].is_f64(), "no time");
+        identity["last_online"] = json!(seconds as f64);
+        Ok(std::fs::write(&file, identity.to_string())?)
+    };
+    // The time is over, and the site is there: nothing happens but that it is online.
+    was_last_online_at(0)?;
+    let machine = client(&fleet, "away", &[])?;
+    machine.until_told("online", 2).await?;
+    machine.until_told("settings", 2).await?;
+    machine.running.stop()?;
+    server.stop()?;
+    // The site is gone, and the time is not over.
+    let machine = client(&fleet, "away", &[])?;
+    machine.until_told("failed", 1).await?;
+    machine.running.stop()?;
+    ensure!(file.exists());
+    was_last_online_at(0)?;
+    let mut machine = client(&fleet, "away", &[])?;
+    until_ended(&mut machine).await?;
+    ensure!(
+        machine.count("removed")? == 1 && !file.exists(),
+        "{:?}",
+        machine.told()?
+    );
+    Ok(())
 }
 
 /// Threat N: who does not show the pinned authority is not spoken to.
