@@ -27,6 +27,10 @@ const ATTEMPT: &str = "registration-attempt";
 /// How long an agent that can't be served now is asked to stay away, at least. Unit: milliseconds.
 pub(crate) const LATER_MS: u64 = 5_000;
 
+/// How long a machine that finds no room on the site is asked to stay away, at least: people make room, in their own time (LIM-04). Unit:
+/// milliseconds.
+const ROOM_LATER_MS: u64 = 60_000;
+
 /// A machine that was let in.
 pub(crate) struct Greeted {
     pub(crate) client: JumpClientId,
@@ -266,6 +270,17 @@ impl Greeting<'_> {
         }
     }
 
+    /// It keeps trying until its installer's validity ends: somebody may make room (LIM-04).
+    fn no_room(&self, refusal: &Refusal) -> Turned {
+        Turned::Away {
+            refused: Refused {
+                retry_after_ms: Some(ROOM_LATER_MS + self.chance % ROOM_LATER_MS),
+                ..refused(RefusedCode::CapacityReached, refusal, false)
+            },
+            stranger: false,
+        }
+    }
+
     async fn execute(&self, command: ClientCommand, actor: Actor) -> Result<Done, Turned> {
         let cause = cause(actor, self.peer.ip());
         let submission = Submission::new(Command::JumpClient(command), cause, Lane::Integrations);
@@ -276,6 +291,10 @@ impl Greeting<'_> {
                 refusal: Refusal::NodeStopped,
                 ..
             }) => Err(later),
+            Err(ExecuteError::Refused {
+                refusal: refusal @ (Refusal::JumpClientsFull | Refusal::ActiveJumpClientsFull),
+                ..
+            }) => Err(self.no_room(&refusal)),
             Err(ExecuteError::Refused { refusal, .. }) => Err(away(&refusal)),
             Err(error) => {
                 tracing::debug!(%error, "an agent has to come back later");
@@ -337,10 +356,6 @@ fn away(refusal: &Refusal) -> Turned {
         | Refusal::NoSuchJumpGroup { .. } => (RefusedCode::InstallerNotValid, true),
         Refusal::DuplicateMachine { .. } => {
             (RefusedCode::Other("duplicate_machine".to_owned()), true)
-        }
-        // It keeps trying until its installer's validity ends: somebody may make room (LIM-04).
-        Refusal::JumpClientsFull | Refusal::ActiveJumpClientsFull => {
-            (RefusedCode::CapacityReached, false)
         }
         Refusal::OverrideNotAllowed { .. } | Refusal::Invalid(_) => {
             (RefusedCode::OverrideNotAllowed, true)

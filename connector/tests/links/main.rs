@@ -2,6 +2,7 @@
 
 mod check_ins;
 mod copies;
+mod deploying;
 mod frames;
 mod identity;
 mod life;
