@@ -124,10 +124,10 @@ struct Cleared<'m>(&'m Machine, PathBuf);
 
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {
-        if self.1.join("init-script").exists() {
-            if let Err(error) = self.0.script(&self.1, "init-script", &["stop"]) {
-                eprintln!("{error:#}");
-            }
+        if self.1.join("init-script").exists()
+            && let Err(error) = self.0.script(&self.1, "init-script", &["stop"])
+        {
+            eprintln!("{error:#}");
         }
     }
 }

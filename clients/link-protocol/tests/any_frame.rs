@@ -25,10 +25,11 @@ prop_compose! {
         install_mode in proptest::option::of(prop_oneof![Just(InstallMode::User), Just(InstallMode::Service)]),
         utc_offset_minutes in proptest::option::of(-1080..=1080),
         disabled in any::<Option<bool>>(),
+        listen_port in any::<Option<u16>>(),
     ) -> Facts {
         Facts {
             hostname, fqdn, operating_system, private_ip, console_user, install_mode, machine_id, time_zone,
-            utc_offset_minutes, disabled,
+            utc_offset_minutes, disabled, listen_port,
         }
     }
 }

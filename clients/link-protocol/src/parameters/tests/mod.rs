@@ -263,10 +263,13 @@ fn the_systems_differ_by_directory_and_user_only() {
     }
 }
 
+/// Marks one field of the wizard.
+type Mark = fn(&mut MayOverride);
+
 /// INST-23, INST-26, INST-30, INST-31, INST-32, INST-33, INST-51, INST-61: one mark each, and none for another's.
 #[test]
 fn each_value_needs_its_own_mark() {
-    let marks: [(&[&str], &str, fn(&mut MayOverride)); 8] = [
+    let marks: [(&[&str], &str, Mark); 8] = [
         (&["--jc-name", "x"], "--jc-name", |may| may.name = true),
         (&["--jc-jump-group", "user:x"], "--jc-jump-group", |may| {
             may.jump_group = true
