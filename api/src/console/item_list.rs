@@ -286,7 +286,7 @@ pub fn page_of(
     groups.retain(|group| query.group.is_none_or(|wanted| wanted == *group));
     let choice = Choice {
         query,
-        searches: searches(query),
+        searches: searches(query, &world.settings),
         wanted: query.per_page.saturating_mul(query.page),
         now,
         settings: &world.settings,
@@ -295,17 +295,24 @@ pub fn page_of(
     choice.page(parts)
 }
 
-/// What has to be found: the search, and each filter in its own field. An empty text is no search.
-fn searches(query: &Query) -> Vec<Search> {
+/// What has to be found: the search, and each filter in its own field. An empty text is no search. A statistic that is not
+/// collected is not shown, and so not found either (CLNT-31).
+fn searches(query: &Query, settings: &SiteSettings) -> Vec<Search> {
     let whole = (query.search_in.as_slice(), &query.search);
     let single = query
         .filters
         .iter()
         .map(|(field, text)| (std::slice::from_ref(field), text));
+    let is_shown = |field: &SearchField| {
+        *field != SearchField::ConsoleUser || settings.collects("console_user")
+    };
     std::iter::once(whole)
         .chain(single)
         .filter(|(_, text)| !text.is_empty())
-        .map(|(fields, text)| Search::new(fields, text))
+        .map(|(fields, text)| {
+            let fields: Vec<SearchField> = fields.iter().copied().filter(is_shown).collect();
+            Search::new(&fields, text)
+        })
         .collect()
 }
 
@@ -569,6 +576,29 @@ mod tests {
         }
     }
 
+    /// CLNT-31
+    #[test]
+    fn who_is_logged_on_is_not_found_where_that_is_not_collected() {
+        let row = rows(1).remove(0);
+        let found = |query: &Query, settings: &SiteSettings| {
+            searches(query, settings)
+                .iter()
+                .all(|search| search.finds(&row.borrowed(), MONDAY, settings))
+        };
+        let collected = SiteSettings::default();
+        let mut not_collected = SiteSettings::default();
+        not_collected
+            .jump_client_statistics
+            .retain(|statistic| statistic != "console_user");
+        for query in ["search=OPERATOR", "filter=Console%20User:rato"] {
+            let query = Query::read(query).expect("a query");
+            assert!(found(&query, &collected), "{query:?}");
+            assert!(!found(&query, &not_collected), "{query:?}");
+        }
+        let by_name = Query::read("search=machine").expect("a query");
+        assert!(found(&by_name, &not_collected));
+    }
+
     fn rows(count: u32) -> Vec<ConsoleRow> {
         let mut world = World::default();
         world.apply(&group(WEB_SERVERS, "Web Servers"), MONDAY);
@@ -580,6 +610,7 @@ mod tests {
                     ["", "Linux", "linux", "db"][number as usize % 4].to_owned();
                 client.properties.comments = format!("Rack {}", number * 29 % 7);
                 client.facts.hostname = format!("host-{}", number * 53 % 17);
+                client.facts.console_user = "Operator".to_owned();
             });
             world.apply(&event, MONDAY);
         }

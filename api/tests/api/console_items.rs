@@ -93,6 +93,30 @@ async fn items_are_searched_filtered_sorted_and_paged() {
         body["footer"],
         "3 Jump Items total. 3 Jump Clients total. 2 online, 1 offline, 0 passive."
     );
+    assert_eq!(body["tags"], json!([]));
+    let (_, of_group) = anna.get("items?group=shared-1&per_page=1").await;
+    let tags = of_group["tags"].as_array().expect("tags");
+    let tags: Vec<_> = tags
+        .iter()
+        .map(|tag| {
+            (
+                &tag["tag"],
+                &tag["counts"]["items"],
+                &tag["counts"]["online"],
+            )
+        })
+        .collect();
+    assert_eq!(
+        tags,
+        [
+            (&json!(""), &json!(1), &json!(0)),
+            (&json!("x"), &json!(1), &json!(1))
+        ]
+    );
+    assert_eq!(
+        anna.get("items?group=personal-1").await.1["tags"],
+        json!([])
+    );
     let offline = &body["items"][0];
     assert_eq!(offline["status_text"], "Active [Offline]");
     assert_eq!(offline["offline_since"], "2026-01-05T09:00:00+00:00");
