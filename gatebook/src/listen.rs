@@ -221,8 +221,11 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
 /// and after a while in any case.
 async fn turn(stream: &TcpStream, turns: Arc<Semaphore>) -> io::Result<oneshot::Sender<()>> {
     // Who says nothing takes no turn.
-    let spoken = tokio::time::timeout(HANDSHAKE_WITHIN, stream.readable()).await;
-    spoken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let mut first = [0];
+    let spoken = tokio::time::timeout(HANDSHAKE_WITHIN, stream.peek(&mut first)).await;
+    if spoken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
     let (working, over) = oneshot::channel::<()>();
     tokio::spawn(async move {
