@@ -12,10 +12,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use engine::Clock;
 use eventstore::Selection;
+use eventstore::testing::TestDatabase;
 use gatebook::clock::SystemClock;
 use nix::unistd::{User, geteuid};
+use replay_tests::caller::Caller;
 use replay_tests::clocked::ClockedSite;
 use replay_tests::fleet::{Fleet, until};
+use replay_tests::program::Site;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -646,6 +649,47 @@ async fn an_installer_that_ran_out_installs_nothing_and_takes_back_what_never_ca
     ensure!(!machine.path("later").exists());
     drop(cleared);
     Ok(())
+}
+
+/// INST-06, threat N: a client of one site does not come to another that answers at the same address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_of_another_site_brings_no_client() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(&fleet, json!({"name": "lost"})).await?;
+    let package = fetch(
+        &fleet.https(),
+        &authority(&fleet),
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let directory = machine.path("lost");
+    let cleared = Cleared(&machine, directory.clone());
+    machine
+        .install(&package, &["--install-dir", "lost"])?
+        .must(0, "")?;
+    server.stop()?;
+    let database = TestDatabase::sqlite();
+    let mut other = Site::at(database.location(), database.directory())?;
+    (other.https, other.http) = (fleet.site.https, fleet.site.http);
+    let server = other.serve()?;
+    machine
+        .script(&directory, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    let log = directory.join("state/agent.log");
+    until("it knows its own site", async || {
+        Ok(fs::read_to_string(&log)?.contains("certificate"))
+    })
+    .await?;
+    let api = Caller::first_account(&other.url(), &other.first_run()?).await?;
+    let clients = api.get("/api/config/v1/jump-client").await?;
+    ensure!(clients == json!([]), "{clients}");
+    machine
+        .script(&directory, "init-script", &["stop"])?
+        .must(0, "stopped")?;
+    drop(cleared);
+    server.stop()
 }
 
 /// INST-04, INST-13, INST-23: refused at its first start, it takes itself away. CLNT-26: one whose item is removed keeps its files.
