@@ -28,6 +28,7 @@ pub(super) fn page(host: &str, first: &Platform, has: &[bool]) -> Value {
         "platforms": platforms,
         "parameters": parameters,
         "command_lines": command_lines(),
+        "macos_grants": MACOS_GRANTS.map(|(grant, without)| json!({"grant": grant, "without": without})),
         "duplicates": {
             "process": "bomgar-pec.exe",
             "display_name": display_name(host),
@@ -44,6 +45,16 @@ pub(super) fn page(host: &str, first: &Platform, has: &[bool]) -> Value {
         ],
     })
 }
+
+/// What the user of a Mac grants the client, and what there is not without it. Each can be granted at any time (CLNT-59).
+const MACOS_GRANTS: [(&str, &str); 3] = [
+    ("Screen Recording", "the screen is not seen"),
+    ("Accessibility", "keyboard and mouse are not controlled"),
+    (
+        "Full Disk Access",
+        "files outside of the client's own folders are not reached",
+    ),
+];
 
 /// Windows and Mac only; no effect on Linux without a desktop (INST-18, INST-19, INST-20).
 fn takes_elevation(platform: &Platform) -> bool {

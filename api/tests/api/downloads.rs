@@ -290,7 +290,7 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
     text.windows(bytes.len()).any(|window| window == bytes)
 }
 
-/// INST-55, INST-58, INST-62
+/// INST-55, INST-58, INST-62, CLNT-59: the grants of a Mac are explained, and the profile names all three.
 #[tokio::test]
 async fn users_who_signed_in_find_help_and_download_what_they_may_deploy() {
     let signing = MacSigning {
@@ -355,6 +355,19 @@ async fn users_who_signed_in_find_help_and_download_what_they_may_deploy() {
         text.contains("ABCDE12345") && text.contains("org.example.jump"),
         "{text}"
     );
+    let grants: Vec<&str> = help["macos_grants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|grant| grant["grant"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        grants,
+        ["Screen Recording", "Accessibility", "Full Disk Access"]
+    );
+    for service in ["ScreenCapture", "Accessibility", "SystemPolicyAllFiles"] {
+        assert!(text.contains(service), "{service}");
+    }
 }
 
 /// INST-55: nothing is published that no certificate stands behind.

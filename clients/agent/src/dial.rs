@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::endpoint::Endpoint;
+use crate::proxy::{ConnectError, Proxy, ProxyError};
 use crate::trust::{self, Roots};
 
 /// Anything that carries bytes both ways.
@@ -66,6 +67,9 @@ pub enum DialError {
     /// The upgrade failed.
     #[error("the WebSocket handshake failed")]
     Upgrade(#[source] Box<SocketError>),
+    /// The proxy gives no way to the server.
+    #[error("could not go through the proxy")]
+    Proxy(#[source] ProxyError),
     /// All of it took too long.
     #[error("connecting took too long")]
     TimedOut,
@@ -105,6 +109,7 @@ impl<D: Dial> Dial for Arc<D> {
 #[derive(Clone, Debug, Default)]
 pub struct TlsDial {
     local_roots: Vec<CertificateDer<'static>>,
+    proxy: Proxy,
 }
 
 impl TlsDial {
@@ -124,6 +129,26 @@ impl TlsDial {
         }
         Ok(Self {
             local_roots: certificates,
+            proxy: Proxy::default(),
+        })
+    }
+
+    /// The same through a proxy; a server without TLS, which is this machine, is reached without one.
+    #[must_use]
+    pub fn through(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
+    async fn reach(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+        let proxy = if endpoint.tls {
+            &self.proxy
+        } else {
+            &Proxy::Direct
+        };
+        proxy.connect(endpoint).await.map_err(|error| match error {
+            ConnectError::Direct(error) => DialError::Unreachable(error),
+            ConnectError::Proxy(error) => DialError::Proxy(error),
         })
     }
 
@@ -155,10 +180,7 @@ impl TlsDial {
 
 impl Dial for TlsDial {
     async fn dial(&self, endpoint: &Endpoint, anchors: &AnchorList) -> Result<Dialed, DialError> {
-        let address = (endpoint.host.as_str(), endpoint.port);
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(DialError::Unreachable)?;
+        let stream = self.reach(endpoint).await?;
         // Frames are small and someone waits for the answer.
         stream.set_nodelay(true).map_err(DialError::Unreachable)?;
         let local_ip = stream.local_addr().map_err(DialError::Unreachable)?.ip();

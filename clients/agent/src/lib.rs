@@ -7,6 +7,7 @@
 //! - [`endpoint`]: where the server is, and which addresses are not allowed.
 //! - [`trust`]: whether a certificate chain is the server's.
 //! - [`dial`]: TCP, TLS and WebSocket, up to a connection that can carry frames.
+//! - [`proxy`]: the way out through a proxy.
 //! - [`store`]: the state folder: identity, token, anchors.
 //! - [`machine`]: facts and figures of this machine.
 //! - [`logged_on`]: who is logged on at this machine.
@@ -28,6 +29,7 @@ pub mod link;
 mod logged_on;
 pub mod machine;
 pub mod pauses;
+pub mod proxy;
 pub mod sessions;
 pub mod store;
 pub mod trust;

@@ -1,8 +1,9 @@
 //! `gatebook-agent`: the Jump Client agent as a program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use agent::proxy::Proxy;
 use agent::{Agent, Endpoint, Machine, Options, Stopped, Store, TlsDial};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -238,12 +239,14 @@ fn read_parameters(words: &[String]) -> anyhow::Result<Parameters> {
     Ok(given)
 }
 
-fn dial(trust_file: Option<&std::path::Path>) -> anyhow::Result<TlsDial> {
-    match trust_file {
-        None => Ok(TlsDial::default()),
+/// Connections that trust what was said at start, and go through the proxy of the folder's `settings.ini`.
+fn dial(trust_file: Option<&Path>, folder: &Path) -> anyhow::Result<TlsDial> {
+    let dial = match trust_file {
+        None => TlsDial::default(),
         Some(path) => TlsDial::trusting_file(path)
-            .with_context(|| format!("could not read certificates from {}", path.display())),
-    }
+            .with_context(|| format!("could not read certificates from {}", path.display()))?,
+    };
+    Ok(dial.through(Proxy::of(folder)?))
 }
 
 #[cfg(unix)]
@@ -255,8 +258,8 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
         "{} was said at install and can't be changed by starting",
         parameters[0]
     );
-    let dial = dial(run.trust_file.as_deref())?;
     let directory = run.installation.context("the install directory")?;
+    let dial = dial(run.trust_file.as_deref(), &directory)?;
     let (stop, told) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
     let ended = running::run(&directory, dial, told).await;
@@ -269,11 +272,9 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
 
 #[cfg(unix)]
 #[tokio::main]
-async fn uninstalling(
-    directory: &std::path::Path,
-    trust_file: Option<&std::path::Path>,
-) -> anyhow::Result<Ended> {
-    let told = agent::install::running::say_uninstalling(directory, dial(trust_file)?).await?;
+async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Result<Ended> {
+    let told =
+        agent::install::running::say_uninstalling(directory, dial(trust_file, directory)?).await?;
     if !told {
         eprintln!(
             "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed"
@@ -294,12 +295,12 @@ async fn start(run: Run, parameters: &[String]) -> anyhow::Result<Stopped> {
                 .with_context(|| format!("the server address {url} is not usable"))
         })
         .collect::<anyhow::Result<_>>()?;
-    let dial = dial(run.trust_file.as_deref())?;
     let mode = match run.install_mode {
         Mode::Service => InstallMode::Service,
         Mode::User => InstallMode::User,
     };
     let state = run.state.context("the state folder")?;
+    let dial = dial(run.trust_file.as_deref(), &state)?;
     // There while the user has switched the client off: `gatebook-agent disable`.
     let disabled = state.join(DISABLED);
     let store = Store::open(state)?;

@@ -414,3 +414,29 @@ fn a_client_that_went_with_its_group_is_not_deleted_again() {
         .when(Actor::System, Command::Expire(PC1))
         .then_nothing();
 }
+
+/// CLNT-40: a client that runs an older version is changed, tagged and moved as any other.
+#[test]
+fn an_outdated_client_can_be_modified() {
+    let group_of = |given: &Given| {
+        let client = given.world().jump_clients.get(&PC1).expect("it is there");
+        client.properties.jump_group_id
+    };
+    let moved = given([
+        group(WEB_SERVERS, "Web Servers"),
+        group(crate::testing::USER_SYSTEMS, "User Systems"),
+        registered(PC1, SHARED, |client| {
+            client.facts.agent_version = "0.0.1".to_owned();
+        }),
+        connected(PC1, 1),
+    ])
+    .when(
+        API,
+        change::<Properties>(
+            PC1,
+            json!({"tag": "old", "name": "web-old", "jump_group_id": 2}),
+        ),
+    )
+    .then_something();
+    assert_eq!(group_of(&moved), 2);
+}
