@@ -19,6 +19,10 @@ const REFUSED: u8 = 3;
 /// The status of a program whose site was away for longer than the client may live without it (CLNT-19).
 const EXPIRED: u8 = 4;
 
+/// The state folder of an install directory.
+#[cfg(unix)]
+const STATE: &str = "state";
+
 /// The file in the state folder that is there while the client is switched off.
 const DISABLED: &str = "disabled";
 
@@ -259,7 +263,7 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
         parameters[0]
     );
     let directory = run.installation.context("the install directory")?;
-    let dial = dial(run.trust_file.as_deref(), &directory)?;
+    let dial = dial(run.trust_file.as_deref(), &directory.join(STATE))?;
     let (stop, told) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
     let ended = running::run(&directory, dial, told).await;
@@ -274,7 +278,7 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
 #[tokio::main]
 async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Result<Ended> {
     let told =
-        agent::install::running::say_uninstalling(directory, dial(trust_file, directory)?).await?;
+        agent::install::running::say_uninstalling(directory, dial(trust_file, &directory.join(STATE))?).await?;
     if !told {
         eprintln!(
             "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed"
