@@ -98,6 +98,7 @@ impl<'a> Player<'a> {
         self.clock.advance_to(end);
         self.let_mails_rest(epoch).await?;
         let (agents, [asked_for, item]) = self.real_agents(url, &anchors).await?;
+        self.installers_of_today().await?;
         let badge = self.badge(0).await?;
         let pending = self.pending_request(asked_for, url).await?;
         let stop = node::Command::Stop {

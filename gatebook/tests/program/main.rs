@@ -11,4 +11,5 @@ mod read_models;
 mod refused_places;
 mod running;
 mod told;
+mod upgrades;
 mod upkeep;

@@ -22,7 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, told nothing by the environment of whoever runs the tests.
 pub(crate) fn gatebook(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatebook"));
+    program(Path::new(PROGRAM), arguments)
+}
+
+/// The program that was built.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gatebook");
+
+/// A program that stands elsewhere, as [`gatebook`].
+fn program(file: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(file);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GATEBOOK_") || name == "RUST_LOG" {
             command.env_remove(name);
@@ -125,7 +133,13 @@ impl Server {
 
     /// As [`Server::start`]; what it came to if it ends before it serves.
     pub(crate) async fn try_start(data: &Path, more: &[&str]) -> Result<Self, Ran> {
-        let mut command = gatebook(&["serve", "--data", text(data), "--listen", "127.0.0.1:0"]);
+        Self::try_start_of(Path::new(PROGRAM), data, more).await
+    }
+
+    /// As [`Server::try_start`], of a program that stands elsewhere.
+    pub(crate) async fn try_start_of(file: &Path, data: &Path, more: &[&str]) -> Result<Self, Ran> {
+        let serve = ["serve", "--data", text(data), "--listen", "127.0.0.1:0"];
+        let mut command = program(file, &serve);
         command.args(["--log-format", "json"]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

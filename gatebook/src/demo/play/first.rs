@@ -63,6 +63,35 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// What the list of installers shows: one each as a wizard makes them for servers, for desks, and for machines that come
+    /// and go. Those of the roll-out are over by now.
+    pub(super) async fn installers_of_today(&self) -> Result<()> {
+        let group = |group| self.groups[&group];
+        for body in [
+            json!({
+                "name": "", "jump_group_id": group(Group::Web), "tag": "linux",
+                "comments": "New web servers, headless", "valid_duration": 30 * 1_440,
+                "elevate_install": false, "elevate_prompt": false,
+                "allow_override_name": true, "allow_override_jump_group": true,
+                "allow_override_tag": true, "allow_override_comments": true,
+            }),
+            json!({
+                "name": "", "jump_group_id": group(Group::Users), "tag": "desk",
+                "comments": "Laptops of new colleagues", "valid_duration": 7 * 1_440,
+                "start_customer_client_minimized": true,
+            }),
+            json!({
+                "name": "", "jump_group_id": group(Group::Web), "tag": "autoscaled",
+                "comments": "Machines that come and go", "valid_duration": 365 * 1_440,
+                "max_offline_minutes": 5, "allow_override_max_offline_minutes": true,
+            }),
+        ] {
+            self.pause();
+            self.installer(body).await?;
+        }
+        Ok(())
+    }
+
     /// Their agents have registered, and their welcome got lost: they come with the same number again, and are who they were.
     /// So their items are there before the agents run. Returns them with their items.
     pub(super) async fn real_agents(
