@@ -11,13 +11,16 @@ use link_protocol::package::TRAILER_BYTES;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout};
 
 use crate::error::Problem;
 
 /// Largest piece that is held. Unit: bytes.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a piece waits to be taken: who reads slower has no line any more, or wants to hold on to what others need.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a download may take: over a line of 100 kB/s a program of 60 MB arrives in 10 minutes.
 const SENT_WITHIN: Duration = Duration::from_secs(1_800);
@@ -73,9 +76,12 @@ impl Download {
             until: Instant::now() + SENT_WITHIN,
             _turn: self.turn,
         };
-        let pieces = stream::try_unfold(sending, |mut sending| async move {
-            let piece = sending.next().await?;
-            Ok::<_, std::io::Error>(piece.map(|piece| (piece, sending)))
+        // A task of its own, so that a receiver who does not read ends it all the same, and gives its turn back.
+        let (send, taken) = mpsc::channel(1);
+        tokio::spawn(sending.run(send));
+        let pieces = stream::unfold(taken, |mut taken| async move {
+            let piece: std::io::Result<Bytes> = taken.recv().await?;
+            Some((piece, taken))
         });
         let headers = [
             (
@@ -90,6 +96,22 @@ impl Download {
 }
 
 impl Sending {
+    async fn run(mut self, send: mpsc::Sender<std::io::Result<Bytes>>) {
+        loop {
+            let piece = match self.next().await {
+                Ok(Some(piece)) => Ok(piece),
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            let is_last = piece.is_err();
+            let sent = timeout(TAKEN_WITHIN, send.send(piece)).await;
+            // What is missing then, the receiver sees by the length that was announced.
+            if is_last || !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         if Instant::now() > self.until {
             return Err(std::io::Error::other("the download took too long"));
@@ -139,5 +161,59 @@ impl Sending {
             sum.update(&piece);
         }
         Ok(Some(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    async fn download(folder: &tempfile::TempDir, turns: &Arc<Semaphore>) -> Download {
+        let path = folder.path().join("program");
+        std::fs::write(&path, vec![7; 3 * PIECE_BYTES]).unwrap();
+        Download {
+            head: b"head".to_vec(),
+            program: File::open(&path).await.unwrap(),
+            program_bytes: 3 * PIECE_BYTES as u64,
+            summed: true,
+            file_name: "x.bin".to_owned(),
+            turn: Arc::clone(turns).acquire_owned().await.unwrap(),
+        }
+    }
+
+    /// threat M: whoever does not read keeps no turn from others.
+    #[tokio::test(start_paused = true)]
+    async fn threat_m_a_receiver_who_does_not_read_gives_the_turn_back() {
+        let (folder, turns) = (tempfile::tempdir().unwrap(), Arc::new(Semaphore::new(1)));
+        let answer = download(&folder, &turns).await.answer().unwrap();
+        // A second one gets its turn while the first is still held by whoever does not read it.
+        let second = timeout(2 * TAKEN_WITHIN, download(&folder, &turns)).await;
+        let whole = second
+            .unwrap()
+            .answer()
+            .unwrap()
+            .into_body()
+            .collect()
+            .await;
+        let whole = whole.unwrap().to_bytes();
+        assert_eq!(whole.len(), 4 + 3 * PIECE_BYTES + 65);
+        assert!(whole.starts_with(b"head\x07"));
+        // The first is seen to be cut.
+        let cut = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(cut.len() < whole.len());
+    }
+
+    /// threat R: a program that got shorter meanwhile is no package.
+    #[tokio::test]
+    async fn threat_r_a_program_that_is_cut_meanwhile_is_seen_to_be_cut() {
+        let (folder, turns) = (tempfile::tempdir().unwrap(), Arc::new(Semaphore::new(1)));
+        let mut short = download(&folder, &turns).await;
+        short.program_bytes += 1;
+        assert!(short.answer().unwrap().into_body().collect().await.is_err());
     }
 }
