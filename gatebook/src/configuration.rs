@@ -19,8 +19,8 @@ use crate::place::Place;
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// Connections at once unless told otherwise: what a process may have open on common systems (20,000 files), less a
-/// share for the database and files.
-const CONNECTIONS_MAX_DEFAULT: usize = 19_000;
+/// share for the database and files. With 19,000 agents there is still room for people.
+const CONNECTIONS_MAX_DEFAULT: usize = 19_700;
 
 /// Everything a TOML file may say. A name that is not here is refused, so a slip of the pen is seen.
 #[derive(Deserialize)]
