@@ -1,14 +1,14 @@
 //! A hostile agent at the real program, over TLS: whatever it says gets the close code that docs/client-link.md tells, and a
 //! well-behaved machine beside it is served as if nothing were.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use replay_tests::attacker::{
-    BINARY, COMPRESSED, FINAL, Heard, PING, TEXT, Wire, frame, head, hello, memory_of,
-    pause, register_hello,
+    BINARY, COMPRESSED, FINAL, Heard, PING, TEXT, Wire, frame, head, hello, memory_of, pause,
+    register_hello,
 };
 use replay_tests::fleet::{Fleet, until};
 use replay_tests::program::Site;
@@ -22,7 +22,7 @@ const GROWTH_MAX: u64 = 64 << 20;
 /// A machine that keeps to the page, on a thread of its own.
 struct Neighbour {
     client: u64,
-    asks: Sender<Sender<Duration>>,
+    asks: SyncSender<SyncSender<Duration>>,
     thread: Option<JoinHandle<Result<()>>>,
     acknowledged: usize,
 }
@@ -33,7 +33,7 @@ impl Neighbour {
         let (mut wire, welcome) = Wire::register(&fleet.site, &fleet.key, &json!({}), &facts)?;
         let client = welcome["client_id"].as_u64().context("a client")?;
         wire.say(&json!({"type": "token_stored"}))?;
-        let (asks, asked) = channel();
+        let (asks, asked) = sync_channel(1);
         Ok(Self {
             client,
             asks,
@@ -44,7 +44,7 @@ impl Neighbour {
 
     /// Says something new, and waits until it is recorded.
     fn check_in(&mut self) -> Result<()> {
-        let (done, wait) = channel();
+        let (done, wait) = sync_channel(1);
         self.asks.send(done).context("the neighbour lives")?;
         let Ok(took) = wait.recv_timeout(ACKNOWLEDGED_WITHIN) else {
             let ended = self.thread.take_if(|thread| thread.is_finished());
@@ -73,9 +73,9 @@ impl Neighbour {
 }
 
 /// What the neighbour does: answers, and checks in when asked.
-fn live(mut wire: Wire, asked: &Receiver<Sender<Duration>>) -> Result<()> {
+fn live(mut wire: Wire, asked: &Receiver<SyncSender<Duration>>) -> Result<()> {
     let mut sequence = 0;
-    let mut waiting: Option<(Instant, Sender<Duration>)> = None;
+    let mut waiting: Option<(Instant, SyncSender<Duration>)> = None;
     loop {
         if waiting.is_none()
             && let Ok(done) = asked.try_recv()

@@ -72,7 +72,8 @@ impl Search {
 
     /// Most rows hold it nowhere, which one look at all their texts tells.
     fn is_in_texts<T: AsRef<Texts>, N: AsRef<str>>(&self, row: &Row<T, N>) -> bool {
-        if !(self.domain || !self.texts.is_empty()) || !self.is_in(row.folded.as_ref()) {
+        let looks_at_texts = self.domain || !self.texts.is_empty();
+        if !looks_at_texts || !self.is_in(row.folded.as_ref()) {
             return false;
         }
         let texts = row.texts.as_ref();
