@@ -22,6 +22,10 @@ impl WallClock {
 }
 
 impl Default for WallClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the machine's own clock, which tests replace"
+    )]
     fn default() -> Self {
         Self::new(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);

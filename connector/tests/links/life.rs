@@ -146,7 +146,7 @@ async fn a_client_that_says_that_it_is_uninstalled_is_removed_where_the_site_wan
     agent.say(ClientFrame::Uninstalling {}).await;
     // 1000 for its word, or 4403 where the news of its removal is quicker.
     assert!(matches!(agent.closed().await, 1000 | 4403));
-    site.until(|world| world.jump_clients.len() == 0).await;
+    site.until(|world| world.jump_clients.is_empty()).await;
 }
 
 /// The protocol before has neither: an agent of it is told nothing new, and may not speak of it.
