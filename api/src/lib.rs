@@ -34,8 +34,8 @@ pub mod xml_answer;
 pub mod xml_namespace;
 
 mod approve;
-pub mod download;
 pub mod command;
+pub mod download;
 pub mod endpoint_approval;
 pub mod health;
 pub mod link;
@@ -46,8 +46,8 @@ pub mod console;
 mod guard;
 
 pub use answer::Answer;
-pub use download::programs::{AgentPrograms, MacSigning};
 pub use caller::{Caller, Known, Principal};
+pub use download::programs::{AgentPrograms, MacSigning};
 pub use error::{JsonError, Problem};
 pub use peer::{Peer, Transport};
 pub use route::{router, routes};

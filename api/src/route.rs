@@ -19,8 +19,8 @@ use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
-    approve, command, configuration, console, download, endpoint_approval, guard, health, link, mech_list,
-    oauth, openapi, peer, reporting,
+    approve, command, configuration, console, download, endpoint_approval, guard, health, link,
+    mech_list, oauth, openapi, peer, reporting,
 };
 
 /// One line of the table.

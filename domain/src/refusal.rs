@@ -522,7 +522,9 @@ impl Refusal {
             | Self::SharingNotAllowed
             | Self::ExternalKeyNotAllowed
             | Self::InstallerInvalid => RefusalClass::Forbidden,
-            Self::TooManyStarting | Self::SpawnTimedOut | Self::CallTimedOut => RefusalClass::Unavailable,
+            Self::TooManyStarting | Self::SpawnTimedOut | Self::CallTimedOut => {
+                RefusalClass::Unavailable
+            }
         }
     }
 

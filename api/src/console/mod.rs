@@ -23,6 +23,8 @@ pub mod gate;
 pub mod sign_in;
 
 pub mod access_requests;
+pub mod installer_list;
+pub mod installers;
 pub mod item_access;
 pub mod item_changes;
 pub mod item_edits;
@@ -33,8 +35,6 @@ pub mod session_contents;
 pub mod session_members;
 pub mod session_start;
 pub mod sessions;
-pub mod installer_list;
-pub mod installers;
 pub mod startup_group;
 pub mod ticket_requests;
 

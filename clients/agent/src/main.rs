@@ -277,8 +277,11 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
 #[cfg(unix)]
 #[tokio::main]
 async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Result<Ended> {
-    let told =
-        agent::install::running::say_uninstalling(directory, dial(trust_file, &directory.join(STATE))?).await?;
+    let told = agent::install::running::say_uninstalling(
+        directory,
+        dial(trust_file, &directory.join(STATE))?,
+    )
+    .await?;
     if !told {
         eprintln!(
             "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed"

@@ -42,7 +42,10 @@ pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, woul
 
 use attributes::decide_set_attributes;
 use closing::{decide_announce_end, decide_end_by_schedule};
-use ending::{decide_abandon, decide_end, decide_end_by_endpoint, decide_fail, decide_fail_call, decide_time_out};
+use ending::{
+    decide_abandon, decide_end, decide_end_by_endpoint, decide_fail, decide_fail_call,
+    decide_time_out,
+};
 use members::{
     decide_accept_invitation, decide_close_invitation, decide_invite, decide_join, decide_leave,
     decide_note_activity, decide_remove_inactive, decide_transfer_ownership,

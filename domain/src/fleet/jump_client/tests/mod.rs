@@ -19,8 +19,8 @@ use crate::{Actor, Event as Happened, Refusal, World};
 
 mod copies;
 mod duplicates;
-mod overrides;
 mod life;
+mod overrides;
 
 const EDITOR: JumpItemRoleId = JumpItemRoleId(4);
 
@@ -163,8 +163,12 @@ fn what_is_passed_at_install_counts_only_where_the_installer_lets_it() {
     };
     type Passes = dyn Fn(&mut Register);
     let cases: [(&str, &Passes); 3] = [
-        ("name", &|machine| machine.overrides.name = Some("db 01".to_owned())),
-        ("tag", &|machine| machine.overrides.tag = Some("db".to_owned())),
+        ("name", &|machine| {
+            machine.overrides.name = Some("db 01".to_owned())
+        }),
+        ("tag", &|machine| {
+            machine.overrides.tag = Some("db".to_owned())
+        }),
         ("comments", &|machine| {
             machine.overrides.comments = Some("two words".to_owned());
         }),
