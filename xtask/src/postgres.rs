@@ -110,6 +110,14 @@ fn installed() -> Option<PathBuf> {
     packaged.or_else(|| env::split_paths(&env::var_os("PATH")?).find(whole))
 }
 
+/// Whether the account that tests use where they must not be root may enter a folder.
+///
+/// # Errors
+/// When root runs the tests and the machine has no such account.
+pub(crate) fn unprivileged_may_enter(folder: &Path) -> Result<bool> {
+    Ok(Account::choose()?.may_enter(folder))
+}
+
 /// Whom PostgreSQL runs as. It refuses to run as root.
 struct Account {
     switch_to: Option<User>,

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: builds, fetches what the tests need, starts PostgreSQL and runs everything.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use crate::postgres::{Postgres, URL_VARIABLE};
+use crate::postgres::{Postgres, URL_VARIABLE, unprivileged_may_enter};
 use crate::process::{Interrupt, must};
 use crate::tools::{nextest, python_with_xmlschema, remove};
 use crate::workspace::Workspace;
@@ -144,7 +145,7 @@ impl Surroundings {
 }
 
 /// A folder under `target/` for what tests write, so that a killed one leaves nothing elsewhere; none where the path is
-/// too long for sockets.
+/// too long for sockets, or where an ordinary user, as whom root's tests install clients, may not go.
 fn temporary(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let folder = workspace
         .target("test-tmp")
@@ -153,7 +154,14 @@ fn temporary(workspace: &Workspace) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    Ok(Some(folder))
+    // As the system's own: everybody may make files, and nobody may touch those of others.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777))
+        .with_context(|| format!("opening {} to all", folder.display()))?;
+    if unprivileged_may_enter(&folder)? {
+        return Ok(Some(folder));
+    }
+    remove(&folder)?;
+    Ok(None)
 }
 
 /// The library crates with at least one example that the doc test runner would run.
