@@ -207,7 +207,10 @@ impl<D: Dial> Agent<D> {
                     turn += 1;
                     let hint = error.retry_after();
                     tracing::warn!(%endpoint, error = chain(&error), "not connected");
-                    if let Some(expired) = self.expired() {
+                    if matches!(error, DialError::Status { .. }) {
+                        // Verified by TLS, and too busy for more.
+                        self.remember_seen().await;
+                    } else if let Some(expired) = self.expired() {
                         return Ok(expired);
                     }
                     hint
@@ -234,10 +237,10 @@ impl<D: Dial> Agent<D> {
                         Some(_) => self.remember_seen().await,
                         None => {
                             turn += 1;
-                            // Only a server that was reached and says no is still there.
-                            let answered =
-                                matches!(ended, Ended::Refused(_) | Ended::RetryLater(_));
-                            if let Some(expired) = self.expired().filter(|_| !answered) {
+                            if matches!(ended, Ended::Refused(_) | Ended::RetryLater(_)) {
+                                // A server that says "not now" is there.
+                                self.remember_seen().await;
+                            } else if let Some(expired) = self.expired() {
                                 return Ok(expired);
                             }
                         }
@@ -249,7 +252,13 @@ impl<D: Dial> Agent<D> {
                     ended.retry_after()
                 }
             };
-            let pause = pauses.next(hint).min(self.until_expiry());
+            let pause = pauses.next(hint);
+            // What a server asks for is kept to; a pause of our own ends in time to see that the time is over.
+            let pause = if hint.is_some() {
+                pause
+            } else {
+                pause.min(self.until_expiry())
+            };
             tracing::info!(?pause, "coming back after a pause");
             tokio::select! {
                 () = told_to_stop(&mut stop) => {}
