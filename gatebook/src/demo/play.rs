@@ -79,7 +79,6 @@ impl<'a> Player<'a> {
     }
 
     /// Plays all steps and what ends the past.
-    /// Plays all steps and what ends the past.
     pub(super) async fn play(
         mut self,
         steps: Vec<Timed>,
