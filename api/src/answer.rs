@@ -51,11 +51,21 @@ impl<T: Serialize> Answer<T> {
     /// 201 with what was made, and its URL.
     #[must_use]
     pub fn created(done: &Done, location: String, body: T) -> Self {
-        Self {
-            status: StatusCode::CREATED,
-            location: Some(location),
-            ..Self::done(done, body)
-        }
+        Self::done(done, body).at(StatusCode::CREATED, location)
+    }
+
+    /// 202 with what is under way, and its URL.
+    #[must_use]
+    pub fn accepted(done: &Done, location: String, body: T) -> Self {
+        Self::done(done, body).at(StatusCode::ACCEPTED, location)
+    }
+
+    /// The same with another status, and the URL of what it shows.
+    #[must_use]
+    pub fn at(mut self, status: StatusCode, location: String) -> Self {
+        self.status = status;
+        self.location = Some(location);
+        self
     }
 
     /// The same with a warning, in printable ASCII.

@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use domain::Command;
 use domain::record::Object;
-use engine::{Done, Idempotency, Side, Submission};
+use engine::{Done, ExecuteError, Idempotency, Side, Submission};
 
 use crate::caller::Caller;
 use crate::error::{JsonError, Problem};
@@ -104,6 +104,20 @@ impl Site {
         command: Command,
         side: Option<Side>,
     ) -> Result<Done, JsonError> {
+        Ok(self.execute_plainly(caller, change, command, side).await?)
+    }
+
+    /// The same, for who tells refusals apart.
+    ///
+    /// # Errors
+    /// What [`engine::Engine::execute`] says.
+    pub async fn execute_plainly(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        command: Command,
+        side: Option<Side>,
+    ) -> Result<Done, ExecuteError> {
         let mut submission = Submission::new(command, caller.cause(), caller.lane());
         if let Some((key, request_hash)) = &change.idempotency {
             submission = submission.with_idempotency(Idempotency {
@@ -114,6 +128,6 @@ impl Site {
         if let Some(side) = side {
             submission = submission.with_side(side);
         }
-        Ok(self.engine.execute(submission).await?)
+        self.engine.execute(submission).await
     }
 }

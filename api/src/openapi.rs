@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use domain::Surface;
@@ -31,7 +31,7 @@ use utoipa::openapi::path::{
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder,
-    SchemaFormat, SchemaType, Type,
+    OneOfBuilder, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::security::{
     ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityRequirement,
@@ -115,7 +115,7 @@ async fn get_yaml(Extension(documents): Extension<Arc<Documents>>) -> Response {
     match documents.configuration.to_yaml() {
         Ok(text) => ([(CONTENT_TYPE, "application/yaml")], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the OpenAPI document can't be written as YAML");
+            tracing::error!(error = &error as &dyn std::error::Error, "the OpenAPI document can't be written as YAML");
             Problem::internal().to_json()
         }
     }
@@ -230,7 +230,7 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         Gives::Upgrade => ("101", "", None),
         Gives::One(schema) => ("200", "application/json", Some(reference(schema))),
         Gives::Created(schema) => ("201", "application/json", Some(reference(schema))),
-        Gives::Page(schema) => (
+        Gives::Page(schema) | Gives::List(schema) => (
             "200",
             "application/json",
             Some(RefOr::T(Schema::Array(
@@ -255,6 +255,13 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         );
     }
     operation = operation.response(status, well.build());
+    for (status, also) in also_given(&route.about.also) {
+        let content = ContentBuilder::new().schema(Some(also)).build();
+        let response = ResponseBuilder::new()
+            .description("Done, or under way.")
+            .content("application/json", content);
+        operation = operation.response(status.as_str(), response.build());
+    }
     let is_open = matches!(route.access, Access::Anyone | Access::Agent);
     let takes_input = route.about.takes.is_some() || !route.about.filters.is_empty();
     // status, words, whether it can come from this route
@@ -288,6 +295,29 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         operation = operation.response(status, response);
     }
     operation
+}
+
+/// Per status what is given: where several schemas have the same one, either of them.
+fn also_given(also: &[(StatusCode, &'static str)]) -> BTreeMap<StatusCode, RefOr<Schema>> {
+    let mut given: BTreeMap<StatusCode, Vec<&str>> = BTreeMap::new();
+    for (status, schema) in also {
+        given.entry(*status).or_default().push(schema);
+    }
+    let either = |schemas: Vec<&str>| match schemas[..] {
+        [schema] => reference(schema),
+        _ => {
+            let either = schemas
+                .into_iter()
+                .fold(OneOfBuilder::new(), |either, schema| {
+                    either.item(reference(schema))
+                });
+            RefOr::T(Schema::OneOf(either.build()))
+        }
+    };
+    let given = given.into_iter();
+    given
+        .map(|(status, schemas)| (status, either(schemas)))
+        .collect()
 }
 
 /// `get_jump_group_by_id` for `GET /api/config/v1/jump-group/{id}`.

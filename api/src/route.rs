@@ -45,6 +45,8 @@ pub struct About {
     pub takes: Option<&'static str>,
     /// What it answers with.
     pub gives: Gives,
+    /// What else it may answer with when all is well: a status of its own, and one object of this schema.
+    pub also: Vec<(StatusCode, &'static str)>,
     /// The query parameters it knows besides paging.
     pub filters: Vec<&'static Field>,
 }
@@ -73,6 +75,13 @@ impl About {
         self
     }
 
+    /// It may as well answer with this status and one object of this schema.
+    #[must_use]
+    pub fn also(mut self, status: StatusCode, schema: &'static str) -> Self {
+        self.also.push((status, schema));
+        self
+    }
+
     /// It knows these filters.
     #[must_use]
     pub fn filters(mut self, filters: Vec<&'static Field>) -> Self {
@@ -91,8 +100,10 @@ pub enum Gives {
     One(&'static str),
     /// 201 with one object of this schema.
     Created(&'static str),
-    /// 200 with a page of objects of this schema.
+    /// 200 with a page of objects of this schema; headers tell of the other pages.
     Page(&'static str),
+    /// 200 with all there are, objects of this schema.
+    List(&'static str),
     /// 101: the connection is a WebSocket from then on.
     Upgrade,
     /// 200 with text of this media type.

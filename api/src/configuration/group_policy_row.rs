@@ -223,7 +223,11 @@ fn routes_of<K: Kinds>(site: &Arc<Site>) -> Routes {
             Method::GET,
             &all,
             ACCESS,
-            About::new("Lists what members are put into.").gives(Gives::Page(K::SCHEMA)),
+            About::new("Lists what members are put into.").gives(if K::PAGED {
+                Gives::Page(K::SCHEMA)
+            } else {
+                Gives::List(K::SCHEMA)
+            }),
             list::<K>,
         )
         .route(

@@ -87,7 +87,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
             &format!("{base}/{{user_id}}"),
             ACCESS,
             About::new("Lists the requests that a user is an approver for.")
-                .gives(Gives::Page(schema))
+                .gives(Gives::List(schema))
                 .filters(filters()),
             list,
         )

@@ -258,7 +258,7 @@ pub async fn create<R: Resource>(
     // From the event, not from the world: a repeat of the request gets the first answer.
     let published = site.engine.published();
     let shown = record.show(&site, &published.world, id);
-    let location = location::<R>(&parts, &site, id);
+    let location = location_in_list(&parts, &site, id);
     Ok(Answer::created(&done, location, shown).warned(record.warning(&published.world)))
 }
 
@@ -316,10 +316,16 @@ pub fn made_by<R: Resource>(done: &Done) -> Result<(R::Id, &R), JsonError> {
         .ok_or_else(|| Problem::internal().into())
 }
 
-/// The URL of a record.
+/// The URL of a record in the Configuration API.
 #[must_use]
 pub fn location<R: Resource>(parts: &Parts, site: &Site, id: R::Id) -> String {
     format!("{}{}/{id}", base_url(parts, site), path_of::<R>())
+}
+
+/// The URL of a record that was made by a POST to its list, on whichever surface.
+pub fn location_in_list(parts: &Parts, site: &Site, id: impl NumericId) -> String {
+    let path = parts.uri.path().trim_end_matches('/');
+    format!("{}{path}/{id}", base_url(parts, site))
 }
 
 /// Reads the body of what is no record of its own, such as a membership, against a table. Where the site wants strict

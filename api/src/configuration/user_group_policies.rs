@@ -48,7 +48,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
             ACCESS,
             About::new("Adds a user to group policies and removes them from others.")
                 .takes(CHANGES_SCHEMA)
-                .gives(Gives::Page(SCHEMA)),
+                .gives(Gives::List(SCHEMA)),
             change,
         )
         .route(

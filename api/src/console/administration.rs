@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Method;
-use axum::http::request::Parts;
 use domain::access::role::JumpItemRole;
-use domain::ids::{JumpPolicyId, NumericId, UserId};
+use domain::ids::{JumpPolicyId, UserId};
 use domain::policy::jump_policy::{self, JumpPolicy};
 use domain::record::{self, Object, Record, Write};
 use domain::site::settings::{SETTINGS, SiteSettings};
@@ -20,8 +19,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::jump_policy::{read_schedule, show_schedule};
-use crate::configuration::listing::base_url;
-use crate::configuration::resource::{self, PathIds, Resource, accepted, filters, made_by};
+use crate::configuration::resource::{self, PathIds, Resource, filters};
 use crate::console::BASE;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
@@ -39,7 +37,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         About::new("Creates one")
             .takes(JumpItemRole::SCHEMA)
             .gives(Gives::Created(JumpItemRole::SCHEMA)),
-        create_role,
+        resource::create::<JumpItemRole>,
     );
     let schedule = format!("{BASE}/jump-policies/{{id}}/schedule");
     let permissions = format!("{BASE}/users/{{id}}/permissions");
@@ -131,27 +129,6 @@ pub(super) fn records<R: Resource>(site: &Arc<Site>, path: &str) -> Routes {
             About::new("Deletes one"),
             resource::delete::<R>,
         )
-}
-
-/// The URL of a record that was made by a POST to its list.
-pub(super) fn location(parts: &Parts, site: &Site, id: impl NumericId) -> String {
-    let path = parts.uri.path().trim_end_matches('/');
-    format!("{}{path}/{id}", base_url(parts, site))
-}
-
-async fn create_role(
-    State(site): State<Arc<Site>>,
-    caller: Caller,
-    known: Known,
-    parts: Parts,
-    change: Change,
-) -> Result<Answer<Object>, JsonError> {
-    let body = accepted::<JumpItemRole>(&change.body, &known)?;
-    let command = Command::JumpItemRole(record::Command::Create(body));
-    let done = site.execute(&caller, &change, command, None).await?;
-    let (id, role) = made_by::<JumpItemRole>(&done)?;
-    let shown = role.show(&site, &site.engine.published().world, id);
-    Ok(Answer::created(&done, location(&parts, &site, id), shown))
 }
 
 async fn get_schedule(known: Known, ids: PathIds) -> Result<Answer<Value>, JsonError> {

@@ -19,9 +19,9 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
-use crate::configuration::resource::{PathIds, Resource, accepted, made_by};
+use crate::configuration::resource::{PathIds, Resource, accepted, location_in_list, made_by};
 use crate::console::BASE;
-use crate::console::administration::{ACCESS, location, records};
+use crate::console::administration::{ACCESS, records};
 use crate::credential::{new_client_secret, new_reference, put_away, seal_client_secret};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
@@ -91,7 +91,11 @@ async fn create(
     let (id, account) = made_by::<ApiAccount>(&done)?;
     let mut shown = account.show(&site, &site.engine.published().world, id);
     show_secret(&mut shown, &done, &drawn.secret);
-    Ok(Answer::created(&done, location(&parts, &site, id), shown))
+    Ok(Answer::created(
+        &done,
+        location_in_list(&parts, &site, id),
+        shown,
+    ))
 }
 
 async fn regenerate_secret(

@@ -48,7 +48,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             &removals,
             ACCESS,
             About::new("What a group policy takes away from its members")
-                .gives(Gives::Page("GroupPolicyRemoval")),
+                .gives(Gives::List("GroupPolicyRemoval")),
             list_removals,
         )
         .merge(removals_of::<JumpGroups>(site, &removals))

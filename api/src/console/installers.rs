@@ -19,7 +19,7 @@ use domain::fleet::installer::{
 use domain::ids::JumpClientInstallerId;
 use domain::record::{self, Field, Kind, Object, Purpose, Record};
 use domain::{Command, Event, Refusal, World};
-use engine::Done;
+use engine::{Done, ExecuteError};
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -27,9 +27,8 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::installer::{INTERNAL_ALWAYS, make};
-use crate::configuration::resource::{self, PathIds, Resource, read_fields};
+use crate::configuration::resource::{self, PathIds, Resource, location_in_list, read_fields};
 use crate::console::BASE;
-use crate::console::administration::location;
 use crate::console::fields::Fields;
 use crate::console::installer_list::{self, Query, handled, view};
 use crate::console::items::user_of;
@@ -198,7 +197,7 @@ async fn create(
     // A repeated request is answered with what was made the first time; the key was in that answer.
     shown["key_info"] = json!(made.key.as_ref().map(link_protocol::Secret::expose));
     shown["warnings"] = json!(warnings(installer, None));
-    let location = location(&parts, &site, id);
+    let location = location_in_list(&parts, &site, id);
     Ok(Answer::created(&made.done, location, shown))
 }
 
@@ -223,9 +222,9 @@ async fn delete(
     ids: PathIds,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let id = in_reach(&caller, known.world(), &ids, &change)?;
-    let command = JumpClientInstaller::command(record::Command::Delete(id));
-    let done = site.execute(&caller, &change, command, None).await?;
+    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
+    let command = JumpClientInstaller::command(record::Command::Delete(reach.id));
+    let done = reach.execute(&site, &caller, &change, command).await?;
     Ok(Answer::nothing(&done))
 }
 
@@ -237,19 +236,17 @@ async fn extend(
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let id = in_reach(&caller, known.world(), &ids, &change)?;
+    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
     let body = read_fields(EXTENSION, &change.body, Purpose::Create, &known)?;
-    let command = installer::Command::Extend {
-        installer: id,
+    let command = Command::Installer(installer::Command::Extend {
+        installer: reach.id,
         valid_minutes: body["valid_duration"].as_i64().unwrap_or_default(),
-    };
-    let done = site
-        .execute(&caller, &change, Command::Installer(command), None)
-        .await?;
+    });
+    let done = reach.execute(&site, &caller, &change, command).await?;
     let published = site.engine.published();
-    let installer = handled(&published.world, user, id).ok_or_else(gone)?;
+    let installer = handled(&published.world, user, reach.id).ok_or_else(gone)?;
     let now = site.engine.clock().now();
-    let shown = view(&site, &published.world, user, id, installer, now);
+    let shown = view(&site, &published.world, user, reach.id, installer, now);
     Ok(Answer::done(&done, shown))
 }
 
@@ -260,17 +257,17 @@ async fn mail(
     ids: PathIds,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let id = in_reach(&caller, known.world(), &ids, &change)?;
-    let link = read_link(id, &change.body, known.world())?;
+    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
+    let link = read_link(reach.id, &change.body, known.world())?;
     let platform = platform::named(&link.platform);
     let warnings = known
         .world()
         .installers
-        .get(&id)
+        .get(&reach.id)
         .map(|installer| warnings(installer, platform))
         .unwrap_or_default();
     let command = Command::Installer(installer::Command::Mail(link));
-    let done = site.execute(&caller, &change, command, None).await?;
+    let done = reach.execute(&site, &caller, &change, command).await?;
     let body = json!({"mails": mails_of(&done), "warnings": warnings});
     Ok(Answer::done(&done, body))
 }
@@ -328,20 +325,45 @@ fn mails_of(done: &Done) -> Vec<Value> {
         .collect()
 }
 
-/// The installer of the path, where the caller may handle it; what is out of their reach is not there (INST-62). A repeat of a
-/// request goes on to its first answer, whatever became of the installer.
-fn in_reach(
-    caller: &Caller,
-    world: &World,
-    ids: &PathIds,
-    change: &Change,
-) -> Result<JumpClientInstallerId, JsonError> {
-    let user = user_of(caller)?;
-    let id = ids.id(0);
-    if handled(world, user, id).is_none() && !change.is_keyed() {
-        return Err(gone());
+/// The installer of a path, for whoever may handle it or may have handled it (INST-62).
+struct Reach {
+    id: JumpClientInstallerId,
+    /// Whether the caller may handle it now.
+    is_handled: bool,
+}
+
+impl Reach {
+    /// What is out of the caller's reach is not there. A request with a key may be a repeat, which gets its first answer whatever
+    /// became of the installer since: only the engine knows.
+    fn of(
+        caller: &Caller,
+        world: &World,
+        ids: &PathIds,
+        change: &Change,
+    ) -> Result<Self, JsonError> {
+        let id = ids.id(0);
+        let is_handled = handled(world, user_of(caller)?, id).is_some();
+        if is_handled || change.is_keyed() {
+            Ok(Self { id, is_handled })
+        } else {
+            Err(gone())
+        }
     }
-    Ok(id)
+
+    /// Executes a command about it. Why the rules refuse strangers would tell them whether it is there, and of which group.
+    async fn execute(
+        &self,
+        site: &Site,
+        caller: &Caller,
+        change: &Change,
+        command: Command,
+    ) -> Result<Done, JsonError> {
+        let executed = site.execute_plainly(caller, change, command, None).await;
+        executed.map_err(|error| match error {
+            ExecuteError::Refused { .. } if !self.is_handled => gone(),
+            error => error.into(),
+        })
+    }
 }
 
 fn gone() -> JsonError {

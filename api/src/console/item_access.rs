@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::explain::{Action, Explanation, explain};
 use domain::access::permission;
-use domain::ids::UserId;
+use domain::ids::{JumpItemRef, UserId};
 use domain::record::{Field, Kind};
 use domain::{FieldErrors, Refusal, Timestamp};
 
-use super::items::{item_named, user_of};
+use super::items::user_of;
+use super::named::Named;
 use crate::access::{Access, record_refusal};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
@@ -107,14 +108,13 @@ async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     parts: Parts,
 ) -> Result<Answer<Explanation>, JsonError> {
     let world = known.world();
     let asks = user_of(&caller)?;
     let asked = Asked::read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
     let user = asked.user.unwrap_or(asks);
-    let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
     if !world.is_administrator(asks) {
         if user != asks || asked.at.is_some() {
             let problem = Problem::from(Refusal::AdministratorNeeded);

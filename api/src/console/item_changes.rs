@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,7 @@ use crate::change::Change;
 use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::items::{item_named, user_of};
+use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -193,11 +194,10 @@ async fn export(
     State(_): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     Query(asked): Query<Export>,
 ) -> Result<Response, JsonError> {
     let user = user_of(&caller)?;
-    let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
     let world = known.world();
     let definition = permission::access_to_item(world, user, item)
         .and_then(|_| definition(world, item))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission;
@@ -25,7 +25,8 @@ use crate::configuration::resource::{Resource, made_by};
 use crate::configuration::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
 use crate::console::BASE;
 use crate::console::item_changes::{change_of, removal_of};
-use crate::console::items::{item_named, user_of};
+use crate::console::items::user_of;
+use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -87,10 +88,6 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         )
 }
 
-fn named(text: &str) -> Result<JumpItemRef, JsonError> {
-    Ok(item_named(text).ok_or(Refusal::JumpClientGone)?)
-}
-
 async fn create(
     State(site): State<Arc<Site>>,
     caller: Caller,
@@ -109,10 +106,10 @@ async fn create(
 async fn change_item(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = change_of(named(&item)?, &change.body);
+    let command = change_of(item, &change.body);
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }
@@ -120,10 +117,10 @@ async fn change_item(
 async fn remove(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = removal_of(named(&item)?);
+    let command = removal_of(item);
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }
@@ -131,11 +128,11 @@ async fn remove(
 async fn copy(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let body = without_id(&change.body);
-    let command = match named(&item)? {
+    let command = match item {
         JumpItemRef::JumpClient(id) => Command::JumpClient(jump_client::Command::Copy(id, body)),
         JumpItemRef::ShellJump(id) => Command::ShellJump(shell::Command::Copy(id, body)),
     };
@@ -158,9 +155,9 @@ fn copy_in(done: &Done) -> Result<u32, JsonError> {
 async fn get_values(
     caller: Caller,
     known: Known,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
 ) -> Result<Answer<Value>, JsonError> {
-    let (user, item) = (user_of(&caller)?, named(&item)?);
+    let user = user_of(&caller)?;
     let world = known.world();
     permission::access_to_item(world, user, item).ok_or_else(|| Refusal::item_gone(item))?;
     Ok(Answer::known(&known.0, values_of(world, item)))
@@ -169,10 +166,9 @@ async fn get_values(
 async fn set_values(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let item = named(&item)?;
     let command = custom_field::Command::SetValues(item, change.body.clone());
     let done = site
         .execute(&caller, &change, Command::CustomField(command), None)

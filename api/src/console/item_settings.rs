@@ -3,25 +3,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::Method;
-use axum::http::request::Parts;
 use domain::access::group_policy::Of;
 use domain::ids::{CustomFieldId, CustomSessionAttributeId, JumpointId};
 use domain::items::custom_field::{self, CustomField};
 use domain::items::jumpoint::Jumpoint;
 use domain::policy::session_policy::SessionPolicy;
-use domain::record::{Object, Record};
+use domain::record::Record;
 use domain::site::custom_session_attribute::CustomSessionAttribute;
 use domain::{Command, Event, World, record};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::caller::{Caller, Known};
-use crate::change::Change;
-use crate::configuration::resource::{PathIds, Resource, accepted, made_by};
+use crate::caller::Known;
+use crate::configuration::resource::{self, PathIds, Resource};
 use crate::console::BASE;
-use crate::console::administration::{ACCESS, location, records};
+use crate::console::administration::{ACCESS, records};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -99,23 +96,8 @@ fn made_here<R: Resource>(site: &Arc<Site>, name: &str) -> Routes {
         About::new("Creates one")
             .takes(R::SCHEMA)
             .gives(Gives::Created(R::SCHEMA)),
-        create::<R>,
+        resource::create::<R>,
     )
-}
-
-async fn create<R: Resource>(
-    State(site): State<Arc<Site>>,
-    caller: Caller,
-    known: Known,
-    parts: Parts,
-    change: Change,
-) -> Result<Answer<Object>, JsonError> {
-    let body = accepted::<R>(&change.body, &known)?;
-    let command = R::command(record::Command::Create(body));
-    let done = site.execute(&caller, &change, command, None).await?;
-    let (id, made) = made_by::<R>(&done)?;
-    let shown = made.show(&site, &site.engine.published().world, id);
-    Ok(Answer::created(&done, location(&parts, &site, id), shown))
 }
 
 /// What a confirmation names before a Jumpoint is deleted (JPT-32), and who grants access to it (JPT-26).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant, JumpMethod};
@@ -19,6 +19,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known, Principal};
 use crate::console::BASE;
 use crate::console::item_list::{self, Query};
+use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -154,21 +155,16 @@ async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
 ) -> Result<Answer<Value>, JsonError> {
     let world = known.world();
     let user = user_of(&caller)?;
-    let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
     let grant =
         permission::access_to_item(world, user, item).ok_or_else(|| Refusal::item_gone(item))?;
     let view = &site.engine.views().console;
     let row = view.row(item).ok_or_else(|| Refusal::item_gone(item))?;
     let now = site.engine.clock().now();
-    // A copy has the figures of its endpoint.
-    let endpoint = world
-        .endpoint_of(item)
-        .map_or(item, JumpItemRef::JumpClient);
-    let body = details(world, user, &grant, &row, view.figures(endpoint), now);
+    let body = details(world, user, &grant, &row, view.figures(item), now);
     Ok(Answer::known(&known.0, body))
 }
 

@@ -39,6 +39,7 @@ pub mod startup_group;
 pub mod ticket_requests;
 
 mod fields;
+mod named;
 
 pub mod administration;
 pub mod api_accounts;

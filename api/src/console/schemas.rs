@@ -387,6 +387,13 @@ fn sessions() -> Vec<(&'static str, Schema)> {
                 ("expires_at", text()),
             ]),
         ),
+        (
+            "TicketRequestMade",
+            object(&[(
+                "ticket_request",
+                RefOr::Ref(Ref::from_schema_name("TicketRequest")),
+            )]),
+        ),
         ("TicketSystem", ticket_system()),
         ("SessionStartOptions", object(&start_options())),
         (
@@ -443,18 +450,6 @@ fn sessions() -> Vec<(&'static str, Schema)> {
         ("ItemResults", object(&[("results", of_type(Type::Array))])),
         ("StartupItems", object(&[("items", of_type(Type::Array))])),
         ("RecentItems", object(&[("items", of_type(Type::Array))])),
-        (
-            "TicketRequest",
-            object(&[
-                ("id", whole()),
-                ("item", text()),
-                ("state", text()),
-                ("message", perhaps(Type::String)),
-                ("lsid", perhaps(Type::String)),
-                ("expires_at", text()),
-            ]),
-        ),
-        ("TicketSystem", ticket_system()),
         (
             "Session",
             object(&[

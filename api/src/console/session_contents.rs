@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::State;
+use axum::http::Method;
+use domain::ids::Lsid;
 use domain::session::access_session::{self, SetAttributes};
 use domain::session::details::{Category, Detail, File, Kind, Record, Toward};
 use domain::{Command, Refusal};
@@ -18,8 +19,9 @@ use crate::change::Change;
 use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::items::user_of;
+use crate::console::named::Named;
 use crate::console::session_members::do_it;
-use crate::console::sessions::{hide_what_is_not_theirs, lsid_named, session_of, shown};
+use crate::console::sessions::{hide_what_is_not_theirs, session_of, shown};
 use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -48,10 +50,9 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
 async fn set_attributes(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let user = user_of(&caller)?;
     let mut fields = Fields::of(&change.body);
     let external_key = fields.text("external_key");
@@ -90,10 +91,9 @@ async fn set_attributes(
 async fn record_detail(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
-    let lsid = lsid_named(&lsid)?;
+) -> Result<Answer<()>, JsonError> {
     let mut fields = Fields::of(&change.body);
     let detail = detail(&mut fields);
     let detail = fields.finish(detail)?;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use domain::ids::{Lsid, UserId};
 use domain::session::access_session;
 use domain::{Command, Refusal};
@@ -17,8 +17,9 @@ use crate::change::Change;
 use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::items::user_of;
+use crate::console::named::Named;
 use crate::console::session_start::user_system;
-use crate::console::sessions::{hide_what_is_not_theirs, lsid_named, session_of, shown};
+use crate::console::sessions::{hide_what_is_not_theirs, session_of, shown};
 use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -99,11 +100,10 @@ async fn ask(
 async fn join(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let mut fields = Fields::of(&change.body);
     let notification_consent = fields.flag("notification_consent");
     fields.finish(Some(()))?;
@@ -127,10 +127,9 @@ fn user_id(change: &Change) -> Result<UserId, Refusal> {
 async fn invite(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let user = user_id(&change)?;
     let command = access_session::Command::Invite { lsid, user };
     ask(&site, &caller, &change, lsid, command).await
@@ -139,11 +138,10 @@ async fn invite(
 async fn close_invitation(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path((lsid, user)): Path<(String, String)>,
+    Named(lsid): Named<Lsid>,
+    Named(user): Named<UserId>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
-    let lsid = lsid_named(&lsid)?;
-    let user = user.parse().map_err(|_| Refusal::not_found("User"))?;
+) -> Result<Answer<()>, JsonError> {
     let command = access_session::Command::CloseInvitation { lsid, user };
     do_it(&site, &caller, &change, command).await
 }
@@ -151,11 +149,10 @@ async fn close_invitation(
 async fn accept(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let command = access_session::Command::AcceptInvitation {
         lsid,
         address: caller.peer.address_text(),
@@ -167,10 +164,9 @@ async fn accept(
 async fn leave(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
-    let lsid = lsid_named(&lsid)?;
+) -> Result<Answer<()>, JsonError> {
     do_it(
         &site,
         &caller,
@@ -183,10 +179,9 @@ async fn leave(
 async fn transfer(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let to = user_id(&change)?;
     let command = access_session::Command::TransferOwnership { lsid, to };
     ask(&site, &caller, &change, lsid, command).await
@@ -195,10 +190,9 @@ async fn transfer(
 async fn note_activity(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
-    let lsid = lsid_named(&lsid)?;
+) -> Result<Answer<()>, JsonError> {
     let command = access_session::Command::NoteActivity { lsid };
     do_it(&site, &caller, &change, command).await
 }
@@ -209,9 +203,10 @@ pub(super) async fn do_it(
     caller: &Caller,
     change: &Change,
     command: access_session::Command,
-) -> Result<StatusCode, JsonError> {
-    site.execute(caller, change, Command::AccessSession(command), None)
+) -> Result<Answer<()>, JsonError> {
+    let done = site
+        .execute(caller, change, Command::AccessSession(command), None)
         .await
         .map_err(hide_what_is_not_theirs)?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Answer::nothing(&done))
 }

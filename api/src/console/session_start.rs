@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::header::{LOCATION, USER_AGENT};
+use axum::extract::State;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::access::permission;
-use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, Lsid, UserId};
+use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, Lsid, TicketRequestId, UserId};
 use domain::policy::gates::Supplied;
 use domain::policy::ticket::TicketId;
 use domain::session::access_session::{self, AccessSession, ITEMS_PER_START_MAX};
@@ -31,6 +31,7 @@ use crate::configuration::listing::base_url;
 use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::items::{item_named, user_of};
+use crate::console::named::Named;
 use crate::console::sessions::{ended, shown};
 use crate::console::ticket_requests::{self, Begun};
 use crate::error::{JsonError, Problem};
@@ -41,8 +42,6 @@ use crate::site::Site;
 const USER_SYSTEM_MAX: usize = 255;
 /// What stands for a value that is not known.
 const UNKNOWN: &str = "Unknown";
-/// Largest answer of one start among several, in bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Said of a list that is empty or too long (SESS-12, SESS-13).
 const ONE_TO_TEN: &str = "One to ten Jump Items may be started at once.";
 
@@ -54,7 +53,10 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             Access::User,
             About::new("Jump to an item, to several, or to those of a group: start access sessions, or join those that run")
                 .takes("SessionStart")
-                .gives(Gives::Created("Session")),
+                .gives(Gives::Created("Session"))
+                .also(StatusCode::OK, "SessionStarts")
+                .also(StatusCode::ACCEPTED, "Session")
+                .also(StatusCode::ACCEPTED, "TicketRequestMade"),
             start,
         )
         .route(
@@ -99,24 +101,71 @@ async fn start(
     let items = asked_items(&mut fields);
     let asked = Asked::read(&mut fields);
     let items = match fields.finish(items)? {
-        Items::One(item) => return start_one(&site, &caller, &parts, &change, item, asked).await,
+        Items::One(item) => {
+            let started = start_one(&site, &caller, &change, &parts.headers, item, asked).await?;
+            return Ok(started.answer(&site, &parts).into_response());
+        }
         Items::Several(items) => items,
         Items::Group(group) => items_in_sight(known.world(), user, group)?,
     };
-    Ok(start_several(&site, &caller, &parts, &change, items, asked)
-        .await
-        .into_response())
+    let headers = &parts.headers;
+    Ok(
+        start_several(&site, &caller, &change, headers, items, asked)
+            .await
+            .into_response(),
+    )
 }
 
-/// Starts one session, or joins the one that runs there; answers when it is up, or the wait is over.
+/// What a start that was not refused led to.
+enum Outcome {
+    /// A session: 201 when it is up, or was; 202 while the endpoint is still bringing it up.
+    Session(StatusCode, Lsid, Value),
+    /// The ticket system is asked first.
+    TicketRequest {
+        request: TicketRequestId,
+        shown: Value,
+        done: Done,
+    },
+}
+
+impl Outcome {
+    /// The answer to a request for this start alone.
+    fn answer(self, site: &Site, parts: &Parts) -> Answer<Value> {
+        match self {
+            Self::Session(status, lsid, shown) => {
+                let location = format!("{}{BASE}/sessions/{lsid}", base_url(parts, site));
+                // Newer than the command: what the endpoint did since is shown as well.
+                Answer::known(&site.engine.published(), shown).at(status, location)
+            }
+            Self::TicketRequest {
+                request,
+                shown,
+                done,
+            } => {
+                let location = ticket_requests::location(site, parts, request);
+                Answer::accepted(&done, location, json!({"ticket_request": shown}))
+            }
+        }
+    }
+
+    /// The same as one of several: its status, and what is told under which name.
+    fn told(self) -> (StatusCode, &'static str, Value) {
+        match self {
+            Self::Session(status, _, shown) => (status, "session", shown),
+            Self::TicketRequest { shown, .. } => (StatusCode::ACCEPTED, "ticket_request", shown),
+        }
+    }
+}
+
+/// Starts one session, or joins the one that runs there; settled when it is up, or the wait is over.
 async fn start_one(
-    site: &Arc<Site>,
+    site: &Site,
     caller: &Caller,
-    parts: &Parts,
     change: &Change,
+    headers: &HeaderMap,
     item: JumpItemRef,
     asked: Asked,
-) -> Result<Response, JsonError> {
+) -> Result<Outcome, JsonError> {
     let user = user_of(caller)?;
     // From before the command on, so that nothing the endpoint does is missed.
     let mut committed = site.engine.committed();
@@ -125,18 +174,23 @@ async fn start_one(
         schedule_override: asked.schedule_override,
         attributes: asked.attributes,
         external_key: asked.external_key,
-        ..access_session::Start::new(
-            user,
-            item,
-            caller.peer.address_text(),
-            user_system(&parts.headers),
-        )
+        ..access_session::Start::new(user, item, caller.peer.address_text(), user_system(headers))
     };
     let answer_by = Instant::now() + site.limits.start_answered_within;
     let done = match asked.ticket_id {
         Some(ticket_id) => {
-            match ticket_requests::ask(site, caller, change, parts, start, ticket_id).await? {
-                Begun::Waiting(response) => return Ok(*response),
+            match ticket_requests::ask(site, caller, change, start, ticket_id).await? {
+                Begun::Waiting {
+                    request,
+                    shown,
+                    done,
+                } => {
+                    return Ok(Outcome::TicketRequest {
+                        request,
+                        shown,
+                        done,
+                    });
+                }
                 Begun::Started(done) => done,
             }
         }
@@ -148,27 +202,21 @@ async fn start_one(
     let lsid = started_by(&done)
         .or_else(|| access_session::would_join(&site.engine.published().world, user, item))
         .ok_or_else(Problem::internal)?;
-    let (status, body) = match settle(&site.engine, &mut committed, lsid, answer_by).await? {
+    let (status, shown) = match settle(&site.engine, &mut committed, lsid, answer_by).await? {
         Settled::Active(session) => (StatusCode::CREATED, shown(site, user, lsid, &session)),
         Settled::Starting(session) => (StatusCode::ACCEPTED, shown(site, user, lsid, &session)),
         Settled::Ended => (StatusCode::CREATED, ended(lsid)),
         Settled::Failed(problem) => return Err(problem.into()),
     };
-    let mut response = Answer::known(&site.engine.published(), body).into_response();
-    *response.status_mut() = status;
-    let location = format!("{}{BASE}/sessions/{lsid}", base_url(parts, site));
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    Ok(Outcome::Session(status, lsid, shown))
 }
 
 /// Starts each item by itself: one's refusal does not stop the others (SESS-16).
 pub(super) async fn start_several(
-    site: &Arc<Site>,
+    site: &Site,
     caller: &Caller,
-    parts: &Parts,
     change: &Change,
+    headers: &HeaderMap,
     items: Vec<JumpItemRef>,
     asked: Asked,
 ) -> Answer<Value> {
@@ -177,20 +225,11 @@ pub(super) async fn start_several(
         async move {
             let name = item.to_string();
             let change = change.part(&name);
-            let response = start_one(site, caller, parts, &change, item, asked)
-                .await
-                .unwrap_or_else(IntoResponse::into_response);
-            let status = response.status();
-            let body = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
-            let body: Value = body
-                .ok()
-                .and_then(|body| serde_json::from_slice(&body).ok())
-                .unwrap_or(Value::Null);
-            let (told, body) = match body.get("ticket_request") {
-                Some(request) => ("ticket_request", request.clone()),
-                None if status.is_success() => ("session", body),
-                None => ("error", body),
-            };
+            let (status, told, body) =
+                match start_one(site, caller, &change, headers, item, asked).await {
+                    Ok(outcome) => outcome.told(),
+                    Err(JsonError(problem)) => (problem.status, "error", problem.body()),
+                };
             json!({"item": name, "status": status.as_u16(), told: body})
         }
     });
@@ -309,10 +348,9 @@ async fn needs(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let item = item_named(&item).ok_or(Refusal::JumpClientGone)?;
     let now = site.engine.clock().now();
     let supplied = Supplied::default();
     let opening = access_session::readiness(known.world(), user, item, &supplied, now)?;

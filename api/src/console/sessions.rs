@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -21,6 +21,7 @@ use crate::change::Change;
 use crate::configuration::listing::Listing;
 use crate::console::BASE;
 use crate::console::items::{group, user_of};
+use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -77,21 +78,15 @@ async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let lsid = lsid_named(&lsid)?;
     let session = session_of(known.world(), user, lsid).ok_or(Refusal::SessionNotActive)?;
     let now = site.engine.clock().now();
     Ok(Answer::known(
         &known.0,
         shown_in(known.world(), user, lsid, session, now),
     ))
-}
-
-/// Whatever is not a session id names no session; it is not a format error (SESS-20).
-pub(super) fn lsid_named(text: &str) -> Result<Lsid, Refusal> {
-    text.parse().map_err(|_| Refusal::SessionNotActive)
 }
 
 /// Who may know of a session: its members, and whom it waits for.
@@ -110,10 +105,9 @@ pub(super) fn session_of(world: &World, user: UserId, lsid: Lsid) -> Option<&Acc
 async fn end(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(lsid): Path<String>,
+    Named(lsid): Named<Lsid>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let lsid = lsid_named(&lsid)?;
     let command = Command::AccessSession(access_session::Command::End { lsid });
     let done = site
         .execute(&caller, &change, command, None)

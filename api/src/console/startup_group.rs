@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use domain::Command;
 use domain::ids::JumpItemRef;
 use domain::session::startup_group;
-use domain::{Command, Refusal};
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -16,7 +16,8 @@ use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::console::BASE;
 use crate::console::fields::Fields;
-use crate::console::items::{item_named, user_of};
+use crate::console::items::user_of;
+use crate::console::named::Named;
 use crate::console::session_start::{Asked, start_several};
 use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
@@ -78,29 +79,27 @@ async fn list(
 async fn add(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
+) -> Result<Answer<()>, JsonError> {
     let user = user_of(&caller)?;
-    let item = named(&item)?;
     let command = startup_group::Command::Add { user, item };
-    site.execute(&caller, &change, Command::StartupGroup(command), None)
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let command = Command::StartupGroup(command);
+    let done = site.execute(&caller, &change, command, None).await?;
+    Ok(Answer::nothing(&done))
 }
 
 async fn remove(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(item): Path<String>,
+    Named(item): Named<JumpItemRef>,
     change: Change,
-) -> Result<StatusCode, JsonError> {
+) -> Result<Answer<()>, JsonError> {
     let user = user_of(&caller)?;
-    let item = named(&item)?;
     let command = startup_group::Command::Remove { user, item };
-    site.execute(&caller, &change, Command::StartupGroup(command), None)
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let command = Command::StartupGroup(command);
+    let done = site.execute(&caller, &change, command, None).await?;
+    Ok(Answer::nothing(&done))
 }
 
 /// The console asks for it once its user has signed in. Every item passes the gates of a Jump: one that needs more says so
@@ -117,9 +116,5 @@ async fn start(
     let asked = Asked::read(&mut fields);
     let asked = fields.finish(Some(asked))?;
     let items = startup_group::in_sight(known.world(), user).collect();
-    Ok(start_several(&site, &caller, &parts, &change, items, asked).await)
-}
-
-fn named(item: &str) -> Result<JumpItemRef, Refusal> {
-    item_named(item).ok_or(Refusal::JumpClientGone)
+    Ok(start_several(&site, &caller, &change, &parts.headers, items, asked).await)
 }

@@ -65,14 +65,14 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             &format!("{groups}/{{id}}/group-policies"),
             ACCESS,
             About::new("The group policies that put users into a Jump Group")
-                .gives(Gives::Page("UserGroupPolicy")),
+                .gives(Gives::List("UserGroupPolicy")),
             list_policies,
         )
         .route(
             Method::GET,
             &format!("{BASE}/jump-item-roles/table"),
             ACCESS,
-            About::new("The table of Jump Item Roles").gives(Gives::Page("JumpItemRoleRow")),
+            About::new("The table of Jump Item Roles").gives(Gives::List("JumpItemRoleRow")),
             list_roles,
         )
 }

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::header::LOCATION;
+use axum::extract::State;
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
 use connector::ticket::Delivery;
 use domain::ids::{TicketRequestId, UserId};
 use domain::policy::ticket::{self, Ask, Asked, Handed, Outcome, TicketId};
@@ -27,6 +25,7 @@ use crate::change::Change;
 use crate::configuration::listing::base_url;
 use crate::console::BASE;
 use crate::console::items::user_of;
+use crate::console::named::{InPath, Named};
 use crate::endpoint_approval::{self, answer_key};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
@@ -58,7 +57,14 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
 /// What became of a start with a ticket.
 pub(super) enum Begun {
     /// The ticket system is asked.
-    Waiting(Box<Response>),
+    Waiting {
+        /// Which request it is.
+        request: TicketRequestId,
+        /// The request as it is shown.
+        shown: Value,
+        /// What wrote it down.
+        done: Done,
+    },
     /// No ticket was needed: the start went on.
     Started(Done),
 }
@@ -68,7 +74,6 @@ pub(super) async fn ask(
     site: &Site,
     caller: &Caller,
     change: &Change,
-    parts: &Parts,
     start: Start,
     ticket_id: TicketId,
 ) -> Result<Begun, JsonError> {
@@ -100,13 +105,16 @@ pub(super) async fn ask(
         room.send(Delivery::new(world, request, asked, handed));
     }
     let shown = shown(request, asked, &Outcome::Waiting);
-    let mut response = Answer::done(&done, json!({ "ticket_request": shown })).into_response();
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let location = format!("{}{BASE}/ticket-requests/{request}", base_url(parts, site));
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(Begun::Waiting(Box::new(response)))
+    Ok(Begun::Waiting {
+        request,
+        shown,
+        done,
+    })
+}
+
+/// The URL of a request.
+pub(super) fn location(site: &Site, parts: &Parts, request: TicketRequestId) -> String {
+    format!("{}{BASE}/ticket-requests/{request}", base_url(parts, site))
 }
 
 /// Where answers go: the site's own URL, never a name that the user's request brought along, for whoever gets the answer could
@@ -130,23 +138,23 @@ fn asked_by(done: &Done) -> Option<(TicketRequestId, &Asked)> {
 async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<TicketRequestId>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let (request, asked, outcome) = told(&site.engine, &id, user).await?;
-    let shown = shown(request, &asked, &outcome);
+    let (asked, outcome) = told(&site.engine, id, user).await?;
+    let shown = shown(id, &asked, &outcome);
     Ok(Answer::known(&site.engine.published(), shown))
 }
 
 async fn give_up(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<TicketRequestId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
     let user = user_of(&caller)?;
-    let (request, ..) = told(&site.engine, &id, user).await?;
-    let command = Command::TicketRequest(ticket::Command::Void { request });
+    told(&site.engine, id, user).await?;
+    let command = Command::TicketRequest(ticket::Command::Void { request: id });
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }
@@ -154,11 +162,9 @@ async fn give_up(
 /// The request of `user`, told from its stream: a settled one is not in the World. What is another's is not there (threat G).
 async fn told(
     engine: &Engine,
-    id: &str,
+    request: TicketRequestId,
     user: UserId,
-) -> Result<(TicketRequestId, Asked, Outcome), Problem> {
-    let not_found = || Problem::not_found("Ticket request");
-    let request: TicketRequestId = id.parse().map_err(|_| not_found())?;
+) -> Result<(Asked, Outcome), Problem> {
     let stream = Selection::Stream(format!("ticket_request-{request}"));
     let stored = engine
         .store()
@@ -182,8 +188,8 @@ async fn told(
     }
     let asked = asked
         .filter(|asked| asked.start.user == user)
-        .ok_or_else(not_found)?;
-    Ok((request, asked, outcome))
+        .ok_or_else(TicketRequestId::refusal)?;
+    Ok((asked, outcome))
 }
 
 fn shown(request: TicketRequestId, asked: &Asked, outcome: &Outcome) -> Value {

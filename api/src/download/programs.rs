@@ -47,13 +47,13 @@ impl AgentPrograms {
                             tracing::error!(file = %path.display(), "this is no agent program")
                         }
                         Err(error) => {
-                            tracing::error!(file = %path.display(), %error, "an agent program can't be read");
+                            tracing::error!(file = %path.display(), error = &error as &dyn std::error::Error, "an agent program can't be read");
                         }
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::error!(file = %path.display(), %error, "an agent program can't be read");
+                    tracing::error!(file = %path.display(), error = &error as &dyn std::error::Error, "an agent program can't be read");
                 }
             }
         }

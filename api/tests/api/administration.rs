@@ -422,3 +422,82 @@ async fn the_console_is_in_the_openapi_document() {
         );
     }
 }
+
+/// CONF-06, SESS-12: the OpenAPI document says of every list whether it comes by pages, and of a Jump all that may come of it.
+#[tokio::test]
+async fn the_openapi_document_says_what_lists_and_jumps_answer() {
+    let served = Served::start().await;
+    let group = served.group("Web servers").await;
+    let admin = served.administrator().await;
+    for (path, body) in [
+        ("group-policy", json!({"name": "Policy"})),
+        ("team", json!({"name": "Team"})),
+        (
+            "jumpoint",
+            json!({"name": "Jumpoint", "platform": "linux-x86"}),
+        ),
+    ] {
+        let (status, told) = served.post(path, body).await;
+        assert_eq!((status, &told["id"]), (201, &json!(1)), "{told}");
+    }
+    assert_eq!(group.0, 1);
+    let (_, document) = answer(
+        served
+            .request(Method::GET, "/api/openapi.json")
+            .bearer_auth(&served.token)
+            .send()
+            .await
+            .expect("an answer"),
+    )
+    .await;
+    let mut lists = 0;
+    let mut wrong = Vec::new();
+    let routes = api::routes(&served.site);
+    for route in routes.table() {
+        let operation = &document["paths"][&route.path][route.method.as_str().to_lowercase()];
+        let answered = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        if route.method != Method::GET || answered["type"] != "array" {
+            continue;
+        }
+        lists += 1;
+        let token = if route.path.starts_with("/api/console/") {
+            &admin.token
+        } else {
+            &served.token
+        };
+        let first: Vec<&str> = route
+            .path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "1" } else { part })
+            .collect();
+        let response = served
+            .request(Method::GET, &first.join("/"))
+            .bearer_auth(token)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(response.status(), 200, "{}", route.path);
+        let is_paged = header(&response, "x-bt-pagination-total").is_some();
+        let parameters = operation["parameters"]
+            .as_array()
+            .map_or(&[][..], |all| all);
+        let says_so = ["per_page", "current_page"]
+            .map(|name| parameters.iter().any(|one| one["name"] == name));
+        if says_so != [is_paged; 2] {
+            wrong.push(&route.path);
+        }
+        let (_, body) = answer(response).await;
+        assert!(body.is_array(), "{}", route.path);
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_eq!(lists, 34);
+    let jump = &document["paths"]["/api/console/v1/sessions"]["post"]["responses"];
+    let schema = |status: &str| &jump[status]["content"]["application/json"]["schema"];
+    let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    assert_eq!(schema("200"), &named("SessionStarts"));
+    assert_eq!(schema("201"), &named("Session"));
+    assert_eq!(
+        schema("202")["oneOf"],
+        json!([named("Session"), named("TicketRequestMade")])
+    );
+}

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::reporting::{all, report, schema};
-use crate::served::Served;
+use crate::served::{Served, header};
 use crate::visit::{Agent, Conduct, Visitor, lsid, object};
 
 fn item(client: JumpClientId) -> String {
@@ -555,4 +555,50 @@ async fn several_items_are_changed_and_removed_each_by_itself() {
     let (_, told) = editor.post("items/remove", json!({"items": both})).await;
     assert_eq!(statuses(&told), [200, 200, 404]);
     assert_eq!(editor.get(&format!("items/{}", item(first))).await.0, 404);
+}
+
+/// Whoever passes on the position of an answer that says nothing else asks for what it did all the same.
+#[tokio::test]
+async fn answers_without_a_body_say_where_in_the_log_they_belong() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let client = fleet.machine(1).await;
+    let (anna, bert) = (served.jumper("anna").await, served.jumper("bert").await);
+    let lsid = anna.jump(client).await;
+    let (status, told) = anna
+        .post(
+            &format!("sessions/{lsid}/invitations"),
+            json!({"user_id": bert.id}),
+        )
+        .await;
+    assert_eq!(status, 200, "{told}");
+    let item = format!("startup-items/jump_client-{client}");
+    let detail = json!({"kind": "chat_message", "body": "hello"});
+    for (method, path, body) in [
+        (Method::PUT, item.clone(), None),
+        (Method::DELETE, item, None),
+        (Method::POST, format!("sessions/{lsid}/activity"), None),
+        (
+            Method::POST,
+            format!("sessions/{lsid}/details"),
+            Some(detail),
+        ),
+        (
+            Method::DELETE,
+            format!("sessions/{lsid}/invitations/{}", bert.id),
+            None,
+        ),
+        (Method::POST, format!("sessions/{lsid}/leave"), None),
+    ] {
+        let response = anna.send(method, &path, body).await;
+        assert_eq!(response.status(), 204, "{path}");
+        let (_, position) = header(&response, "x-gatebook-position")
+            .and_then(|position| {
+                let (epoch, position) = position.split_once('-')?;
+                Some((epoch.to_owned(), position.parse::<u64>().ok()?))
+            })
+            .unwrap_or_else(|| panic!("{path} has no position"));
+        let tail = served.site.engine.published().tail.position;
+        assert!((1..=tail).contains(&position), "{path} {position}");
+    }
 }

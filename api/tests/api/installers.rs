@@ -160,6 +160,12 @@ async fn a_repeated_request_makes_one_installer() {
     assert!(first["key_info"].is_string() && second["key_info"].is_null());
     let (_, page) = anna.get("jump-client-installers").await;
     assert_eq!(page["total"], 1);
+    // Neither does a repeat of its deletion find it gone.
+    for _ in 0..2 {
+        let request = anna.request(Method::DELETE, &path_of(&first));
+        let request = request.header("Idempotency-Key", "gone");
+        assert_eq!(request.send().await.expect("an answer").status(), 204);
+    }
 }
 
 /// INST-63: advice where a session policy meets clients without a screen; nothing is refused.
@@ -313,9 +319,32 @@ async fn installers_are_there_for_who_may_deploy() {
     );
     let mail = json!({"recipients": ["a@example.com"], "platform": "linux-64"});
     assert_eq!(
-        bert.post(&format!("{out_of_reach}/mail"), mail).await.0,
+        bert.post(&format!("{out_of_reach}/mail"), mail.clone())
+            .await
+            .0,
         404
     );
+    // With a key, too, what is another's is told apart from nothing by no word of the answer.
+    for (method, path, body) in [
+        (Method::DELETE, "", Value::Null),
+        (Method::POST, "/extend", extend.clone()),
+        (Method::POST, "/mail", mail),
+    ] {
+        let told = async |installer: u32| {
+            let path = format!("jump-client-installers/{installer}{path}");
+            let request = bert
+                .request(method.clone(), &path)
+                .header("Idempotency-Key", format!("{method} {path}"));
+            let request = match &body {
+                Value::Null => request,
+                body => request.json(body),
+            };
+            answer(request.send().await.expect("an answer")).await
+        };
+        let (status, of_another) = told(2).await;
+        assert_eq!(status, 404, "{method} {path}: {of_another}");
+        assert_eq!((status, of_another), told(99).await, "{method} {path}");
+    }
     assert_eq!(served.count("JumpClientInstallerDeleted").await, 0);
     // A member with a lesser role in the group can't make one there (ROLE-16).
     let (status, told) = bert

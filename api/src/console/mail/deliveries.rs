@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -18,7 +18,8 @@ use crate::change::Change;
 use crate::configuration::listing::Listing;
 use crate::console::BASE;
 use crate::console::administration::ACCESS;
-use crate::error::{JsonError, Problem};
+use crate::console::named::{InPath, Named};
+use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
@@ -102,23 +103,22 @@ async fn list(
     Ok(listing.answer(&known, matching, |(id, delivery)| shown(*id, delivery)))
 }
 
-async fn get(known: Known, Path(id): Path<String>) -> Result<Answer<Object>, JsonError> {
-    let id = read(&id)?;
+async fn get(known: Known, Named(id): Named<MailDeliveryId>) -> Result<Answer<Object>, JsonError> {
     let delivery = known
         .world()
         .mail_deliveries
         .get(&id)
-        .ok_or_else(not_found)?;
+        .ok_or_else(MailDeliveryId::refusal)?;
     Ok(Answer::known(&known.0, shown(id, delivery)))
 }
 
 async fn replay(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<MailDeliveryId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = mail_delivery::Command::Requeue(read(&id)?);
+    let command = mail_delivery::Command::Requeue(id);
     let command = Command::MailDelivery(command);
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
@@ -139,20 +139,12 @@ async fn replay_all(
 async fn discard(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<MailDeliveryId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = Command::MailDelivery(mail_delivery::Command::Discard(read(&id)?));
+    let command = Command::MailDelivery(mail_delivery::Command::Discard(id));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("Mail")
-}
-
-fn read(id: &str) -> Result<MailDeliveryId, Problem> {
-    id.parse().map_err(|_| not_found())
 }
 
 /// What is shown of a mail: to whom, about what, and why it has not left; never its text.
