@@ -5,6 +5,7 @@
 //! names its node, so one event takes all clients of a stopped node offline.
 
 mod counts;
+mod figures;
 mod row;
 mod search;
 
@@ -25,6 +26,7 @@ use domain::{Event, Timestamp, World, node, record};
 use crate::recorded::Recorded;
 pub use counts::Counts;
 use counts::{GroupCounts, Place};
+use figures::NewestFigures;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 pub use row::{ConsoleRow, Row, RowRef, SearchField, Status, Texts, fold};
 pub use search::Search;
@@ -66,6 +68,7 @@ impl Hasher for GroupHasher {
 #[derive(Debug, Default)]
 pub struct ConsoleView {
     rows: DashMap<JumpItemRef, Stored>,
+    figures: NewestFigures,
     groups: RwLock<HashMap<JumpGroupRef, GroupCounts>>,
     /// What groups are called, as shown and folded.
     names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>)>,
@@ -87,7 +90,8 @@ struct Stored {
     connection: Connection,
     disabled: bool,
     quarantined: bool,
-    figures: Option<Arc<[u8]>>,
+    /// Whose agent it has, if any.
+    endpoint: Option<JumpClientId>,
 }
 
 /// How a client connects.
@@ -137,6 +141,7 @@ impl ConsoleView {
             let group = groups.entry(row.group).or_default();
             group.add(row.texts.tag(), row.place());
             group.items.insert(item);
+            self.figures.listed(client.endpoint);
             self.rows.insert(item, row);
             if let (Presence::Connected(link), Some(since)) =
                 (client.presence, world.offline_since(client))
@@ -308,16 +313,15 @@ impl ConsoleView {
             .unwrap_or_default()
     }
 
-    /// The newest figures of an item, as the hub encoded them; only clients have any.
+    /// The newest figures of an item, as the hub encoded them: those of its endpoint; only clients have any.
     pub fn figures(&self, item: JumpItemRef) -> Option<Arc<[u8]>> {
-        self.rows.get(&item)?.figures.clone()
+        let endpoint = self.rows.get(&item)?.endpoint?;
+        self.figures.of(endpoint)
     }
 
-    /// Puts the newest figures of a client; those of a client that is gone are dropped.
-    pub fn set_figures(&self, client: JumpClientId, figures: Arc<[u8]>) {
-        if let Some(mut row) = self.rows.get_mut(&JumpItemRef::JumpClient(client)) {
-            row.figures = Some(figures);
-        }
+    /// Puts the newest figures of an endpoint; those of one that has no items any more are dropped.
+    pub fn set_figures(&self, endpoint: JumpClientId, figures: Arc<[u8]>) {
+        self.figures.set(endpoint, figures);
     }
 
     fn apply_jump_client(&self, id: JumpClientId, event: &jump_client::Event, world: &World) {
@@ -423,16 +427,17 @@ impl ConsoleView {
         }
     }
 
-    fn put(&self, item: JumpItemRef, mut stored: Stored) {
+    fn put(&self, item: JumpItemRef, stored: Stored) {
         let texts = stored.texts.clone();
         let after = (stored.group, stored.place());
-        let before = match self.rows.get_mut(&item) {
-            Some(mut row) => {
-                stored.figures = row.figures.take();
-                Some(std::mem::replace(&mut *row, stored))
-            }
-            None => self.rows.insert(item, stored),
-        };
+        // Before the item it may take the place of goes: the figures stay while one of an endpoint's items is there.
+        if let Some(endpoint) = stored.endpoint {
+            self.figures.listed(endpoint);
+        }
+        let before = self.rows.insert(item, stored);
+        if let Some(endpoint) = before.as_ref().and_then(|row| row.endpoint) {
+            self.figures.gone(endpoint);
+        }
         let before = before.map(|row| (row.group, row.place(), row.texts));
         let unchanged = before.as_ref().is_some_and(|(group, place, earlier)| {
             (*group, *place) == after && earlier.tag() == texts.tag()
@@ -449,6 +454,9 @@ impl ConsoleView {
 
     fn remove(&self, item: JumpItemRef) {
         if let Some((_, row)) = self.rows.remove(&item) {
+            if let Some(endpoint) = row.endpoint {
+                self.figures.gone(endpoint);
+            }
             self.count(Some((row.group, row.texts.tag(), row.place())), None);
             self.list(Some(row.group), None, item);
         }
@@ -585,7 +593,7 @@ impl Stored {
             connection: Connection::Active,
             disabled: false,
             quarantined: false,
-            figures: None,
+            endpoint: Some(client.endpoint),
         };
         stored.copy_state(client);
         stored
@@ -603,7 +611,7 @@ impl Stored {
             connection: Connection::Jumpoint,
             disabled: false,
             quarantined: false,
-            figures: None,
+            endpoint: None,
         }
     }
 
