@@ -115,7 +115,10 @@ async fn get_yaml(Extension(documents): Extension<Arc<Documents>>) -> Response {
     match documents.configuration.to_yaml() {
         Ok(text) => ([(CONTENT_TYPE, "application/yaml")], text).into_response(),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the OpenAPI document can't be written as YAML");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the OpenAPI document can't be written as YAML"
+            );
             Problem::internal().to_json()
         }
     }

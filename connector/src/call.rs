@@ -92,7 +92,7 @@ pub(crate) async fn call(inner: Arc<Inner>, lsid: Lsid, client: JumpClientId) {
     let submission = Submission::new(Command::AccessSession(command), cause, Lane::Integrations);
     if let Err(error) = inner.engine.execute(submission).await {
         // The start has a due date of its own.
-        tracing::warn!(%error, %lsid, "that a client does not come was not written down");
+        tracing::warn!(error = &error as &dyn std::error::Error, %lsid, "that a client does not come was not written down");
     }
 }
 

@@ -127,7 +127,11 @@ async fn write(engine: &Engine, epoch: NodeEpoch, batch: &mut Vec<Waiting>) -> b
         }
         Err(ExecuteError::Busy { .. } | ExecuteError::Unavailable { .. }) => false,
         Err(error) => {
-            tracing::warn!(%error, count = batch.len(), "check-ins can't be written down");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                count = batch.len(),
+                "check-ins can't be written down"
+            );
             batch.clear();
             true
         }

@@ -33,7 +33,9 @@ impl NewestFigures {
                     .set_figures(client, bytes.clone().into());
                 self.changed.insert(client, bytes);
             }
-            Err(error) => tracing::warn!(%client, %error, "figures can't be kept"),
+            Err(error) => {
+                tracing::warn!(%client, error = &error as &dyn std::error::Error, "figures can't be kept")
+            }
         }
     }
 
@@ -63,7 +65,11 @@ impl NewestFigures {
         }
         // Figures are worth nothing once newer ones have come: what can't be written is not tried again.
         if let Err(error) = engine.store().put_latest(&rows).await {
-            tracing::warn!(%error, count = rows.len(), "the newest figures can't be written");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                count = rows.len(),
+                "the newest figures can't be written"
+            );
         }
     }
 }

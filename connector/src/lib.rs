@@ -36,7 +36,7 @@ mod link;
 mod mailbox;
 mod saying;
 
-pub use greeting::attempt_hash;
+pub use greeting::{INSTALLER_SECRET, attempt_hash};
 pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts};
 pub use ticket::{Tickets, TicketsTask};
 pub use transport::{Gone, Incoming, Transport};

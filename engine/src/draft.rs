@@ -388,6 +388,9 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ExecuteError> {
 }
 
 fn unwritable(error: &serde_json::Error) -> ExecuteError {
-    tracing::error!(%error, "an event can't be written as JSON");
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "an event can't be written as JSON"
+    );
     ExecuteError::unavailable(Unavailability::Fault)
 }

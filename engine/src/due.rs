@@ -123,7 +123,11 @@ async fn execute_all(engine: &Engine, due: Vec<Command>) -> Progress {
                 tracing::debug!(command = name, %refusal, "a due date was refused");
             }
             // The writer has logged why.
-            Err(error) => tracing::debug!(command = name, %error, "a due date waits"),
+            Err(error) => tracing::debug!(
+                command = name,
+                error = &error as &dyn std::error::Error,
+                "a due date waits"
+            ),
         }
     }
     progress

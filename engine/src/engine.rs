@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use domain::{Cause, Command, Context, Decision, Fresh};
 use eventstore::{Direction, EventStore, RecordedEvent, Selection, StoreError, Tail};
-use projections::{Recorded, UnreadableEvent, Views};
+use projections::{Recorded, Unreadable, UnreadableEvent, Views};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use crate::due;
@@ -33,29 +33,32 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// An event can't be read; most likely a newer version wrote it.
     #[error(
-        "the event at position {position} can't be read: {reason}. Run the version that wrote it, or a newer one"
+        "the event at position {position} can't be read. Run the version that wrote it, or a newer one"
     )]
     Unreadable {
         /// Its position.
         position: u64,
-        /// What was wrong.
-        reason: String,
+        /// What is wrong with it.
+        #[source]
+        why: Unreadable,
     },
     /// The events do not add up to the head of the log.
     #[error("the log is damaged: {0}. Run `gatebook log verify`, then restore the newest backup")]
     Damaged(String),
     /// A thread that folds the log failed.
-    #[error("a thread that folds the log failed: {0}")]
-    Thread(String),
+    #[error("a thread that folds the log failed")]
+    Thread(#[from] JoinError),
 }
 
 impl From<FoldError> for StartError {
     fn from(error: FoldError) -> Self {
         match error {
             FoldError::Store(error) => Self::Store(error),
-            FoldError::Unreadable { position, reason } => Self::Unreadable { position, reason },
+            FoldError::Unreadable(UnreadableEvent { position, why }) => {
+                Self::Unreadable { position, why }
+            }
             FoldError::OutOfOrder { .. } => Self::Damaged(error.to_string()),
-            FoldError::Thread(error) => Self::Thread(error.to_string()),
+            FoldError::Thread(error) => Self::Thread(error),
         }
     }
 }
@@ -313,7 +316,7 @@ impl Engine {
         let last = first + count - 1;
         let recorded = self.read_recorded(first - 1, last).await.map_err(|error| {
             tracing::error!(
-                error = crate::replay::in_full(&error),
+                error = &error as &dyn std::error::Error,
                 "the answer of an earlier time can't be read"
             );
             unreachable()
@@ -461,8 +464,7 @@ async fn fold_at_start(
         let found = tokio::task::spawn_blocking(move || {
             snapshot::read_newest(&directory, head.epoch, head.position)
         })
-        .await
-        .map_err(|error| StartError::Thread(error.to_string()))?;
+        .await?;
         if let Some(folded) = found {
             let from = folded.tail.position;
             match fold_log(store, folded, head.position).await {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use domain::{Event, Timestamp};
 use eventstore::event::CODEC_PLAIN;
 use eventstore::{EventStore, FoldPage, RecordedEvent, StoreError, Tail};
-use projections::Recorded;
+use projections::{Recorded, Unreadable, UnreadableEvent};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -24,8 +24,8 @@ const THREADS_MAX: usize = 4;
 pub(crate) enum FoldError {
     #[error("the log can't be read")]
     Store(#[from] StoreError),
-    #[error("the event at position {position} can't be read: {reason}")]
-    Unreadable { position: u64, reason: String },
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableEvent),
     #[error("the log changed while it was read: position {position} does not follow")]
     OutOfOrder { position: u64 },
     #[error("a thread that folds the log failed")]
@@ -40,11 +40,7 @@ pub(crate) fn decode(
     let mut page = Vec::with_capacity(stored.len());
     for event in stored {
         follow(tail, event.position, &event.leaf_hash)?;
-        let recorded = Recorded::from_stored(event);
-        page.push(recorded.map_err(|error| FoldError::Unreadable {
-            position: event.position,
-            reason: in_full(&error),
-        })?);
+        page.push(Recorded::from_stored(event)?);
     }
     Ok(page)
 }
@@ -53,19 +49,20 @@ pub(crate) fn decode(
 fn decode_page(stored: &FoldPage) -> Result<Vec<Unfolded>, FoldError> {
     let mut page = Vec::with_capacity(stored.count());
     stored.each(|event| {
-        let unreadable = |reason: String| FoldError::Unreadable {
+        let unreadable = |why| UnreadableEvent {
             position: event.position,
-            reason,
+            why,
         };
         if event.codec != CODEC_PLAIN {
-            return Err(unreadable(format!("codec {} is not known", event.codec)));
+            let codec = event.codec;
+            return Err(FoldError::from(unreadable(Unreadable::Codec { codec })));
         }
         let decoded = Event::from_stored(event.stream, event.event_type, event.data);
         page.push(Unfolded {
             position: event.position,
             leaf_hash: event.leaf_hash,
             recorded_at: Timestamp(event.recorded_at),
-            event: decoded.map_err(|error| unreadable(in_full(&error)))?,
+            event: decoded.map_err(|error| unreadable(error.into()))?,
         });
         Ok(())
     })?;
@@ -247,16 +244,4 @@ pub(crate) async fn fold_log(
         &mut state.folded,
         Published::empty(epoch),
     ))
-}
-
-/// An error with its sources, for one line of text.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -118,7 +118,10 @@ pub(crate) fn read_newest(directory: &Path, epoch: i64, position: u64) -> Option
             recorded_at,
         }),
         Err(error) => {
-            tracing::warn!(%error, "the newest snapshot can't be read and is passed over");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the newest snapshot can't be read and is passed over"
+            );
             None
         }
     }

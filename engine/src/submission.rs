@@ -190,12 +190,13 @@ pub enum Halt {
         head: u64,
     },
     /// Another node wrote an event that this program can't read, most likely a newer version.
-    #[error("an event at position {position} can't be read by this version: {reason}")]
+    #[error("an event at position {position} can't be read by this version")]
     Unreadable {
         /// Its position.
         position: u64,
-        /// What was wrong.
-        reason: String,
+        /// What is wrong with it.
+        #[source]
+        why: projections::Unreadable,
     },
     /// What is stored can't be right.
     #[error("the log is damaged: {0}")]

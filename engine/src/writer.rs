@@ -10,6 +10,7 @@ use eventstore::{
     CommitError, Direction, Doubt, EventStore, HeldTail, HoldError, RecordedEvent, Selection,
     StoreError, Tail,
 };
+use projections::UnreadableEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::idempotency;
 use crate::lanes::{Answer, Answered, LaneQueue, Queued};
 use crate::published::Published;
 use crate::publisher::{Batch, Publication};
-use crate::replay::{self, FoldError, in_full};
+use crate::replay::{self, FoldError};
 use crate::setup::{Clock, EngineLimits, FreshSource};
 use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
 
@@ -195,11 +196,15 @@ impl Writer {
     /// Folds events that others appended, and has them published.
     async fn take_in(&mut self, stored: &[RecordedEvent]) -> Result<(), FollowError> {
         let mut tail = self.base.tail;
-        let page = replay::decode(&mut tail, stored).map_err(|error| {
-            FollowError::Halt(match error {
-                FoldError::Unreadable { position, reason } => Halt::Unreadable { position, reason },
-                other => Halt::Damaged(in_full(&other)),
-            })
+        let page = replay::decode(&mut tail, stored).map_err(|error| match error {
+            FoldError::Store(error) => FollowError::Store(error),
+            FoldError::Unreadable(UnreadableEvent { position, why }) => {
+                FollowError::Halt(Halt::Unreadable { position, why })
+            }
+            error @ FoldError::OutOfOrder { .. } => {
+                FollowError::Halt(Halt::Damaged(error.to_string()))
+            }
+            FoldError::Thread(error) => FollowError::Halt(Halt::Fault(error.to_string())),
         })?;
         let mut world = self.base.world.clone();
         let mut recorded_at = self.base.recorded_at;
@@ -313,7 +318,10 @@ impl Writer {
             }
             // Appends are made without belief in a revision.
             Err(error @ CommitError::WrongRevision { .. }) => {
-                tracing::error!(%error, "a batch was refused");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch was refused"
+                );
                 self.answer_failed(draft, &ExecuteError::unavailable(Unavailability::Fault));
             }
         }
@@ -583,7 +591,10 @@ impl Writer {
             StoreError::ReadOnly => Unavailability::ReadOnly,
             // The batch is at fault and not the log.
             StoreError::SideExists(..) | StoreError::DuplicateId(_) | StoreError::Invalid(_) => {
-                tracing::error!(error = in_full(&error), "a batch was refused");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch was refused"
+                );
                 return ExecuteError::unavailable(Unavailability::Fault);
             }
             _ => Unavailability::Unreachable,
@@ -594,9 +605,15 @@ impl Writer {
 
     fn note_trouble(&mut self, error: &StoreError, writing: bool) {
         if self.set_trouble(matches!(error, StoreError::Full), writing) {
-            tracing::error!(error = in_full(error), "the log can't be read or written");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the log can't be read or written"
+            );
         } else {
-            tracing::debug!(error = in_full(error), "the log is still not to be used");
+            tracing::debug!(
+                error = error as &dyn std::error::Error,
+                "the log is still not to be used"
+            );
         }
     }
 

@@ -123,7 +123,10 @@ impl Control {
             tracing::error!(%error, "the control socket ended badly");
         }
         if let Err(error) = place::remove_if_there(&self.path) {
-            tracing::warn!(%error, "the control socket could not be removed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the control socket could not be removed"
+            );
         }
     }
 }
@@ -179,7 +182,7 @@ async fn accept(
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the control socket accepts nothing");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the control socket accepts nothing");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             },

@@ -173,7 +173,10 @@ impl Node {
         match execute(&self.engine, stop).await {
             Ok(_) => {
                 if let Err(error) = self.engine.store().remove_node(self.epoch).await {
-                    tracing::warn!(%error, "the node's row could not be removed");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the node's row could not be removed"
+                    );
                 }
             }
             // The others find out by its beat.
@@ -214,7 +217,10 @@ impl Run {
                             "its row was removed by another node, which did not see it beat",
                         ));
                     }
-                    Ok(Err(error)) => tracing::warn!(%error, "the node's beat could not be raised"),
+                    Ok(Err(error)) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the node's beat could not be raised"
+                    ),
                     Err(_) => tracing::warn!("the node's beat was not raised in time"),
                 }
             }
@@ -255,7 +261,10 @@ impl Run {
             let rows = match timeout(FAINT_AFTER, self.store.nodes()).await {
                 Ok(Ok(rows)) => rows,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the other nodes could not be looked at");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the other nodes could not be looked at"
+                    );
                     continue;
                 }
                 Err(_) => continue,
@@ -287,11 +296,19 @@ impl Run {
         let done = self.engine.execute(submission(stop)).await;
         // Tried again with the next look.
         if let Err(error) = done {
-            tracing::warn!(%error, epoch = silent.0, "NodeStopped could not be written");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                epoch = silent.0,
+                "NodeStopped could not be written"
+            );
             return;
         }
         if let Err(error) = self.store.remove_node(silent).await {
-            tracing::warn!(%error, epoch = silent.0, "a stopped node's row could not be removed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                epoch = silent.0,
+                "a stopped node's row could not be removed"
+            );
         }
     }
 
@@ -316,7 +333,11 @@ impl Run {
                 match timeout(FAINT_AFTER, self.look_after_lease(name, held)).await {
                     Ok(Ok(now)) => held = now,
                     Ok(Err(error)) => {
-                        tracing::warn!(%error, lease = name, "a lease could not be looked at")
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            lease = name,
+                            "a lease could not be looked at"
+                        )
                     }
                     Err(_) => held = None,
                 }
@@ -327,7 +348,11 @@ impl Run {
         if let Some(fence) = held
             && let Err(error) = self.store.release_lease(name, fence).await
         {
-            tracing::warn!(%error, lease = name, "a lease could not be given back");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                lease = name,
+                "a lease could not be given back"
+            );
         }
     }
 

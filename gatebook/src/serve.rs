@@ -212,7 +212,7 @@ async fn serve_node(
             Ok(())
         }
         reason = node.over() => Err(anyhow!("this run of the node is over: {reason}. Start it again")),
-        halt = engine.halted() => Err(anyhow!("the engine has stopped writing: {halt}")),
+        halt = engine.halted() => Err(anyhow::Error::new(halt).context("the engine has stopped writing")),
         ended = https.ended() => ended.and(Err(anyhow!("the HTTPS listener ended"))),
         ended = ended_or_never(http.as_mut()) => ended.and(Err(anyhow!("the HTTP listener ended"))),
     };

@@ -24,7 +24,7 @@ mod thought_of;
 pub use console::{
     ConsoleRow, ConsoleView, Counts, Row, RowRef, Search, SearchField, Status, Texts,
 };
-pub use recorded::{Recorded, UnreadableEvent};
+pub use recorded::{Recorded, Unreadable, UnreadableEvent};
 pub use report::{
     Behind, Detail, Entity, EntityKind, Interval, Member, PageKey, ReportError, ReportIndex,
     SessionQuery, SessionReport, SessionSummary,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
+use connector::INSTALLER_SECRET;
 use domain::fleet::installer::JumpClientInstaller;
 use domain::ids::JumpClientInstallerId;
 use domain::record::{self, Field, Kind, Object};
@@ -25,9 +26,6 @@ use crate::download::{self, link, platform};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
-
-/// What installer secrets are hashed for; the link compares with the same.
-pub const INSTALLER_SECRET: &str = "installer-secret";
 
 /// Members that no body writes, on whichever surface.
 pub(crate) const INTERNAL_ALWAYS: [&str; 5] = [

@@ -1,5 +1,6 @@
 //! Installers and Jump Clients.
 
+use connector::INSTALLER_SECRET;
 use domain::fleet::jump_client::{self, Facts, Overrides, Register};
 use domain::ids::{JumpClientInstallerId, KeyedHash, LinkId, NodeEpoch};
 use domain::time::{DAY, MINUTE};
@@ -96,7 +97,7 @@ async fn an_installer_shows_its_key_once() {
     let hash = served
         .site
         .sealer
-        .keyed_hash("installer-secret", keys[0].secret.expose().as_bytes());
+        .keyed_hash(INSTALLER_SECRET, keys[0].secret.expose().as_bytes());
     let world = served.site.engine.published().world.clone();
     let kept = world
         .installers

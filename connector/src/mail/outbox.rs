@@ -93,7 +93,10 @@ impl Outbox {
             match ended {
                 Ok(()) => {}
                 Err(error @ (Broken::Store(StoreError::Closed) | Broken::ShuttingDown)) => {
-                    tracing::debug!(%error, "no more mails are queued");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "no more mails are queued"
+                    );
                     return;
                 }
                 Err(error) => {
@@ -360,7 +363,7 @@ impl Outbox {
             .collect();
         for id in forgotten {
             if let Err(error) = self.say(mail_delivery::Command::Discard(id), None).await {
-                tracing::warn!(%error, mail = %id, "a forgotten mail could not be discarded");
+                tracing::warn!(error = &error as &dyn std::error::Error, mail = %id, "a forgotten mail could not be discarded");
                 return;
             }
         }

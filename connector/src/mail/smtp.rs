@@ -102,7 +102,10 @@ pub(super) async fn hand_over(
     step("handing over the mail", patience.handing_over, handing_over).await?;
     // It has the mail; how it takes its leave changes nothing.
     if let Ok(Err(error)) = timeout(patience.talking, connection.quit()).await {
-        tracing::debug!(%error, "a mail server took no leave");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a mail server took no leave"
+        );
     }
     Ok(())
 }
@@ -348,8 +351,11 @@ async fn system_roots() -> Arc<RootCertStore> {
     }
     let read = tokio::task::spawn_blocking(|| {
         let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a certificate of the system can't be read");
+        for error in found.errors {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a certificate of the system can't be read"
+            );
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);

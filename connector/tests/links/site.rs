@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use connector::{Hub, HubOptions, HubTask, RefusedAttempts};
+use connector::{Hub, HubOptions, HubTask, INSTALLER_SECRET, RefusedAttempts};
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, JumpClient};
 use domain::ids::{
@@ -133,7 +133,7 @@ impl Site {
             url: None,
         });
         if engine.published().world.site.is_none() {
-            let hash = hex::encode(sealer.keyed_hash("installer-secret", SECRET.as_bytes()));
+            let hash = hex::encode(sealer.keyed_hash(INSTALLER_SECRET, SECRET.as_bytes()));
             for command in seeds(&hash) {
                 run(&engine, command).await;
             }

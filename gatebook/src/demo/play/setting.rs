@@ -1,8 +1,9 @@
 //! The site as its administrators set it up: people, Jump Policies, Jump Groups, group policies, installers.
 
 use anyhow::{Result, bail};
-use api::configuration::installer::{INSTALLER_SECRET, keep_secret};
+use api::configuration::installer::keep_secret;
 use api::credential::unguessable;
+use connector::INSTALLER_SECRET;
 use domain::access::group_policy;
 use domain::access::jump_group::{self, Membership};
 use domain::access::role;
