@@ -38,6 +38,8 @@ DAY = 86_400
 SESSIONS_MAX = 64
 CHECK_INS_WAITING_MAX = 8
 LOOK_AT_FACTS_EVERY = 5
+# How often, and for how many seconds, the site must be out of reach before the client goes for good.
+TRIES_MIN, TRYING_MIN = 3, 120
 
 
 def tell(what, **members):
@@ -116,8 +118,12 @@ class Client:
         self.uninstalling = False
         self.ending = asyncio.Event()
         self.failures = 0
+        # When to check in next, whatever connections come and go until then (section 5); by time.monotonic().
+        self.check_in_due = None
         # A server refused or asked for patience since the client last was online.
         self.answered = False
+        # When tries failed since then.
+        self.out_of_reach = []
 
     # --- finding the server (sections 3, 8 and 9) ---
 
@@ -146,6 +152,10 @@ class Client:
             self.answered = True
         settings, last = self.store.state.get("settings"), self.store.state.get("last_online")
         if settings is None or last is None or self.answered or link.online_since is not None:
+            self.out_of_reach = []
+            return
+        self.out_of_reach.append(time.monotonic())
+        if len(self.out_of_reach) < TRIES_MIN or time.monotonic() - self.out_of_reach[0] < TRYING_MIN:
             return
         if time.time() - last >= settings["remove_after_minutes"] * 60:
             raise Removed("the site was out of reach for too long")
@@ -233,6 +243,8 @@ class Link:
         self.heartbeat = None
         self.check_in_seconds = None
         self.sequence = 0
+        # The last check-in that was sent because it was due, and when.
+        self.due_sent = None
         self.waiting = set()
         self.sent_facts = {}
         self.said_goodbye = False
@@ -305,8 +317,11 @@ class Link:
             store.keep(client_id=frame["client_id"], token=frame["token"], attempt=None, urls=self.client.urls)
             await self.say("token_stored")
         await self.keep_anchors(frame["anchors"])
+        client, now = self.client, time.monotonic()
         if frame["check_in_now"]:
-            await self.check_in({})
+            client.check_in_due = now
+        latest = now + self.check_in_seconds
+        client.check_in_due = min(latest if client.check_in_due is None else client.check_in_due, latest)
 
     async def be_refused(self, frame):
         self.refused = frame
@@ -348,6 +363,9 @@ class Link:
             await self.say("pong", nonce=frame["nonce"])
         elif kind == "check_in_recorded":
             self.waiting.discard(frame["sequence"])
+            if self.due_sent and self.due_sent[0] <= frame["sequence"]:
+                self.client.check_in_due = self.due_sent[1] + self.check_in_seconds
+                self.due_sent = None
             self.client.store.keep(last_online=time.time())
             tell("checked_in", sequence=frame["sequence"])
         elif kind == "start_session":
@@ -391,7 +409,7 @@ class Link:
     # --- what the client does by itself ---
 
     async def check_in_often(self):
-        due = time.monotonic() + self.check_in_seconds
+        due = self.client.check_in_due
         while True:
             await asyncio.sleep(min(LOOK_AT_FACTS_EVERY, max(0, due - time.monotonic())))
             now = self.facts()
@@ -400,7 +418,9 @@ class Link:
             if (changed or time.monotonic() >= due) and len(self.waiting) < CHECK_INS_WAITING_MAX:
                 self.sent_facts = now
                 await self.check_in(changed)
-                due = time.monotonic() + self.check_in_seconds
+                if time.monotonic() >= due:
+                    self.due_sent = (self.sequence, time.monotonic())
+                    due = time.monotonic() + self.check_in_seconds
 
     async def check_in(self, changed):
         self.sequence += 1

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use link_protocol::{Identity, KeyInfo, Overrides, Refused, Register, Resume};
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::absence::Absence;
 use crate::calls::{self, Calls};
 use crate::dial::{Dial, DialError};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::link::{Ended, Link, told_to_stop};
+use crate::link::{Ended, Link, Ran, Visit, told_to_stop};
 use crate::machine::Machine;
 use crate::pauses::Pauses;
 use crate::sessions::Sessions;
@@ -19,6 +20,9 @@ use crate::wall_clock::WallClock;
 
 /// How long TCP, TLS and the upgrade may take together.
 pub const DIALED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long reading the machine may keep a client away from its site.
+pub const FACTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a link must have been online for the pauses to begin anew.
 pub const LASTING: Duration = Duration::from_secs(60);
@@ -49,6 +53,8 @@ pub enum Stopped {
         /// How long it might be away. Unit: minutes.
         minutes: u32,
     },
+    /// It got no identity in the time it was given, and its site is not there; it is to be removed from the machine (INST-05).
+    NotInTime,
 }
 
 /// Why an agent can't run.
@@ -84,8 +90,14 @@ pub struct Agent<D> {
     sessions: Sessions,
     boot_id: String,
     clock: WallClock,
+    absence: Absence,
     calls: Calls,
     listen: SocketAddr,
+    /// When to check in next, whatever connections come and go until then.
+    check_in_due: Option<Instant>,
+    /// Somebody called, and the client was not with its site since.
+    called: bool,
+    give_up_at: Option<i64>,
 }
 
 impl<D: Dial> Agent<D> {
@@ -122,9 +134,21 @@ impl<D: Dial> Agent<D> {
             sessions,
             boot_id,
             clock: WallClock::default(),
+            absence: Absence::default(),
             calls: Calls::default(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, calls::PORT)),
+            check_in_due: None,
+            called: false,
+            give_up_at: None,
         })
+    }
+
+    /// The same agent, that gives up where it has no identity by then and the site is not there; a site that is there says itself
+    /// whether it still takes it. Unit: seconds since 1970 UTC.
+    #[must_use]
+    pub fn giving_up_at(mut self, give_up_at: i64) -> Self {
+        self.give_up_at = Some(give_up_at);
+        self
     }
 
     /// The same agent, that waits to be called at `listen` where it is passive; port 0 is any that is free.
@@ -161,7 +185,7 @@ impl<D: Dial> Agent<D> {
                     let state = self.store.state().ok_or(AgentError::NoKey)?;
                     (self.identity(state)?, state.anchors.clone())
                 };
-                let facts = self.machine.facts().await;
+                let facts = self.machine.facts_within(FACTS_WITHIN).await;
                 match timeout(DIALED_WITHIN, self.dial.dial(&endpoint, &anchors)).await {
                     Ok(Ok(dialed)) => {
                         let (_keep, stop) = watch::channel(false);
@@ -176,12 +200,12 @@ impl<D: Dial> Agent<D> {
                         match link.uninstall(&self.boot_id, identity, facts).await {
                             Ok(()) => return Ok(true),
                             Err(ended) => {
-                                tracing::warn!(%endpoint, reason = chain(&ended), "not told");
+                                tracing::warn!(%endpoint, reason = &ended as &dyn std::error::Error, "not told");
                             }
                         }
                     }
                     Ok(Err(error)) => {
-                        tracing::warn!(%endpoint, error = chain(&error), "not connected");
+                        tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "not connected");
                     }
                     Err(_) => tracing::warn!(%endpoint, "not connected in time"),
                 }
@@ -199,6 +223,8 @@ impl<D: Dial> Agent<D> {
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<Stopped, AgentError> {
         let mut pauses = Pauses::default();
         let mut turn = 0;
+        let seen_at = self.store.state().and_then(|state| state.seen_at);
+        self.absence = Absence::since(seen_at, &self.clock);
         while !*stop.borrow() {
             let endpoint = self.endpoints[turn % self.endpoints.len()].clone();
             let hint = match self.connect(&endpoint, &mut stop).await? {
@@ -206,12 +232,12 @@ impl<D: Dial> Agent<D> {
                 Tried::NotReached(error) => {
                     turn += 1;
                     let hint = error.retry_after();
-                    tracing::warn!(%endpoint, error = chain(&error), "not connected");
+                    tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "not connected");
                     if matches!(error, DialError::Status { .. }) {
                         // Verified by TLS, and too busy for more.
                         self.remember_seen().await;
-                    } else if let Some(expired) = self.expired() {
-                        return Ok(expired);
+                    } else if let Some(over) = self.not_reached(!error.is_of_the_clock()).await {
+                        return Ok(over);
                     }
                     hint
                 }
@@ -222,7 +248,10 @@ impl<D: Dial> Agent<D> {
                     tracing::info!("waiting to be called");
                     tokio::select! {
                         () = told_to_stop(&mut stop) => {}
-                        () = self.calls.called() => tracing::info!("called"),
+                        () = self.calls.called() => {
+                            tracing::info!("called");
+                            self.called = true;
+                        }
                         () = sleep_until(until) => {}
                     }
                     continue;
@@ -240,15 +269,15 @@ impl<D: Dial> Agent<D> {
                             if matches!(ended, Ended::Refused(_) | Ended::RetryLater(_)) {
                                 // A server that says "not now" is there.
                                 self.remember_seen().await;
-                            } else if let Some(expired) = self.expired() {
-                                return Ok(expired);
+                            } else if let Some(over) = self.not_reached(true).await {
+                                return Ok(over);
                             }
                         }
                     }
                     if online_for.is_some_and(|online_for| online_for >= LASTING) {
                         pauses.reset();
                     }
-                    tracing::warn!(%endpoint, reason = chain(&ended), ?online_for, "the link ended");
+                    tracing::warn!(%endpoint, reason = &ended as &dyn std::error::Error, ?online_for, "the link ended");
                     ended.retry_after()
                 }
             };
@@ -268,37 +297,59 @@ impl<D: Dial> Agent<D> {
         Ok(Stopped::Told)
     }
 
-    /// What the site said last, where it said anything: when it was there, and how long it may be away.
-    fn told(&self) -> Option<(i64, u32)> {
-        let state = self.store.state()?;
-        let minutes = state.settings.as_ref()?.remove_after_minutes;
-        Some((state.seen_at?, minutes))
+    /// How long the site may be away, as it said last, where it said anything. Unit: minutes.
+    fn may_be_away(&self) -> Option<u32> {
+        let settings = self.store.state()?.settings.as_ref()?;
+        Some(settings.remove_after_minutes)
     }
 
-    /// Remembers that the site was there until now. A disk that takes nothing stops no agent.
+    fn has_identity(&self) -> bool {
+        let state = self.store.state();
+        state.is_some_and(|state| state.client.is_some())
+    }
+
+    /// Remembers that the site was there until now.
     async fn remember_seen(&mut self) {
-        if let Err(error) = self.store.seen(self.clock.now()).await {
+        self.absence.seen(&self.clock);
+        self.keep_seen(self.clock.now()).await;
+    }
+
+    /// A disk that takes nothing stops no agent.
+    async fn keep_seen(&mut self, at: i64) {
+        if let Err(error) = self.store.seen(at).await {
             tracing::error!(%error, "when the site was there could not be kept");
         }
     }
 
-    /// The end, where the site was away for too long (CLNT-19).
-    fn expired(&self) -> Option<Stopped> {
-        let (seen_at, minutes) = self.told()?;
-        let over = self.clock.now() >= seen_at + i64::from(minutes) * 60;
-        over.then_some(Stopped::Expired { seen_at, minutes })
+    /// Notes a try that did not reach the site. Answers the end, where its time is over (CLNT-19, INST-05).
+    async fn not_reached(&mut self, counts: bool) -> Option<Stopped> {
+        if let Some(moved) = self.absence.not_reached(&self.clock, counts) {
+            self.keep_seen(moved).await;
+        }
+        if !self.has_identity() {
+            let is_over = counts && self.clock.now() >= self.give_up_at?;
+            return is_over.then_some(Stopped::NotInTime);
+        }
+        let minutes = self.may_be_away()?;
+        let seen_at = self.absence.is_over(&self.clock, minutes)?;
+        Some(Stopped::Expired { seen_at, minutes })
     }
 
     /// How long until then; a pause is no longer than this, and never nothing.
     fn until_expiry(&self) -> Duration {
-        let left = self
-            .told()
-            .map(|(seen_at, minutes)| seen_at + i64::from(minutes) * 60 - self.clock.now());
-        match left.map(u64::try_from) {
-            Some(Ok(seconds)) => Duration::from_secs(seconds.max(1)),
-            Some(Err(_)) => Duration::from_secs(1),
-            None => Duration::MAX,
+        if !self.has_identity() {
+            let left = self
+                .give_up_at
+                .map(|at| at.saturating_sub(self.clock.now()));
+            return match left.map(u64::try_from) {
+                Some(Ok(seconds)) if seconds > 0 => Duration::from_secs(seconds),
+                // The time is over, and the site is there and says "not now": nothing is won by asking often.
+                _ => Duration::MAX,
+            };
         }
+        self.may_be_away().map_or(Duration::MAX, |minutes| {
+            self.absence.until_over(&self.clock, minutes)
+        })
     }
 
     async fn connect(
@@ -312,7 +363,7 @@ impl<D: Dial> Agent<D> {
         };
         let reached = async {
             // Before dialling: the server waits only ten seconds for hello.
-            let facts = self.machine.facts().await;
+            let facts = self.machine.facts_within(FACTS_WITHIN).await;
             let dialed = timeout(DIALED_WITHIN, self.dial.dial(endpoint, &anchors)).await;
             dialed
                 .unwrap_or(Err(DialError::TimedOut))
@@ -333,8 +384,18 @@ impl<D: Dial> Agent<D> {
                     stop.clone(),
                     self.clock.clone(),
                 )
-                .called_by(self.calls.clone(), self.listen);
-                let (ended, online_for) = link.run(&self.boot_id, identity, facts).await;
+                .called_by(self.calls.clone(), self.listen)
+                .on(Visit {
+                    due: self.check_in_due,
+                    called: self.called,
+                });
+                let Ran {
+                    ended,
+                    online_for,
+                    check_in_due,
+                } = link.run(&self.boot_id, identity, facts).await;
+                self.check_in_due = check_in_due;
+                self.called &= online_for.is_none();
                 Ok(Tried::Linked(ended, online_for))
             }
         }
@@ -410,18 +471,6 @@ fn nonce() -> Result<String, AgentError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| AgentError::NoRandomness)?;
     Ok(hex::encode(bytes))
-}
-
-/// An error with its causes, for one line of the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

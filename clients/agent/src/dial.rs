@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use link_protocol::AnchorList;
 use link_protocol::limits::FRAME_BYTES_MAX;
+use rustls::CertificateError;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -83,6 +84,26 @@ impl DialError {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+
+    /// Whether the server's certificate is not valid yet or not any more: that may as well be this machine's clock.
+    #[must_use]
+    pub fn is_of_the_clock(&self) -> bool {
+        let Self::Tls(error) = self else {
+            return false;
+        };
+        let cause = error
+            .get_ref()
+            .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        matches!(
+            cause,
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. }
+            ))
+        )
     }
 }
 

@@ -15,10 +15,12 @@
 //! - [`link`]: one connection, from `hello` to its end.
 //! - [`pauses`]: when to come back.
 //! - [`calls`]: where a passive client waits to be called.
+//! - `absence`: for how long the site was away, and when that is too long.
 //! - [`wall_clock`]: the machine's time of day.
 //! - [`install`]: installing it on Linux, and taking it away.
 //! - [`agent`]: connection after connection, until told to stop.
 
+mod absence;
 pub mod agent;
 pub mod calls;
 pub mod dial;

@@ -8,20 +8,23 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use link_protocol::version;
 use link_protocol::{
-    AnchorList, CheckIn, ClientFrame, CloseCode, Facts, Hello, Identity, ProtocolError, Refused,
-    RefusedCode, Secret, ServerFrame, SessionFailReason, Settings, Welcome,
+    CheckIn, ClientFrame, CloseCode, Facts, Hello, Identity, ProtocolError, Refused, RefusedCode,
+    ServerFrame, SessionFailReason, Settings, Welcome,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
+use self::keeping::{Change, Keeping};
 use crate::calls::Calls;
 use crate::dial::{Dialed, Socket};
 use crate::machine::{Machine, Reading};
 use crate::sessions::Sessions;
 use crate::store::{Client, State, Store, StoreError};
 use crate::wall_clock::WallClock;
+
+mod keeping;
 
 /// How long the server may take to answer `hello`.
 pub const WELCOME_WITHIN: Duration = Duration::from_secs(30);
@@ -124,6 +127,26 @@ impl Ended {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Visit {
+    /// When to check in next, by what was recorded on the connections before; none where there was none.
+    pub due: Option<Instant>,
+    /// A passive client was called; else it comes by itself.
+    pub called: bool,
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub ended: Ended,
+    /// How long it was online, if it was.
+    pub online_for: Option<Duration>,
+    /// When to check in next, on whichever connection there is then.
+    pub check_in_due: Option<Instant>,
+}
+
 /// What a connection works on, for as long as it lasts.
 pub struct Link<'a> {
     socket: Socket,
@@ -135,10 +158,19 @@ pub struct Link<'a> {
     clock: WallClock,
     calls: Calls,
     listen: Option<SocketAddr>,
+    visit: Visit,
+    /// How the site wants this client to be; in force before it is on disk.
+    settings: Option<Settings>,
+    /// What is on its way to the disk.
+    keeping: Keeping,
     /// Since when a passive client has had nothing to do, and no check-in waits for the log.
     idle_since: Option<Instant>,
     /// The last check-in that is in the log.
     recorded: u64,
+    /// The last check-in that was sent because it was due, until it is in the log.
+    due_sent: Option<(u64, Instant)>,
+    /// How often to check in.
+    interval: Duration,
     sent_facts: Facts,
     sequence: u64,
     /// The version agreed on; 0 before `welcome`.
@@ -157,6 +189,7 @@ impl<'a> Link<'a> {
         clock: WallClock,
     ) -> Self {
         let Dialed { socket, local_ip } = dialed;
+        let settings = store.state().and_then(|state| state.settings.clone());
         Self {
             socket,
             local_ip,
@@ -167,8 +200,13 @@ impl<'a> Link<'a> {
             clock,
             calls: Calls::default(),
             listen: None,
+            visit: Visit::default(),
+            settings,
+            keeping: Keeping::default(),
             idle_since: None,
             recorded: 0,
+            due_sent: None,
+            interval: Duration::MAX,
             sent_facts: Facts::default(),
             sequence: 0,
             protocol: 0,
@@ -184,17 +222,24 @@ impl<'a> Link<'a> {
         self
     }
 
-    /// Says hello and does what the server says until the connection ends. Answers how it ended and how
-    /// long it was online, if it was.
-    pub async fn run(
-        mut self,
-        boot_id: &str,
-        identity: Identity,
-        facts: Facts,
-    ) -> (Ended, Option<Duration>) {
+    /// The same for this visit.
+    #[must_use]
+    pub fn on(mut self, visit: Visit) -> Self {
+        self.visit = visit;
+        self
+    }
+
+    /// Says hello and does what the server says until the connection ends; what it was told to keep is on disk then.
+    pub async fn run(mut self, boot_id: &str, identity: Identity, facts: Facts) -> Ran {
         let Err(ended) = self.drive(boot_id, identity, facts).await;
+        let online_for = self.online_since.map(|since| since.elapsed());
         self.end(&ended).await;
-        (ended, self.online_since.map(|since| since.elapsed()))
+        self.keep_the_rest().await;
+        Ran {
+            ended,
+            online_for,
+            check_in_due: self.visit.due,
+        }
     }
 
     /// Says hello only to say that this client is being uninstalled. Answers when the server has closed as it does once that
@@ -221,6 +266,7 @@ impl<'a> Link<'a> {
         };
         let Err::<std::convert::Infallible, Ended>(ended) = said.await;
         self.end(&ended).await;
+        self.keep_the_rest().await;
         match ended {
             Ended::Closed(Some(code)) if code == CloseCode::Normal.number() => Ok(()),
             // Where items are removed with their client, it may hear of that first.
@@ -270,6 +316,8 @@ impl<'a> Link<'a> {
         let welcome = self.await_welcome().await?;
         self.accept(&welcome, registers).await?;
         self.online_since = Some(Instant::now());
+        // Whoever called has what they wanted.
+        self.calls.forget();
         tracing::info!(client_id = welcome.client_id, "online");
         Ok(welcome)
     }
@@ -322,28 +370,25 @@ impl<'a> Link<'a> {
                 return Err(invalid("client_id", "it is another client's"));
             }
             if let Some(token) = welcome.token.clone() {
-                self.keep_token(token).await?;
+                self.keep(Change::Token(token)).await?;
             }
         }
-        self.keep_anchors(welcome.anchors.clone()).await
+        self.keep(Change::Anchors(welcome.anchors.clone())).await
     }
 
     /// Does what the server says, until the end.
     async fn stay(&mut self, welcome: &Welcome) -> Result<std::convert::Infallible, Ended> {
         let silence = Duration::from_secs(u64::from(welcome.heartbeat_seconds)) * 5 / 2;
-        let mut interval = Duration::from_secs(u64::from(welcome.check_in_seconds));
+        self.interval = Duration::from_secs(u64::from(welcome.check_in_seconds));
         let mut heard_at = Instant::now();
         let mut next_look = heard_at + LOOK_EVERY;
-        let mut next_check_in = if welcome.check_in_now {
-            heard_at
-        } else {
-            heard_at + interval
-        };
+        let mut next_check_in = self.first_check_in(welcome, heard_at);
+        let at_once = next_check_in <= heard_at;
         let mut reading: Option<Pin<Box<dyn Future<Output = Reading> + Send + '_>>> = None;
         let machine = self.machine;
         loop {
             let idle = reading.is_none();
-            self.note_idleness(idle && (!welcome.check_in_now || self.sequence > 0));
+            self.note_idleness(idle && (!at_once || self.sequence > 0));
             let leave_at = self.idle_since.map(|since| since + PASSIVE_STAYS);
             tokio::select! {
                 () = async { match leave_at { Some(at) => sleep_until(at).await, None => pending().await } } => {
@@ -359,13 +404,13 @@ impl<'a> Link<'a> {
                     match frame {
                         Some(ServerFrame::Settings(settings)) => {
                             let asked = Duration::from_secs(u64::from(settings.check_in_seconds));
-                            if asked != interval {
+                            if asked != self.interval {
                                 // A new interval counts from now on; a shorter one is not exceeded once more.
-                                interval = asked;
-                                next_check_in = next_check_in.min(heard_at + interval);
+                                self.interval = asked;
+                                next_check_in = next_check_in.min(heard_at + asked);
+                                self.visit.due = self.visit.due.map(|due| due.min(heard_at + asked));
                             }
-                            self.keep_settings(settings).await?;
-                            self.listen_where_passive().await;
+                            self.take_settings(settings).await?;
                             // Statistics that are not wanted any more are taken back soon.
                             next_look = next_look.min(heard_at + TAKEN_BACK_WITHIN);
                         }
@@ -373,7 +418,9 @@ impl<'a> Link<'a> {
                         None => {}
                     }
                 }
-                // Reading the machine takes a moment, in which pings must be answered.
+                // A disk takes its time, in which pings must be answered.
+                written = self.keeping.written() => self.wrote(written).await?,
+                // So does reading the machine.
                 () = sleep_until(next_check_in.min(next_look)), if idle => {
                     reading = Some(Box::pin(machine.read()));
                 }
@@ -383,12 +430,24 @@ impl<'a> Link<'a> {
                     next_look = now + LOOK_EVERY;
                     let due = now >= next_check_in;
                     if due {
-                        next_check_in = now + interval;
+                        next_check_in = now + self.interval;
                     }
                     self.check_in(done, due).await?;
                 }
             }
         }
+    }
+
+    /// When to check in first on this connection: what is due stays due when a connection ends, and a passive client that comes
+    /// by itself comes for that (CLNT-32).
+    fn first_check_in(&mut self, welcome: &Welcome, now: Instant) -> Instant {
+        let by_itself = self.is_passive() && !self.visit.called;
+        if welcome.check_in_now || by_itself {
+            self.visit.due = Some(now);
+        }
+        let due = self.visit.due.get_or_insert(now + self.interval);
+        *due = (*due).min(now + self.interval);
+        *due
     }
 
     async fn obey(&mut self, frame: ServerFrame) -> Result<(), Ended> {
@@ -398,14 +457,14 @@ impl<'a> Link<'a> {
             ServerFrame::RetryLater { after_ms } => Err(later(after_ms)),
             ServerFrame::Ping { nonce } => self.send(ClientFrame::Pong { nonce }).await,
             // Where nothing else may come, the loop takes them itself.
-            ServerFrame::Settings(settings) => self.keep_settings(settings).await,
+            ServerFrame::Settings(settings) => self.take_settings(settings).await,
             ServerFrame::CheckInRecorded { sequence } => {
                 tracing::debug!(sequence, "check-in recorded");
                 self.recorded = sequence;
-                if let Err(error) = self.store.seen(self.clock.now()).await {
-                    tracing::error!(%error, "when the server was there could not be kept");
+                if let Some((_, at)) = self.due_sent.take_if(|(sent, _)| *sent <= sequence) {
+                    self.visit.due = Some(at + self.interval);
                 }
-                Ok(())
+                self.keep(Change::Seen).await
             }
             ServerFrame::StartSession(start) if self.machine.is_disabled() => {
                 self.send(ClientFrame::SessionFailed {
@@ -423,8 +482,8 @@ impl<'a> Link<'a> {
                 let answer = self.sessions.end(end);
                 self.send(answer).await
             }
-            ServerFrame::RotateToken { token } => self.keep_token(token).await,
-            ServerFrame::Anchors(anchors) => self.keep_anchors(anchors).await,
+            ServerFrame::RotateToken { token } => self.keep(Change::Token(token)).await,
+            ServerFrame::Anchors(anchors) => self.keep(Change::Anchors(anchors)).await,
         }
     }
 
@@ -439,7 +498,7 @@ impl<'a> Link<'a> {
         let check_in = CheckIn {
             sequence: self.sequence,
             facts: changed,
-            figures: match &self.state().settings {
+            figures: match &self.settings {
                 Some(settings) => reading
                     .figures
                     .only(|statistic| settings.collects(statistic)),
@@ -448,59 +507,27 @@ impl<'a> Link<'a> {
         };
         self.send(ClientFrame::CheckIn(Box::new(check_in))).await?;
         self.sent_facts = facts;
+        if due {
+            self.due_sent = Some((self.sequence, Instant::now()));
+        }
         tracing::debug!(sequence = self.sequence, "checked in");
         Ok(())
     }
 
-    /// Keeps a new token, and confirms it only when it is on disk. One that can't be kept is not
-    /// confirmed, so that the present one stays good.
-    async fn keep_token(&mut self, token: Secret) -> Result<(), Ended> {
-        let mut next = self.state().clone();
-        if let Some(client) = &mut next.client {
-            client.token = token;
-        }
-        match self.store.change(next).await {
-            Ok(()) => {
-                tracing::info!("identity token replaced");
-                self.send(ClientFrame::TokenStored {}).await
-            }
-            Err(error) => {
-                tracing::error!(%error, "a new identity token could not be kept, the present one stays");
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes an anchor list over if it is newer, and says which version is held.
-    async fn keep_anchors(&mut self, anchors: AnchorList) -> Result<(), Ended> {
-        if anchors.supersedes(&self.state().anchors) {
-            let version = anchors.version;
-            let mut next = self.state().clone();
-            next.anchors = anchors;
-            if let Err(error) = self.store.change(next).await {
-                tracing::error!(%error, "new trust anchors could not be kept");
-                return Ok(());
-            }
-            tracing::info!(version, "trust anchors replaced");
-        }
-        let version = self.state().anchors.version;
-        self.send(ClientFrame::AnchorsStored { version }).await
-    }
-
-    /// Keeps what the server wants; it holds also where the server can't be reached, so it is on disk (CLNT-19).
-    async fn keep_settings(&mut self, settings: Settings) -> Result<(), Ended> {
-        let mut next = self.state().clone();
-        next.settings = Some(settings);
-        next.seen_at = Some(self.clock.now());
-        if let Err(error) = self.store.change(next).await {
-            tracing::error!(%error, "the site's settings could not be kept");
-        }
-        Ok(())
-    }
-
     fn is_passive(&self) -> bool {
-        let settings = self.state().settings.as_ref();
-        settings.is_some_and(|settings| settings.passive)
+        self.settings
+            .as_ref()
+            .is_some_and(|settings| settings.passive)
+    }
+
+    /// Is as the server wants from now on.
+    async fn take_settings(&mut self, settings: Settings) -> Result<(), Ended> {
+        self.settings = Some(settings.clone());
+        if !self.is_passive() {
+            self.calls.close();
+        }
+        self.listen_where_passive().await;
+        self.keep(Change::Settings(Box::new(settings))).await
     }
 
     /// A passive client that can't be called keeps its connection, as an active one does.
@@ -523,6 +550,7 @@ impl<'a> Link<'a> {
             && self.calls.port() != 0
             && self.sent_facts.listen_port == Some(self.calls.port())
             && self.recorded == self.sequence
+            && self.keeping.is_done()
             && self.sessions.lsids().is_empty();
         self.idle_since = match (is_idle, self.idle_since) {
             (true, since) => since.or_else(|| Some(Instant::now())),
@@ -584,7 +612,6 @@ impl<'a> Link<'a> {
     /// The facts with the address of this connection, and without a console user where nobody wants to know (CLNT-31).
     fn as_asked(&self, facts: Facts) -> Facts {
         let wanted = self
-            .state()
             .settings
             .as_ref()
             .is_none_or(|settings| settings.collects("console_user"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Offset, TimeZone};
@@ -31,7 +31,10 @@ pub struct Machine {
     install_mode: InstallMode,
     /// The file that is there while the user has switched the client off (CLNT-29).
     disabled: Option<PathBuf>,
-    probe: Arc<Mutex<Probe>>,
+    /// The system can take its time to answer, in which it is asked no second question.
+    probe: Arc<tokio::sync::Mutex<Probe>>,
+    /// The facts as they were read last.
+    known: Arc<Mutex<Facts>>,
 }
 
 #[derive(Debug)]
@@ -58,7 +61,11 @@ impl Machine {
         Self {
             install_mode,
             disabled: None,
-            probe: Arc::new(Mutex::new(probe)),
+            probe: Arc::new(tokio::sync::Mutex::new(probe)),
+            known: Arc::new(Mutex::new(Facts {
+                install_mode: Some(install_mode),
+                ..Facts::default()
+            })),
         }
     }
 
@@ -82,19 +89,18 @@ impl Machine {
     pub async fn read(&self) -> Reading {
         let (mode, disabled) = (self.install_mode, self.is_disabled());
         // Two readings too close together say nothing about the load.
-        let read_at = self
-            .probe
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .cpu_read_at;
+        let read_at = self.probe.lock().await.cpu_read_at;
         if let Some(rest) = MINIMUM_CPU_UPDATE_INTERVAL.checked_sub(read_at.elapsed()) {
             tokio::time::sleep(rest).await;
         }
-        self.probed(move |probe| Reading {
-            facts: probe.facts(mode, disabled),
-            figures: probe.figures(),
-        })
-        .await
+        let reading = self
+            .probed(move |probe| Reading {
+                facts: probe.facts(mode, disabled),
+                figures: probe.figures(),
+            })
+            .await;
+        self.known().clone_from(&reading.facts);
+        reading
     }
 
     /// Reads the facts alone, which takes less time than the figures.
@@ -103,18 +109,39 @@ impl Machine {
     /// As [`Machine::read`].
     pub async fn facts(&self) -> Facts {
         let (mode, disabled) = (self.install_mode, self.is_disabled());
-        self.probed(move |probe| probe.facts(mode, disabled)).await
+        let facts = self.probed(move |probe| probe.facts(mode, disabled)).await;
+        self.known().clone_from(&facts);
+        facts
+    }
+
+    /// The facts, or where reading them takes longer than `limit` those that were read last: a resolver that hangs keeps no
+    /// machine away from its site.
+    ///
+    /// # Panics
+    /// As [`Machine::read`].
+    pub async fn facts_within(&self, limit: Duration) -> Facts {
+        if let Ok(facts) = tokio::time::timeout(limit, self.facts()).await {
+            return facts;
+        }
+        tracing::warn!(?limit, "the machine's facts could not be read in time");
+        Facts {
+            disabled: Some(self.is_disabled()),
+            ..self.known().clone()
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Facts> {
+        // What is under it is replaced as a whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn probed<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Probe) -> T + Send + 'static,
     ) -> T {
-        let probe = Arc::clone(&self.probe);
-        let done = tokio::task::spawn_blocking(move || {
-            // What a panic could leave behind is old figures, not broken ones.
-            read(&mut probe.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        // Taken before the thread is: who gives up waiting leaves no thread behind that waits.
+        let mut probe = Arc::clone(&self.probe).lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || read(&mut probe));
         done.await
             .expect("reading the machine neither panics nor is cancelled")
     }
@@ -275,6 +302,21 @@ mod tests {
         assert!(figures.memory_total_bytes.is_some_and(|bytes| bytes > 0));
         assert!(figures.memory_used_bytes.is_some_and(|bytes| bytes > 0));
         assert!(figures.uptime_seconds.is_some_and(|seconds| seconds > 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_system_that_does_not_answer_is_waited_for_only_so_long() {
+        let machine = Machine::new(InstallMode::Service);
+        let hangs = machine.probe.lock().await;
+        let nothing = machine.facts_within(Duration::from_secs(5)).await;
+        assert_eq!(nothing.install_mode, Some(InstallMode::Service));
+        assert_eq!(nothing.disabled, Some(false));
+        drop(hangs);
+        let facts = machine.facts_within(Duration::from_secs(5)).await;
+        assert!(facts.hostname.is_some());
+        let _hangs = machine.probe.lock().await;
+        let known = machine.facts_within(Duration::from_secs(5)).await;
+        assert_eq!(known.hostname, facts.hostname);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use link_protocol::{AnchorList, Secret, Settings};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// The version of the file written here.
@@ -105,6 +106,7 @@ pub enum StoreError {
 pub struct Store {
     folder: PathBuf,
     state: Option<State>,
+    registered: watch::Sender<bool>,
     /// Held for its lock.
     _lock: File,
 }
@@ -133,9 +135,11 @@ impl Store {
             Err(TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
         }
         let state = read(&folder.join(FILE))?;
+        let registered = watch::Sender::new(has_client(state.as_ref()));
         Ok(Self {
             folder,
             state,
+            registered,
             _lock: lock,
         })
     }
@@ -144,6 +148,12 @@ impl Store {
     #[must_use]
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
+    }
+
+    /// Says whether there is an identity on disk, and when one comes.
+    #[must_use]
+    pub fn registered(&self) -> watch::Receiver<bool> {
+        self.registered.subscribe()
     }
 
     /// Remembers that the server was there at `at`, in seconds since 1970 UTC.
@@ -172,24 +182,44 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]; what was held before is then still held, on disk and in memory.
     pub async fn change(&mut self, next: State) -> Result<(), StoreError> {
-        if self.state.as_ref() == Some(&next) {
-            return Ok(());
-        }
-        let folder = self.folder.clone();
-        let written =
-            tokio::task::spawn_blocking(move || write(&folder, &next).map(|()| next)).await;
-        let next =
-            written.map_err(|error| io_error("write", &self.folder, io::Error::other(error)))??;
-        self.state = Some(next);
+        let written = self.writing(next).await?;
+        self.took(written);
         Ok(())
+    }
+
+    /// Puts `next` on disk, synced, for a caller who has other things to do meanwhile; [`Store::took`] takes it over then. One at
+    /// a time. Answers what was written.
+    pub(crate) fn writing(
+        &self,
+        next: State,
+    ) -> impl Future<Output = Result<State, StoreError>> + Send + 'static + use<> {
+        let is_same = self.state.as_ref() == Some(&next);
+        let folder = self.folder.clone();
+        async move {
+            if is_same {
+                return Ok(next);
+            }
+            let beside = folder.clone();
+            let written =
+                tokio::task::spawn_blocking(move || write(&beside, &next).map(|()| next)).await;
+            written.map_err(|error| io_error("write", &folder, io::Error::other(error)))?
+        }
+    }
+
+    /// Takes over what is on disk now.
+    pub(crate) fn took(&mut self, written: State) {
+        let registered = has_client(Some(&written));
+        self.state = Some(written);
+        self.registered.send_if_modified(|known| {
+            let is_new = *known != registered;
+            *known = registered;
+            is_new
+        });
     }
 }
 
-/// Whether the state folder holds an identity, whoever has it locked. What can't be read holds none.
-#[must_use]
-pub fn has_identity(folder: &Path) -> bool {
-    let state = read(&folder.join(FILE));
-    state.is_ok_and(|state| state.is_some_and(|state| state.client.is_some()))
+fn has_client(state: Option<&State>) -> bool {
+    state.is_some_and(|state| state.client.is_some())
 }
 
 fn read(path: &Path) -> Result<Option<State>, StoreError> {

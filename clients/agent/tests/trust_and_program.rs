@@ -48,8 +48,15 @@ impl Site {
 
     /// A server with a certificate for `name`.
     fn acceptor(&self, name: &str) -> TlsAcceptor {
+        self.acceptor_in(name, 2020..2090)
+    }
+
+    /// The same with a certificate for these years.
+    fn acceptor_in(&self, name: &str, years: std::ops::Range<i32>) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
         let leaf = params.signed_by(&key, &self.authority).unwrap();
         let chain = vec![leaf.der().clone(), self.authority.der().clone()];
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -165,6 +172,28 @@ async fn threat_n_a_server_that_is_not_trusted_hears_not_even_hello() {
         assert_eq!(server.frame().await, ClientFrame::Goodbye {});
         server.close().await;
         running.agent.await.unwrap();
+    }
+}
+
+/// CLNT-19: only a certificate that is not valid yet or not any more may be the fault of this machine's clock.
+#[tokio::test]
+async fn a_certificate_at_the_wrong_time_is_told_from_one_that_is_wrong() {
+    let (site, other) = (Site::new(), Site::new());
+    for (case, acceptor, of_the_clock) in [
+        ("over", site.acceptor_in("127.0.0.1", 2020..2021), true),
+        ("not begun", site.acceptor_in("127.0.0.1", 2089..2090), true),
+        ("another authority", other.acceptor("127.0.0.1"), false),
+        ("another name", site.acceptor("gatebook.example"), false),
+    ] {
+        let (listener, url) = listen().await;
+        let accepting = tokio::spawn(async move { accept(&listener, &acceptor).await.is_err() });
+        let (dial, anchors) = (TlsDial::default(), site.anchors(1));
+        let error = match agent::Dial::dial(&dial, &url.parse().unwrap(), &anchors).await {
+            Ok(_) => panic!("{case}: connected"),
+            Err(error) => error,
+        };
+        assert_eq!(error.is_of_the_clock(), of_the_clock, "{case}: {error:?}");
+        assert!(accepting.await.unwrap(), "{case}");
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::dial::{DialError, Dialed, upgrade};
@@ -28,6 +28,8 @@ pub(crate) struct MemoryDial {
     pub(crate) dialed: mpsc::Sender<(Instant, DuplexStream)>,
     /// How many dials fail before one succeeds.
     pub(crate) failing: AtomicUsize,
+    /// They fail because the server's certificate is not valid yet.
+    pub(crate) too_early: AtomicBool,
     pub(crate) failed_at: Mutex<Vec<Instant>>,
 }
 
@@ -36,6 +38,12 @@ impl Dial for MemoryDial {
         if self.failing.load(Ordering::SeqCst) > 0 {
             self.failing.fetch_sub(1, Ordering::SeqCst);
             self.failed_at.lock().unwrap().push(Instant::now());
+            if self.too_early.load(Ordering::SeqCst) {
+                let early = rustls::CertificateError::NotValidYet;
+                return Err(DialError::Tls(std::io::Error::other(
+                    rustls::Error::InvalidCertificate(early),
+                )));
+            }
             return Err(DialError::Unreachable(
                 std::io::ErrorKind::ConnectionRefused.into(),
             ));
@@ -89,6 +97,7 @@ pub(crate) async fn start_by(
     let dial = std::sync::Arc::new(MemoryDial {
         dialed,
         failing: failing.into(),
+        too_early: AtomicBool::new(false),
         failed_at: Mutex::default(),
     });
     let (stop, told) = watch::channel(false);
