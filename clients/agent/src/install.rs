@@ -6,7 +6,8 @@
 //!
 //! - [`package_file`]: reading a package; [`layout`]: where files are, and which directories are fit
 //! - [`installation`]: what an installation knows of itself; [`installing`]: writing it
-//! - [`scripts`]: `init-script`, `uninstall`, the unit file; [`systemd`]: service mode
+//! - [`scripts`]: `init-script`, `uninstall`, the unit file; [`systemd`]: service mode; [`starting`]: the first start
+//! - [`errand`]: what root leaves to the client's user; [`own_file`]: reading what somebody else may have put there
 //! - [`running`]: the agent of an installation; [`removing`]: taking it away from inside; [`system_log`]: telling the operating system's log
 
 pub mod installation;
@@ -18,35 +19,37 @@ pub mod scripts;
 pub mod system_log;
 pub mod systemd;
 
+mod errand;
 mod installing;
+mod own_file;
+mod starting;
 
-use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use chrono::DateTime;
 use link_protocol::package::{Descriptor, PackageKind};
 use link_protocol::parameters::{self, NotAllowed, ParameterError, Parameters, Spelling, System};
 use nix::unistd::{Uid, User, geteuid};
 
+use errand::Errand;
 use installation::{Installation, Installed, Kind};
 use installing::Job;
-use layout::{Layout, Place, PlaceError};
+use layout::{Layout, Place, PlaceError, Who};
 use package_file::PackageFileError;
+use scripts::Owner;
 use systemd::Systemd;
 
 use crate::wall_clock::WallClock;
+
+pub use errand::{AS_USER, run as run_as_user};
 
 /// The status of an installation that was refused for what was said on its command line.
 const WRONG_PARAMETERS: u8 = 2;
 /// This program, also for a user who may not enter the folder it lies in.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// Under which word this program does the part of an installation that root leaves to the user.
-pub const AS_USER: &str = "install-as-user";
-/// Longest job that is read. Unit: bytes.
-const JOB_BYTES_MAX: u64 = 256 * 1024;
 /// Where service-mode clients go unless told otherwise, as the guide shows it.
 const SERVICE_FOLDER: &str = "/opt/bomgar";
 /// Where user-mode clients go unless told otherwise, below the user's home.
@@ -65,7 +68,9 @@ pub enum InstallError {
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
     /// The installer's time is over (INST-04).
-    #[error("this installer was valid until {0}; create a new one")]
+    #[error(
+        "this installer was valid until {0}; if its time was extended, download it again, else create a new one"
+    )]
     Expired(String),
     /// A headless client goes where it is told to.
     #[error("--install-dir <directory_path> is needed")]
@@ -159,10 +164,16 @@ fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Op
     let me = Me::now();
     let user = user_of(descriptor.kind, &given, &me).map_err(nowhere)?;
     let kind = Kind::of(descriptor.kind, me.uid == 0);
+    let home = home_of(&user, &me, std::env::var_os("HOME").map(PathBuf::from));
+    let users = Who {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+    };
     let checked = |wished: &Path| -> Result<Place, InstallError> {
-        let place = layout::check(wished, me.uid).or_else(|error| match error {
+        let mine = if me.uid == 0 { Who::ROOT } else { users };
+        let place = layout::check(wished, mine).or_else(|error| match error {
             // Root may be asked to install where the user alone may write: the user does that part then.
-            PlaceError::OfAnother(_) if me.uid == 0 => layout::check(wished, user.uid.as_raw()),
+            PlaceError::OfAnother(_) if me.uid == 0 => layout::check(wished, users),
             error => Err(error),
         });
         Ok(place?)
@@ -182,7 +193,7 @@ fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Op
             default_place(Path::new(SERVICE_FOLDER), &descriptor, checked).map_err(nowhere)?
         }
         (None, Kind::User) => {
-            default_place(&user.dir.join(USER_FOLDER), &descriptor, checked).map_err(nowhere)?
+            default_place(&home.join(USER_FOLDER), &descriptor, checked).map_err(nowhere)?
         }
     };
     let job = Order {
@@ -191,6 +202,7 @@ fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Op
         kind,
         by_root: me.uid == 0,
         user: &user,
+        home: &home,
     };
     job.carry_out(place, &until)
         .map_err(|error| (error, logged_at))
@@ -270,6 +282,21 @@ fn user_of(kind: PackageKind, given: &Parameters, me: &Me) -> Result<User, Insta
     Ok(user)
 }
 
+/// The home of the user. Whoever installs for themselves may have said where it is, as every program of theirs believes it.
+fn home_of(user: &User, me: &Me, said: Option<PathBuf>) -> PathBuf {
+    let is_own = |home: &PathBuf| {
+        let metadata = std::fs::symlink_metadata(home);
+        home.is_absolute()
+            && home
+                .to_str()
+                .is_some_and(|home| !home.chars().any(char::is_control))
+            && metadata.is_ok_and(|home| home.is_dir() && home.uid() == me.uid)
+    };
+    said.filter(|_| me.uid != 0)
+        .filter(is_own)
+        .unwrap_or_else(|| user.dir.clone())
+}
+
 /// An installation that may be.
 struct Order<'a> {
     descriptor: &'a Descriptor,
@@ -277,46 +304,43 @@ struct Order<'a> {
     kind: Kind,
     by_root: bool,
     user: &'a User,
+    home: &'a Path,
 }
 
 impl Order<'_> {
     fn carry_out(&self, place: Place, until: &str) -> Result<String, InstallError> {
-        let for_other = self.by_root && !self.user.uid.is_root();
-        let installed = Installation::new(Installed {
+        let layout = Layout::of(place.directory.clone());
+        let mut installed = Installation::new(Installed {
             kind: self.kind,
             user: self.user.name.clone(),
+            uid: self.user.uid.as_raw(),
             site: self.descriptor.site.clone(),
             installer_id: self.descriptor.installer_id.clone(),
             key_info: self.descriptor.key_info.clone(),
             overrides: self.given.overrides.clone(),
             valid_until_ms: self.descriptor.valid_until_ms,
+            start_minimized: self.descriptor.start_minimized,
         });
-        let layout = Layout::of(place.directory.clone());
-        let keeps_programs = for_other && place.is_roots;
+        // A user without a home has no desktop that could start it.
+        installed.autostart =
+            scripts::autostart_path(self.home, &layout, &installed).filter(|_| self.home.is_dir());
+        let keeps_programs = self.other().is_some() && place.is_roots;
         let job = Job {
             directory: place.directory,
-            installation: installed,
+            installation: installed.clone(),
             state_of: keeps_programs.then(|| (self.user.uid.as_raw(), self.user.gid.as_raw())),
-            home: self.user.dir.clone(),
         };
-        if for_other && !keeps_programs {
-            write_as_user(&job, self.user)?;
-        } else {
-            installing::write(&job, Path::new(OWN_PROGRAM))?;
+        match self.other() {
+            Some(user) if !keeps_programs => errand::send(&Errand::Write(job), user)?,
+            _ => installing::write(&job, Path::new(OWN_PROGRAM))?,
         }
-        let installed = job.installation;
         if self.kind == Kind::Headless {
-            return Ok(scripts::farewell(&layout, &installed, until));
+            let is_roots = keeps_programs || self.user.uid.is_root();
+            let owner = if is_roots { Owner::Root } else { Owner::User };
+            return Ok(scripts::farewell(&layout, &installed, until, owner));
         }
-        start(&layout, &installed, for_other, self.user).inspect_err(|_| {
-            let gone = std::fs::remove_dir_all(layout.directory());
-            if let Err(error) = gone.or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            }) {
-                tracing::error!(%error, "what was begun could not be removed");
-            }
-        })?;
+        self.start(&layout, &installed)
+            .inspect_err(|_| self.take_back(&layout, &installed, keeps_programs))?;
         Ok(format!(
             "The Jump Client of {} is installed in {} and runs as {}.\n",
             installed.site,
@@ -324,99 +348,41 @@ impl Order<'_> {
             installed.user
         ))
     }
-}
 
-/// Starts a client that is not headless: as a service of systemd where that runs, else by its own script.
-fn start(
-    layout: &Layout,
-    installed: &Installation,
-    for_other: bool,
-    user: &User,
-) -> Result<(), InstallError> {
-    let not_started = |error: io::Error| InstallError::NotStarted(error.to_string());
-    if installed.kind == Kind::Service
-        && let Some(systemd) = Systemd::running()
-    {
-        return systemd.add(layout, installed).map_err(not_started);
+    /// The user, where root installs for somebody else.
+    fn other(&self) -> Option<&User> {
+        (self.by_root && !self.user.uid.is_root()).then_some(self.user)
     }
-    let mut command = Command::new(layout.init_script());
-    command.arg("start").current_dir("/");
-    if for_other {
-        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-    }
-    // To a file that is no pipe of ours: the client lives on, and whoever waits for our output must not wait for it.
-    let done = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let done = done.map_err(not_started)?;
-    if done.success() {
-        return Ok(());
-    }
-    let log = std::fs::read_to_string(layout.state().join("agent.log")).unwrap_or_default();
-    let last = log.lines().last().unwrap_or("it ended at once").to_owned();
-    Err(InstallError::NotStarted(last))
-}
 
-/// Has this program do the job as the user: what lies in a directory that the user may change, root must not touch.
-fn write_as_user(job: &Job, user: &User) -> Result<(), InstallError> {
-    let failed =
-        |error: io::Error| InstallError::AsUser(format!("could not act as {}: {error}", user.name));
-    let json = serde_json::to_vec(job).map_err(|error| failed(io::Error::other(error)))?;
-    let mut child = Command::new(OWN_PROGRAM)
-        .arg(AS_USER)
-        .uid(user.uid.as_raw())
-        .gid(user.gid.as_raw())
-        .current_dir("/")
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    // The key goes through a pipe: nobody else can read it there.
-    let sent = child
-        .stdin
-        .take()
-        .map_or(Ok(()), |mut pipe| pipe.write_all(&json));
-    let done = child.wait_with_output().map_err(failed)?;
-    if done.status.success() {
-        return sent.map_err(failed);
-    }
-    let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
-    Err(InstallError::AsUser(if said.is_empty() {
-        format!("the part of {} ended with {}", user.name, done.status)
-    } else {
-        said
-    }))
-}
-
-/// The part of an installation that root leaves to the user; the job comes on standard input, and what is wrong is said on
-/// standard output.
-pub fn run_as_user() -> ExitCode {
-    let mut json = zeroize::Zeroizing::new(Vec::new());
-    let read = io::stdin()
-        .lock()
-        .take(JOB_BYTES_MAX)
-        .read_to_end(&mut json);
-    let job: Job = match read
-        .map_err(io::Error::other)
-        .and_then(|_| serde_json::from_slice(&json).map_err(io::Error::other))
-    {
-        Ok(job) => job,
-        Err(error) => {
-            println!("the job can't be read: {error}");
-            return ExitCode::FAILURE;
+    /// Starts a client that is not headless: as a service of systemd where that runs, else by its own script.
+    fn start(&self, layout: &Layout, installed: &Installation) -> Result<(), InstallError> {
+        if installed.kind == Kind::Service
+            && let Some(systemd) = Systemd::running()
+        {
+            return systemd
+                .add(layout, installed)
+                .map_err(starting::not_started);
         }
-    };
-    let done = layout::check(&job.directory, geteuid().as_raw())
-        .map_err(InstallError::from)
-        .and_then(|_| installing::write(&job, Path::new(OWN_PROGRAM)));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{}", chain(&error));
-            ExitCode::FAILURE
+        match self.other() {
+            // Its log and its process are the user's, wherever its programs are.
+            Some(user) => errand::send(&Errand::Start(layout.directory().to_owned()), user),
+            None => starting::by_script(layout),
+        }
+    }
+
+    /// Takes away what does not start.
+    fn take_back(&self, layout: &Layout, installed: &Installation, keeps_programs: bool) {
+        let directory = layout.directory().to_owned();
+        let gone = match self.other() {
+            // All above is root's alone, and so is the directory.
+            Some(_) if keeps_programs => std::fs::remove_dir_all(&directory)
+                .map_err(|error| InstallError::Write(directory.display().to_string(), error)),
+            // The user may have put anything in the place of a directory above by now.
+            Some(user) => errand::send(&Errand::Remove(directory, installed.clone()), user),
+            None => removing::take_back(layout, installed),
+        };
+        if let Err(error) = gone {
+            tracing::error!(error = chain(&error), "what was begun could not be removed");
         }
     }
 }
@@ -441,6 +407,29 @@ mod tests {
         user_of(kind, &given(user), &Me { uid, sudo })
             .map(|user| user.name)
             .map_err(|error| error.to_string())
+    }
+
+    /// CLNT-06: whoever installs for themselves says where their home is, and nobody says where another's is.
+    #[test]
+    fn a_home_is_said_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_owned();
+        let own = home.metadata().unwrap().uid();
+        let mut user = User::from_uid(Uid::from_raw(65_534)).unwrap().unwrap();
+        user.dir = "/nonexistent".into();
+        let found = |uid: u32, said: &Path| {
+            home_of(&user, &Me { uid, sudo: None }, Some(said.to_owned())) == said
+        };
+        // The folder belongs to whoever runs this; root's own word does not count.
+        assert_eq!(found(own, &home), own != 0);
+        assert!(!found(own + 1, &home));
+        assert!(!found(own, Path::new("relative")));
+        assert!(!found(own, &home.join("none")));
+        let me = Me {
+            uid: own,
+            sudo: None,
+        };
+        assert_eq!(home_of(&user, &me, None), user.dir);
     }
 
     /// INST-44, INST-46, INST-47, CLNT-09

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agent::proxy::Proxy;
 use agent::{Agent, Endpoint, Machine, Options, Stopped, Store, TlsDial};
@@ -19,6 +20,9 @@ const REFUSED: u8 = 3;
 
 /// The status of a program whose site was away for longer than the client may live without it (CLNT-19).
 const EXPIRED: u8 = 4;
+
+/// How long the program's threads may take to end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The state folder of an install directory.
 #[cfg(unix)]
@@ -166,17 +170,22 @@ fn main() -> ExitCode {
         Command::Uninstall {
             installation,
             trust_file,
-        } => uninstalling(&installation, trust_file.as_deref()),
+        } => finished(uninstalling(&installation, trust_file.as_deref())),
         #[cfg(unix)]
-        Command::Run(run) if run.installation.is_some() => installed(*run, &parameters),
-        Command::Run(run) => start(*run, &parameters).map(Ended::Agent),
+        Command::Run(run) if run.installation.is_some() => finished(installed(*run, &parameters)),
+        Command::Run(run) => finished(start(*run, &parameters)).map(Ended::Agent),
     };
     match ended {
         Ok(Ended::Well | Ended::Agent(Stopped::Told)) => ExitCode::SUCCESS,
-        Ok(Ended::NotInTime) => {
+        Ok(Ended::NotInTime | Ended::Agent(Stopped::NotInTime)) => {
             eprintln!(
                 "gatebook-agent: the installer ran out before this client could connect; it was removed"
             );
+            ExitCode::from(REFUSED)
+        }
+        #[cfg(unix)]
+        Ok(Ended::NotInstalled(error)) => {
+            eprintln!("gatebook-agent: {error}");
             ExitCode::from(REFUSED)
         }
         Ok(Ended::Agent(Stopped::Refused(refused))) => {
@@ -204,6 +213,9 @@ enum Ended {
     Agent(Stopped),
     /// An installed agent could not connect in time, and is gone (INST-05).
     NotInTime,
+    /// There is none any more; a service that is still there is not to start it again.
+    #[cfg(unix)]
+    NotInstalled(agent::install::installation::InstallationError),
 }
 
 /// Takes the parameters of an installation out of a command line: for `install` all that is not its own, else all that begin
@@ -256,10 +268,21 @@ fn dial(trust_file: Option<&Path>, folder: &Path) -> anyhow::Result<TlsDial> {
     Ok(dial.through(Proxy::of(folder)?))
 }
 
+/// Does `work`, and waits at its end only so long for threads that nothing can stop, such as one in which a resolver hangs.
+fn finished<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads could be started")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(STOPPED_WITHIN);
+    done
+}
+
 #[cfg(unix)]
-#[tokio::main]
 async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
-    use agent::install::running;
+    use agent::install::installation::InstallationError;
+    use agent::install::running::{self, RunError};
     anyhow::ensure!(
         parameters.is_empty(),
         "{} was said at install and can't be changed by starting",
@@ -271,14 +294,16 @@ async fn installed(run: Run, parameters: &[String]) -> anyhow::Result<Ended> {
     let signals = tokio::spawn(stop_on_signal(stop));
     let ended = running::run(&directory, dial, told).await;
     signals.abort();
-    Ok(match ended? {
-        running::Ended::Stopped(stopped) => Ended::Agent(stopped),
-        running::Ended::NotInTime => Ended::NotInTime,
+    Ok(match ended {
+        Err(RunError::Installation(none @ InstallationError::None(_))) => Ended::NotInstalled(none),
+        ended => match ended? {
+            running::Ended::Stopped(stopped) => Ended::Agent(stopped),
+            running::Ended::NotInTime => Ended::NotInTime,
+        },
     })
 }
 
 #[cfg(unix)]
-#[tokio::main]
 async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Result<Ended> {
     let told = agent::install::running::say_uninstalling(
         directory,
@@ -293,7 +318,6 @@ async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Re
     Ok(Ended::Well)
 }
 
-#[tokio::main]
 async fn start(run: Run, parameters: &[String]) -> anyhow::Result<Stopped> {
     let overrides = read_parameters(parameters)?.overrides;
     let key = run.key.as_deref().map(KeyInfo::decode).transpose()?;

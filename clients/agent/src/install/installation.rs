@@ -3,11 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use link_protocol::package::PackageKind;
 use link_protocol::{InstallMode, Overrides, Secret};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::layout::Layout;
@@ -65,6 +66,8 @@ pub struct Installation {
     pub kind: Kind,
     /// The user the client runs as.
     pub user: String,
+    /// That user's number.
+    pub uid: u32,
     /// The site's host name, for people.
     pub site: String,
     /// The installer it came with.
@@ -75,8 +78,15 @@ pub struct Installation {
     /// What was set at install.
     #[serde(default)]
     pub overrides: Overrides,
-    /// Without an identity by then it removes itself (INST-05). Unit: milliseconds since 1970-01-01 UTC.
+    /// Without an identity by then it removes itself unless its site is there and takes it (INST-05, INST-12). Unit: milliseconds
+    /// since 1970-01-01 UTC.
     pub valid_until_ms: u64,
+    /// Whether what shows at the machine when a session starts is minimised (INST-22).
+    #[serde(default)]
+    pub start_minimized: bool,
+    /// The file by which a desktop starts it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autostart: Option<PathBuf>,
 }
 
 /// What goes into an [`Installation`], beside its version.
@@ -85,6 +95,8 @@ pub struct Installed {
     pub kind: Kind,
     /// See [`Installation`].
     pub user: String,
+    /// See [`Installation`].
+    pub uid: u32,
     /// See [`Installation`].
     pub site: String,
     /// See [`Installation`].
@@ -95,6 +107,8 @@ pub struct Installed {
     pub overrides: Overrides,
     /// See [`Installation`].
     pub valid_until_ms: u64,
+    /// See [`Installation`].
+    pub start_minimized: bool,
 }
 
 /// Why an installation can't be read.
@@ -122,18 +136,24 @@ impl Installation {
             v: VERSION,
             kind: installed.kind,
             user: installed.user,
+            uid: installed.uid,
             site: installed.site,
             installer_id: installed.installer_id,
             key_info: Some(installed.key_info),
             overrides: installed.overrides,
             valid_until_ms: installed.valid_until_ms,
+            start_minimized: installed.start_minimized,
+            autostart: None,
         }
     }
 
-    /// The name its service and its other files beside the directory have.
+    /// The name its service and its other files beside the directory have. One installer can be run into several directories, and
+    /// each is a client of its own (INST-57).
     #[must_use]
-    pub fn name(&self) -> String {
-        format!("bomgar-pec-{}", self.installer_id)
+    pub fn name(&self, layout: &Layout) -> String {
+        let directory = layout.directory().as_os_str().as_encoded_bytes();
+        let hash = hex::encode(&Sha256::digest(directory)[..4]);
+        format!("bomgar-pec-{}-{hash}", self.installer_id)
     }
 
     /// Reads the installation in `layout`, which must belong to the user who asks.
@@ -222,23 +242,27 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// An installation for tests.
+#[cfg(test)]
+pub(super) fn played(kind: Kind) -> Installation {
+    Installation::new(Installed {
+        kind,
+        user: "jsmith".to_owned(),
+        uid: 1_000,
+        site: "access.example.com".to_owned(),
+        installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        key_info: Secret::new("kkkk"),
+        overrides: Overrides::default(),
+        valid_until_ms: 7,
+        start_minimized: false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    pub(crate) fn installation(kind: Kind) -> Installation {
-        Installation::new(Installed {
-            kind,
-            user: "jsmith".to_owned(),
-            site: "access.example.com".to_owned(),
-            installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
-            key_info: Secret::new("kkkk"),
-            overrides: Overrides::default(),
-            valid_until_ms: 7,
-        })
-    }
 
     fn layout() -> (tempfile::TempDir, Layout) {
         let folder = tempfile::tempdir().unwrap();
@@ -290,11 +314,22 @@ mod tests {
         }
     }
 
+    /// INST-57: one installer run into two directories makes two clients, whose files do not meet.
+    #[test]
+    fn two_directories_have_two_names() {
+        let name = |directory: &str| played(Kind::User).name(&Layout::of(directory.into()));
+        let one = name("/srv/one");
+        assert_ne!(one, name("/srv/two"));
+        assert_eq!(one, name("/srv/one"));
+        let hash = one.strip_prefix("bomgar-pec-0123456789abcdef0123456789abcdef-");
+        assert!(hash.is_some_and(|hash| hash.len() == 8), "{one}");
+    }
+
     /// threat C
     #[test]
     fn threat_c_it_is_its_users_alone_and_forgets_its_key() {
         let (_folder, layout) = layout();
-        let mut kept = installation(Kind::Headless);
+        let mut kept = played(Kind::Headless);
         kept.write_new(&layout.description()).unwrap();
         assert!(
             kept.write_new(&layout.description()).is_err(),
@@ -321,9 +356,7 @@ mod tests {
             Installation::load(&layout),
             Err(InstallationError::None(_))
         ));
-        installation(Kind::User)
-            .write_new(&layout.description())
-            .unwrap();
+        played(Kind::User).write_new(&layout.description()).unwrap();
         for mode in [0o644, 0o620, 0o606] {
             fs::set_permissions(layout.description(), fs::Permissions::from_mode(mode)).unwrap();
             let read = Installation::load(&layout);

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::installation::Installation;
+use super::installation::{Installation, remove_if_there};
 use super::layout::{Layout, of_io};
-use super::{InstallError, scripts};
+use super::scripts::{self, Owner};
+use super::{InstallError, own_file};
+
+/// Longest desktop entry that is read. Unit: bytes.
+const ENTRY_BYTES_MAX: u64 = 64 * 1024;
 
 /// An installation that is to be made.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     /// The new directory.
     pub(super) directory: PathBuf,
@@ -20,8 +24,6 @@ pub(super) struct Job {
     pub(super) installation: Installation,
     /// Whether programs stay root's, and to whom the state is given then: user and group.
     pub(super) state_of: Option<(u32, u32)>,
-    /// The home of the user.
-    pub(super) home: PathBuf,
 }
 
 /// Does the job as the user this process runs as.
@@ -35,13 +37,12 @@ pub(super) fn write(job: &Job, program: &Path) -> Result<(), InstallError> {
         .mode(0o700)
         .create(&job.directory)
         .map_err(|error| InstallError::Place(of_io(shown.clone(), error)))?;
-    // A user without a home has no desktop that could start it.
-    let autostart =
-        scripts::autostart_path(&job.home, &job.installation).filter(|_| job.home.is_dir());
-    let written = fill(job, &layout, program, autostart.as_deref());
+    let mut autostart = None;
+    let written = fill(job, &layout, program, &mut autostart);
     if let Err(error) = written {
-        // It was made just now, by us, where nobody else could have put anything.
-        if let Err(left) = fs::remove_dir_all(&job.directory) {
+        // All of it was made just now, by us, where nobody else could have put anything.
+        let left = autostart.as_deref().map_or(Ok(()), remove_if_there);
+        if let Err(left) = left.and(fs::remove_dir_all(&job.directory)) {
             tracing::error!(directory = shown, error = %left, "what was begun could not be removed");
         }
         return Err(InstallError::Write(shown, error));
@@ -49,7 +50,13 @@ pub(super) fn write(job: &Job, program: &Path) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn fill(job: &Job, layout: &Layout, program: &Path, autostart: Option<&Path>) -> io::Result<()> {
+/// Writes all the files; the one by which a desktop starts the client is noted in `autostart` once it is made.
+fn fill(
+    job: &Job,
+    layout: &Layout,
+    program: &Path,
+    autostart: &mut Option<PathBuf>,
+) -> io::Result<()> {
     let by_root = job.state_of.is_some();
     // Where root keeps the programs, the client's user must reach them.
     let (folder, executable, plain) = if by_root {
@@ -62,7 +69,8 @@ fn fill(job: &Job, layout: &Layout, program: &Path, autostart: Option<&Path>) ->
     put(&layout.program(), executable, &mut File::open(program)?)?;
     let script = scripts::init_script(layout, installation);
     put(&layout.init_script(), executable, &mut script.as_bytes())?;
-    let script = scripts::uninstall(layout, installation, by_root, autostart);
+    let owner = if by_root { Owner::Root } else { Owner::User };
+    let script = scripts::uninstall(layout, installation, owner);
     put(&layout.uninstall(), executable, &mut script.as_bytes())?;
     let unit = scripts::unit(layout, installation);
     put(&layout.unit(), plain, &mut unit.as_bytes())?;
@@ -72,20 +80,47 @@ fn fill(job: &Job, layout: &Layout, program: &Path, autostart: Option<&Path>) ->
         chown(layout.description(), Some(user), Some(group))?;
         chown(layout.state(), Some(user), Some(group))?;
     }
-    if let Some(path) = autostart {
-        if let Some(folder) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
-        }
-        let text = scripts::autostart(layout, installation);
-        put(path, 0o600, &mut text.as_bytes())?;
+    if let Some(path) = &installation.autostart {
+        put_autostart(path, layout, installation)?;
+        *autostart = Some(path.clone());
     }
     File::open(&job.directory)?.sync_all()
 }
 
-/// Writes a new file with exactly these permissions.
+fn put_autostart(path: &Path, layout: &Layout, installation: &Installation) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let text = scripts::autostart(layout, installation);
+    match put(path, 0o600, &mut text.as_bytes()) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AlreadyExists && starts_nothing(path, layout) =>
+        {
+            remove_if_there(path)?;
+            put(path, 0o600, &mut text.as_bytes())
+        }
+        done => done,
+    }
+}
+
+/// Whether a desktop entry was left over from a client that is gone: what it starts is not there, or is what was written just now
+/// into a directory that did not exist before.
+fn starts_nothing(path: &Path, layout: &Layout) -> bool {
+    let entry = own_file::head(path, ENTRY_BYTES_MAX);
+    let program = entry
+        .ok()
+        .and_then(|entry| scripts::started_by(&String::from_utf8_lossy(&entry)));
+    program.is_some_and(|program| {
+        let there = fs::symlink_metadata(&program);
+        let is_gone = there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        is_gone || program == layout.init_script()
+    })
+}
+
+/// Writes a new file with exactly these permissions; all of it, or none.
 fn put(path: &Path, mode: u32, from: &mut impl io::Read) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -93,33 +128,30 @@ fn put(path: &Path, mode: u32, from: &mut impl io::Read) -> io::Result<()> {
         .mode(mode)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path)?;
-    io::copy(from, &mut file)?;
-    file.flush()?;
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.sync_all()
+    let written = io::copy(from, &mut file).and_then(|_| {
+        file.flush()?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()
+    });
+    if written.is_err() {
+        remove_if_there(path)?;
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
-    use link_protocol::{Overrides, Secret};
-
     use super::*;
-    use crate::install::installation::{Installed, Kind};
+    use crate::install::installation::{Kind, played};
 
     fn job(directory: PathBuf, kind: Kind, home: &Path) -> Job {
+        let mut installation = played(kind);
+        let layout = Layout::of(directory.clone());
+        installation.autostart = scripts::autostart_path(home, &layout, &installation);
         Job {
             directory,
-            installation: Installation::new(Installed {
-                kind,
-                user: "jsmith".to_owned(),
-                site: "access.example.com".to_owned(),
-                installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
-                key_info: Secret::new("kkkk"),
-                overrides: Overrides::default(),
-                valid_until_ms: 7,
-            }),
+            installation,
             state_of: None,
-            home: home.to_owned(),
         }
     }
 
@@ -148,11 +180,8 @@ mod tests {
             assert_eq!(mode(&path), expected, "{}", path.display());
         }
         assert_eq!(fs::read(layout.program()).unwrap(), b"the agent");
-        assert!(
-            scripts::autostart_path(folder.path(), &job.installation)
-                .unwrap()
-                .is_file()
-        );
+        let autostart = job.installation.autostart.clone().unwrap();
+        assert!(autostart.is_file());
         // Again, into what is there by now.
         let again = write(&job, &program).unwrap_err();
         assert!(again.to_string().contains("exists already"), "{again}");
@@ -209,5 +238,42 @@ mod tests {
         let job = self::job(folder.path().join("client"), Kind::User, folder.path());
         write(&job, &program).unwrap_err();
         assert!(!job.directory.exists());
+    }
+
+    /// CLNT-06: what a client that is gone left in the desktop's folder is in nobody's way; what starts another program stays.
+    #[test]
+    fn a_desktop_entry_that_starts_nothing_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        fs::write(&program, "the agent").unwrap();
+        let job = job(folder.path().join("client"), Kind::User, folder.path());
+        let entry = job.installation.autostart.clone().unwrap();
+        let layout = Layout::of(job.directory.clone());
+        write(&job, &program).unwrap();
+        fs::remove_dir_all(&job.directory).unwrap();
+        // Its own, left over; then one of another directory that is gone.
+        write(&job, &program).unwrap();
+        fs::remove_dir_all(&job.directory).unwrap();
+        let other = Layout::of(folder.path().join("gone"));
+        fs::write(&entry, scripts::autostart(&other, &job.installation)).unwrap();
+        write(&job, &program).unwrap();
+        let text = scripts::autostart(&layout, &job.installation);
+        assert_eq!(fs::read_to_string(&entry).unwrap(), text);
+        fs::remove_dir_all(&job.directory).unwrap();
+
+        let kept = format!("Exec=\"{}\" start\n", program.display());
+        for text in [kept.as_str(), "Exec=something else\n"] {
+            fs::write(&entry, text).unwrap();
+            write(&job, &program).unwrap_err();
+            assert!(!job.directory.exists());
+            assert_eq!(fs::read_to_string(&entry).unwrap(), text);
+        }
+        // Not through a link.
+        let precious = folder.path().join("precious");
+        fs::write(&precious, scripts::autostart(&other, &job.installation)).unwrap();
+        fs::remove_file(&entry).unwrap();
+        std::os::unix::fs::symlink(&precious, &entry).unwrap();
+        write(&job, &program).unwrap_err();
+        assert!(entry.is_symlink() && precious.exists());
     }
 }

@@ -1,7 +1,7 @@
 //! Where the files of an installation are, and which directories are fit for one.
 //!
 //! Whoever can change a directory above an installation can put other programs in its place. So each of them must belong to
-//! root or to the user who installs, and none may be open to everyone without the sticky bit (threat R).
+//! root or to the user who installs, and none may be open to everyone, or to a group of others, without the sticky bit (threat R).
 
 use std::fs;
 use std::io;
@@ -63,11 +63,31 @@ impl Layout {
         self.state().join("installation.json")
     }
 
+    /// What the agent says.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.state().join("agent.log")
+    }
+
     /// The process that runs.
     #[must_use]
     pub fn process_id(&self) -> PathBuf {
         self.state().join("agent.pid")
     }
+}
+
+/// For whom a directory is to be fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The user.
+    pub uid: u32,
+    /// The user's primary group: on many systems one of their own.
+    pub gid: u32,
+}
+
+impl Who {
+    /// Root.
+    pub const ROOT: Self = Self { uid: 0, gid: 0 };
 }
 
 /// A directory that an installation may make.
@@ -100,6 +120,11 @@ pub enum PlaceError {
     /// Everyone may replace what is in it.
     #[error("{0} is writable for everyone and has no sticky bit; nothing is installed below it")]
     OpenToEveryone(String),
+    /// The members of a group may replace what is in it.
+    #[error(
+        "{0} is writable for a group and has no sticky bit; nothing is installed below it, because each member could replace it"
+    )]
+    OpenToGroup(String),
     /// Another user may replace what is in it.
     #[error("{0} belongs to another user, who could replace what is installed below it")]
     OfAnother(String),
@@ -111,11 +136,11 @@ pub enum PlaceError {
     Io(String, #[source] io::Error),
 }
 
-/// Checks the directory that an installation is to make, for the user `uid`.
+/// Checks the directory that an installation is to make, for `who`.
 ///
 /// # Errors
 /// [`PlaceError`].
-pub fn check(wished: &Path, uid: u32) -> Result<Place, PlaceError> {
+pub fn check(wished: &Path, who: Who) -> Result<Place, PlaceError> {
     let directory = absolute(wished)?;
     let shown = directory.display().to_string();
     let parent = directory
@@ -124,7 +149,7 @@ pub fn check(wished: &Path, uid: u32) -> Result<Place, PlaceError> {
     let mut is_roots = true;
     // From the root down: what is above has been found fit before anything below is asked about.
     for above in parent.ancestors().collect::<Vec<_>>().into_iter().rev() {
-        is_roots &= check_above(above, uid)?;
+        is_roots &= check_above(above, who)?;
     }
     match fs::symlink_metadata(&directory) {
         Ok(_) => Err(PlaceError::Exists(shown)),
@@ -163,7 +188,7 @@ fn absolute(wished: &Path) -> Result<PathBuf, PlaceError> {
 }
 
 /// Checks one directory above; answers whether root alone can change it.
-fn check_above(above: &Path, uid: u32) -> Result<bool, PlaceError> {
+fn check_above(above: &Path, who: Who) -> Result<bool, PlaceError> {
     let shown = above.display().to_string();
     let metadata = match fs::symlink_metadata(above) {
         Ok(metadata) => metadata,
@@ -182,11 +207,20 @@ fn check_above(above: &Path, uid: u32) -> Result<bool, PlaceError> {
     if metadata.mode() & 0o002 != 0 && !is_sticky {
         return Err(PlaceError::OpenToEveryone(shown));
     }
-    if metadata.uid() != 0 && metadata.uid() != uid {
+    if metadata.uid() != 0 && metadata.uid() != who.uid {
         return Err(PlaceError::OfAnother(shown));
     }
-    let group_may = metadata.mode() & 0o020 != 0 && metadata.gid() != 0;
-    Ok(metadata.uid() == 0 && (is_sticky || !group_may))
+    let group_may = metadata.mode() & 0o020 != 0 && !is_sticky;
+    if group_may && !trusts_group(who, metadata.gid()) {
+        return Err(PlaceError::OpenToGroup(shown));
+    }
+    Ok(metadata.uid() == 0 && !group_may)
+}
+
+/// Whether `who` lets the members of a group replace what they install: their own primary group, which is nobody else's where each
+/// user has one. Root trusts none.
+fn trusts_group(who: Who, gid: u32) -> bool {
+    who.uid != 0 && gid == who.gid
 }
 
 pub(super) fn of_io(shown: String, error: io::Error) -> PlaceError {
@@ -205,8 +239,11 @@ mod tests {
 
     use super::*;
 
-    fn own() -> u32 {
-        nix::unistd::geteuid().as_raw()
+    fn own() -> Who {
+        Who {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+        }
     }
 
     fn mode(path: &Path, mode: u32) {
@@ -288,15 +325,22 @@ mod tests {
     fn threat_r_a_directory_of_another_user_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let client = folder.path().join("client");
-        let stranger = own() + 1;
-        if own() == 0 {
+        let stranger = Who {
+            uid: own().uid + 1,
+            gid: own().gid,
+        };
+        if own() == Who::ROOT {
             assert!(
                 check(&client, stranger).is_ok(),
                 "what is root's is fit for everyone"
             );
             chown(folder.path(), Some(65_534), None).unwrap();
             assert!(refused(&client).contains("belongs to another user"));
-            assert!(!check(&client, 65_534).unwrap().is_roots);
+            let nobody = Who {
+                uid: 65_534,
+                gid: 65_534,
+            };
+            assert!(!check(&client, nobody).unwrap().is_roots);
             // The sticky bit does not bind the directory's own owner.
             mode(folder.path(), 0o1777);
             assert!(refused(&client).contains("belongs to another user"));
@@ -304,5 +348,38 @@ mod tests {
             let error = check(&client, stranger).unwrap_err().to_string();
             assert!(error.contains("belongs to another user"), "{error}");
         }
+    }
+
+    /// threat R: whoever is in the group of a directory could replace what is in it.
+    #[test]
+    fn threat_r_a_directory_that_a_group_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (above, client) = (folder.path(), folder.path().join("client"));
+        let owner = fs::metadata(above).unwrap();
+        let (uid, gid) = (owner.uid(), owner.gid());
+        let of = |uid, gid| Who { uid, gid };
+        for (bits, who, is_fit) in [
+            (0o755, of(uid, gid), true),
+            (0o775, of(uid, gid), uid != 0),
+            (0o775, of(uid, gid + 1), false),
+            (0o2775, of(uid, gid + 1), false),
+            (0o1775, of(uid, gid), true),
+            (0o1775, of(uid, gid + 1), true),
+        ] {
+            mode(above, bits);
+            let found = check(&client, who);
+            assert_eq!(found.is_ok(), is_fit, "{bits:o} {who:?} {found:?}");
+            if let Err(error) = found {
+                assert!(error.to_string().contains("for a group"), "{error}");
+            }
+        }
+        // Root's own directory, open to the group of somebody who installs: theirs to choose, and not root's alone any more.
+        if uid == 0 {
+            mode(above, 0o775);
+            let place = check(&client, of(65_534, gid)).unwrap();
+            assert!(!place.is_roots);
+            assert!(check(&client, of(65_534, gid + 1)).is_err());
+        }
+        mode(above, 0o700);
     }
 }

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::InstallError;
 use super::installation::{Installation, remove_if_there};
 use super::layout::Layout;
-use super::scripts;
 
 /// What is left of an installation that removed itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,27 @@ pub fn remove(layout: &Layout, installation: &Installation) -> io::Result<Left> 
         return Err(io::ErrorKind::NotFound.into());
     }
     empty(&layout.state())?;
-    if let Some(path) = home().and_then(|home| scripts::autostart_path(&home, installation)) {
-        remove_if_there(&path)?;
+    if let Some(path) = &installation.autostart {
+        remove_if_there(path)?;
     }
     match fs::remove_dir_all(layout.directory()) {
         Ok(()) => Ok(Left::Nothing),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Left::Programs),
         Err(error) => Err(error),
+    }
+}
+
+/// Removes an installation that was made just now and does not start. One that has removed itself by then is gone as well.
+///
+/// # Errors
+/// [`InstallError::Write`].
+pub(super) fn take_back(layout: &Layout, installation: &Installation) -> Result<(), InstallError> {
+    match remove(layout, installation) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(InstallError::Write(
+            layout.directory().display().to_string(),
+            error,
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -55,20 +69,12 @@ fn empty(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The home of the user this process runs as, from the system and not from the environment.
-pub(super) fn home() -> Option<std::path::PathBuf> {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
-    Some(user.dir)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use link_protocol::{Overrides, Secret};
-
     use super::*;
-    use crate::install::installation::{Installed, Kind};
+    use crate::install::installation::{Kind, played};
 
     /// INST-05, CLNT-60, threat R
     #[test]
@@ -76,15 +82,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::of(folder.path().join("client"));
         fs::create_dir_all(layout.state().join("deeper")).unwrap();
-        let installation = Installation::new(Installed {
-            kind: Kind::Headless,
-            user: "jsmith".to_owned(),
-            site: "access.example.com".to_owned(),
-            installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
-            key_info: Secret::new("kkkk"),
-            overrides: Overrides::default(),
-            valid_until_ms: 7,
-        });
+        let mut installation = played(Kind::User);
+        let autostart = folder.path().join("client.desktop");
+        fs::write(&autostart, "").unwrap();
+        installation.autostart = Some(autostart.clone());
         let precious = folder.path().join("precious");
         fs::create_dir(&precious).unwrap();
         fs::write(precious.join("file"), "kept").unwrap();
@@ -97,7 +98,7 @@ mod tests {
         symlink(&precious, layout.state().join("link")).unwrap();
         symlink(&precious, layout.directory().join("link")).unwrap();
         assert_eq!(remove(&layout, &installation).unwrap(), Left::Nothing);
-        assert!(!layout.directory().exists());
+        assert!(!layout.directory().exists() && !autostart.exists());
         assert_eq!(fs::read_to_string(precious.join("file")).unwrap(), "kept");
         assert!(remove(&layout, &installation).is_err());
     }

@@ -8,19 +8,16 @@ use std::time::Duration;
 
 use link_protocol::{KeyInfo, KeyInfoError, RefusedCode};
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::installation::{Installation, InstallationError, remove_if_there};
 use super::layout::Layout;
 use super::removing::{Left, remove};
-use super::{now_ms, system_log};
+use super::system_log;
 use crate::agent::{Agent, AgentError, Options, Stopped};
 use crate::dial::Dial;
 use crate::machine::Machine;
 use crate::store::{Store, StoreError};
 
-/// Longest sleep before the clock is asked again: a machine that slept has another time of day.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long the site is given to hear that a client is uninstalled.
 const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
@@ -66,39 +63,39 @@ pub async fn run<D: Dial>(
     let mut installation = Installation::load(&layout)?;
     let store = Store::open(layout.state())?;
     note_process(&layout)?;
-    let has_identity = |store: &Store| store.state().is_some_and(|state| state.client.is_some());
-    let is_new = !has_identity(&store);
-    if is_new && is_over(&installation) {
-        go(
-            &layout,
-            &installation,
-            "its installer ran out before it was started",
-        );
-        return Ok(Ended::NotInTime);
-    }
-    if !is_new {
+    let mut registered = store.registered();
+    if *registered.borrow() {
         installation.forget_key(&layout)?;
     }
-    let mut agent = agent(&layout, &installation, store, dial).await?;
-    let ended = {
+    // The time in the package may have been extended since it was made (INST-12): while the site is there, it decides.
+    let until = installation.valid_until_ms.div_ceil(1_000);
+    let agent = agent(&layout, &installation, store, dial).await?;
+    let mut agent = agent.giving_up_at(i64::try_from(until).unwrap_or(i64::MAX));
+    tracing::info!(
+        kind = ?installation.kind,
+        start_minimized = installation.start_minimized,
+        "the Jump Client starts"
+    );
+    let stopped = {
         let mut running = std::pin::pin!(agent.run(stop));
-        let mut waits = is_new;
-        loop {
-            tokio::select! {
-                stopped = &mut running => break Ended::Stopped(stopped?),
-                () = sleep(until_over(&installation)), if waits => {
-                    if registered(&layout) {
-                        waits = false;
-                    } else if is_over(&installation) {
-                        break Ended::NotInTime;
-                    }
+        tokio::select! {
+            stopped = &mut running => stopped?,
+            // Never said where there is an identity already, or where none comes.
+            Ok(_) = registered.wait_for(|registered| *registered), if installation.key_info.is_some() => {
+                if let Err(error) = installation.forget_key(&layout) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the installer's key is still there");
                 }
+                running.await?
             }
         }
     };
     drop(agent);
-    finish(&layout, &mut installation, &ended)?;
-    Ok(ended)
+    let registered = *registered.borrow();
+    finish(&layout, &mut installation, &stopped, registered)?;
+    Ok(match stopped {
+        Stopped::NotInTime => Ended::NotInTime,
+        stopped => Ended::Stopped(stopped),
+    })
 }
 
 async fn agent<D: Dial>(
@@ -120,24 +117,28 @@ async fn agent<D: Dial>(
 }
 
 /// What an ended agent leaves.
-fn finish(layout: &Layout, installation: &mut Installation, ended: &Ended) -> Result<(), RunError> {
-    match ended {
-        Ended::NotInTime => {
+fn finish(
+    layout: &Layout,
+    installation: &mut Installation,
+    stopped: &Stopped,
+    registered: bool,
+) -> Result<(), RunError> {
+    match stopped {
+        Stopped::NotInTime => {
             go(
                 layout,
                 installation,
                 "it could not connect while its installer was valid",
             );
         }
-        Ended::Stopped(Stopped::Expired { minutes, .. }) => {
+        Stopped::Expired { minutes, .. } => {
             let why = format!("its site was not reached for {minutes} minutes");
             go(layout, installation, &why);
         }
-        Ended::Stopped(Stopped::Refused(refused)) => {
-            let at_first = matches!(
-                refused.code,
-                RefusedCode::InstallerNotValid | RefusedCode::OverrideNotAllowed
-            ) && !registered(layout);
+        Stopped::Refused(refused) => {
+            // Whatever the site has against a machine that was never its client: there is nothing here to keep, and the key
+            // may still be good elsewhere.
+            let at_first = !registered;
             let is_gone =
                 refused.code == RefusedCode::ClientRemoved && installation.kind.goes_when_removed();
             if at_first || is_gone {
@@ -148,8 +149,8 @@ fn finish(layout: &Layout, installation: &mut Installation, ended: &Ended) -> Re
                 remove_process_id(layout)?;
             }
         }
-        Ended::Stopped(Stopped::Told) => {
-            if registered(layout) {
+        Stopped::Told => {
+            if registered {
                 installation.forget_key(layout)?;
             }
             remove_process_id(layout)?;
@@ -172,20 +173,6 @@ fn go(layout: &Layout, installation: &Installation, why: &str) {
     let message = format!("installation failed or over: {why}; the Jump Client ended {outcome}");
     tracing::error!(why, outcome, "the Jump Client is over");
     system_log::write(&message, Some(layout.directory()));
-}
-
-fn is_over(installation: &Installation) -> bool {
-    now_ms() >= installation.valid_until_ms
-}
-
-fn until_over(installation: &Installation) -> Duration {
-    let left = installation.valid_until_ms.saturating_sub(now_ms());
-    Duration::from_millis(left.max(1)).min(LOOK_EVERY)
-}
-
-/// Whether there is an identity on disk by now.
-fn registered(layout: &Layout) -> bool {
-    crate::store::has_identity(&layout.state())
 }
 
 /// Tells the site that the client in `directory` is uninstalled (CLNT-23). Answers whether it has written that down.

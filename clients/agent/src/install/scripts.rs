@@ -8,56 +8,103 @@ use super::layout::Layout;
 const INIT_SCRIPT: &str = include_str!("init-script.sh");
 const UNINSTALL: &str = include_str!("uninstall.sh");
 
+/// Whose the programs of an installation are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Root's: nobody else decides what runs when root runs them.
+    Root,
+    /// Those of the user the client runs as.
+    User,
+}
+
 /// The text of `init-script`.
 #[must_use]
 pub fn init_script(layout: &Layout, installation: &Installation) -> String {
-    filled(INIT_SCRIPT, layout, installation)
+    filled(INIT_SCRIPT, &words(layout, installation, Owner::User))
 }
 
-/// The text of `uninstall`. `by_root` says that the programs belong to root.
+/// The text of `uninstall`.
 #[must_use]
-pub fn uninstall(
+pub fn uninstall(layout: &Layout, installation: &Installation, owner: Owner) -> String {
+    filled(UNINSTALL, &words(layout, installation, owner))
+}
+
+/// What stands for what in a script.
+fn words(
     layout: &Layout,
     installation: &Installation,
-    by_root: bool,
-    autostart: Option<&Path>,
-) -> String {
-    let owner = if by_root { "root" } else { &installation.user };
-    let autostart = autostart.map_or_else(String::new, |path| path.display().to_string());
-    filled(UNINSTALL, layout, installation)
-        .replace("@OWNER@", &quoted_for_shell(owner))
-        .replace("@AUTOSTART@", &quoted_for_shell(&autostart))
+    owner: Owner,
+) -> [(&'static str, String); 7] {
+    let owner = match owner {
+        Owner::Root => "root",
+        Owner::User => &installation.user,
+    };
+    let path = |path: &Path| quoted_for_shell(&path.display().to_string());
+    let autostart = installation.autostart.as_deref().unwrap_or(Path::new(""));
+    [
+        ("@NAME@", plain(&installation.name(layout))),
+        ("@SITE@", plain(&installation.site)),
+        ("@USER@", quoted_for_shell(&installation.user)),
+        ("@DIRECTORY@", path(layout.directory())),
+        ("@OWNER@", quoted_for_shell(owner)),
+        ("@AUTOSTART@", path(autostart)),
+        ("@EXEC_START@", quoted_for_shell(&exec_start(layout))),
+    ]
 }
 
-/// Names come last: what they hold is not looked into again.
-fn filled(template: &str, layout: &Layout, installation: &Installation) -> String {
-    let directory = quoted_for_shell(&layout.directory().display().to_string());
-    template
-        .replace("@NAME@", &plain(&installation.name()))
-        .replace("@SITE@", &plain(&installation.site))
-        .replace("@USER@", &quoted_for_shell(&installation.user))
-        .replace("@DIRECTORY@", &directory)
+/// Goes through the template once: what was filled in is not looked into again, whatever it is called.
+fn filled(template: &str, words: &[(&str, String)]) -> String {
+    let mut text = String::with_capacity(2 * template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find('@') {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let known = words.iter().find_map(|(word, value)| {
+            let rest = from.strip_prefix(word)?;
+            Some((value.as_str(), rest))
+        });
+        let (value, after) = known.unwrap_or_else(|| from.split_at(1));
+        text.push_str(value);
+        rest = after;
+    }
+    text.push_str(rest);
+    text
 }
 
-/// A unit file for systemd: it runs the client as its user, never as root for want of one.
+/// The line of a unit file that runs the client of this directory, and of no other.
 #[must_use]
-pub fn unit(layout: &Layout, installation: &Installation) -> String {
+pub fn exec_start(layout: &Layout) -> String {
     let program = quoted_for_systemd(&layout.program().display().to_string());
     let directory = quoted_for_systemd(&layout.directory().display().to_string());
-    let (site, user) = (plain(&installation.site), plain(&installation.user));
+    format!("ExecStart={program} run --installation {directory}")
+}
+
+/// A unit file for systemd: it runs the client as its user, never as root for want of one; and not at all where the client has
+/// removed itself.
+#[must_use]
+pub fn unit(layout: &Layout, installation: &Installation) -> String {
+    let site = plain(&installation.site);
+    let user = user_for_systemd(installation);
+    let description = layout
+        .description()
+        .display()
+        .to_string()
+        .replace('%', "%%");
+    let exec_start = exec_start(layout);
     format!(
         "[Unit]\n\
          Description=Jump Client of {site}\n\
          Wants=network-online.target\n\
          After=network-online.target\n\
+         ConditionPathExists={description}\n\
          \n\
          [Service]\n\
          Type=exec\n\
          User={user}\n\
-         ExecStart={program} run --installation {directory}\n\
+         {exec_start}\n\
          Restart=on-failure\n\
          RestartSec=10\n\
-         RestartPreventExitStatus=3 4\n\
+         RestartPreventExitStatus=3 4 203\n\
          NoNewPrivileges=yes\n\
          \n\
          [Install]\n\
@@ -65,28 +112,73 @@ pub fn unit(layout: &Layout, installation: &Installation) -> String {
     )
 }
 
-/// What is printed after an installation (INST-48, INST-50, INST-60).
+/// The user by name, where systemd takes the name as it is; else by number. Names of a directory, such as `CORP\svc`, would be
+/// another user's if they were changed.
+fn user_for_systemd(installation: &Installation) -> String {
+    let user = &installation.user;
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_plain = user.starts_with(begins)
+        && user
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if is_plain {
+        user.clone()
+    } else {
+        installation.uid.to_string()
+    }
+}
+
+/// What is printed after an installation (INST-48, INST-50, INST-60). Nothing in it has root run or copy a file that somebody else
+/// may change.
 #[must_use]
-pub fn farewell(layout: &Layout, installation: &Installation, until: &str) -> String {
-    let directory = layout.directory().display();
-    let name = installation.name();
+pub fn farewell(layout: &Layout, installation: &Installation, until: &str, owner: Owner) -> String {
+    let service = format!("{}.service", installation.name(layout));
+    let path = format!("/etc/systemd/system/{service}");
+    let quoted = |path: PathBuf| quoted_for_shell(&path.display().to_string());
+    let (script, uninstall) = (quoted(layout.init_script()), quoted(layout.uninstall()));
+    let unit = unit(layout, installation);
+    let (save, by_root) = match owner {
+        Owner::Root => {
+            let example = quoted(layout.unit());
+            (
+                format!(
+                    "{unit}\nIt is also in {example}.\n\n    install -o root -g root -m 644 {example} {path}\n"
+                ),
+                String::new(),
+            )
+        }
+        Owner::User => {
+            let user = quoted_for_shell(&installation.user);
+            (
+                format!(
+                    "    install -o root -g root -m 644 /dev/stdin {path} <<'{UNIT_ENDS}'\n{unit}{UNIT_ENDS}\n"
+                ),
+                format!(
+                    "The files in {directory} can be changed by {name}. Root runs none of them but as that user:\n\
+                     \n    runuser -u {user} -- {script} start\n    runuser -u {user} -- {uninstall}\n\n",
+                    directory = layout.directory().display(),
+                    name = installation.user,
+                ),
+            )
+        }
+    };
     format!(
         "The Jump Client of {site} is installed in {directory}.\n\
-         Start it before {until}:\n\
-         \n    {script} start\n\
+         Start it before {until}, and take it away with the second:\n\
+         \n    {script} start\n    {uninstall}\n\
          \n\
-         It comes back after a reboot only if that is run at boot. Example of a systemd service:\n\
-         \n{unit}\n\
-         Save it as /etc/systemd/system/{name}.service (it is also in {example}), owned by root and with mode 644, so that\n\
-         nobody else can change what is run at boot:\n\
-         \n    install -o root -g root -m 644 {example} /etc/systemd/system/{name}.service\n    \
-         systemctl daemon-reload\n    systemctl enable --now {name}.service\n",
+         {by_root}\
+         It comes back after a reboot only if it is started at boot. An example of a systemd service follows; root saves it as\n\
+         {path}, owned by root and with mode 644, so that nobody else can change what is run at boot:\n\
+         \n{save}    \
+         systemctl daemon-reload\n    systemctl enable --now {service}\n",
         site = installation.site,
-        script = quoted_for_shell(&layout.init_script().display().to_string()),
-        unit = unit(layout, installation),
-        example = quoted_for_shell(&layout.unit().display().to_string()),
+        directory = layout.directory().display(),
     )
 }
+
+/// Ends the unit file in what root is told to type; no line of a unit file is this.
+const UNIT_ENDS: &str = "END-OF-UNIT";
 
 /// The file by which a desktop starts the client when its user logs on (CLNT-06).
 #[must_use]
@@ -100,9 +192,43 @@ pub fn autostart(layout: &Layout, installation: &Installation) -> String {
 
 /// Where that file is, for the user whose home this is.
 #[must_use]
-pub fn autostart_path(home: &Path, installation: &Installation) -> Option<PathBuf> {
-    (installation.kind == Kind::User)
-        .then(|| home.join(format!(".config/autostart/{}.desktop", installation.name())))
+pub fn autostart_path(
+    home: &Path,
+    layout: &Layout,
+    installation: &Installation,
+) -> Option<PathBuf> {
+    let file = format!(".config/autostart/{}.desktop", installation.name(layout));
+    (installation.kind == Kind::User).then(|| home.join(file))
+}
+
+/// The program that a desktop entry starts, as [`autostart`] writes it.
+pub(super) fn started_by(entry: &str) -> Option<PathBuf> {
+    let line = entry
+        .lines()
+        .find_map(|line| line.strip_prefix("Exec=\""))?;
+    let mut program = String::new();
+    let mut rest = line;
+    loop {
+        let escaped = [
+            (r"\\\\", "\\"),
+            (r#"\\""#, "\""),
+            (r"\\`", "`"),
+            (r"\\$", "$"),
+            ("%%", "%"),
+        ];
+        let found = escaped
+            .iter()
+            .find_map(|(written, meant)| Some((*meant, rest.strip_prefix(written)?)));
+        let (meant, after) = match found {
+            Some(found) => found,
+            None => rest.split_at(rest.chars().next()?.len_utf8()),
+        };
+        if found.is_none() && meant == "\"" {
+            return Some(program.into());
+        }
+        program.push_str(meant);
+        rest = after;
+    }
 }
 
 /// A text as one word of a shell.
@@ -149,105 +275,4 @@ fn plain(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use link_protocol::{Overrides, Secret};
-
-    use super::super::installation::Installed;
-    use super::*;
-
-    fn installation(kind: Kind) -> Installation {
-        Installation::new(Installed {
-            kind,
-            user: "jsmith".to_owned(),
-            site: "access.example.com".to_owned(),
-            installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
-            key_info: Secret::new("kkkk"),
-            overrides: Overrides::default(),
-            valid_until_ms: 7,
-        })
-    }
-
-    /// Directories whose names are commands where somebody forgot a quote.
-    const HOSTILE: [&str; 5] = [
-        "/tmp/it's",
-        "/tmp/a b",
-        "/tmp/$(touch pwned)",
-        "/tmp/`id`;\"x\"",
-        "/tmp/%n\\$HOME",
-    ];
-
-    /// threat R
-    #[test]
-    fn threat_r_the_name_of_a_directory_is_no_command() {
-        for directory in HOSTILE {
-            let layout = Layout::of(directory.into());
-            for text in [
-                init_script(&layout, &installation(Kind::Headless)),
-                uninstall(
-                    &layout,
-                    &installation(Kind::User),
-                    false,
-                    Some(Path::new(directory)),
-                ),
-            ] {
-                let assignment = text
-                    .lines()
-                    .find(|line| line.starts_with("directory="))
-                    .unwrap();
-                let said = Command::new("sh")
-                    .args(["-c", &format!("{assignment}; printf %s \"$directory\"")])
-                    .output()
-                    .unwrap();
-                assert_eq!(String::from_utf8_lossy(&said.stdout), directory);
-                let checked = Command::new("sh")
-                    .args(["-n", "-c", &text])
-                    .output()
-                    .unwrap();
-                assert!(checked.status.success(), "{checked:?}");
-            }
-        }
-    }
-
-    /// INST-50, INST-60, CLNT-09, threat R
-    #[test]
-    fn the_example_of_a_service_is_safe() {
-        let layout = Layout::of("/srv/100% mine".into());
-        let unit = unit(&layout, &installation(Kind::Service));
-        assert!(unit.contains("\nUser=jsmith\n"), "{unit}");
-        assert!(unit.contains("\nRestartPreventExitStatus=3 4\n"), "{unit}");
-        assert!(
-            unit.contains("ExecStart=\"/srv/100%% mine/gatebook-agent\" run --installation \"/srv/100%% mine\"\n"),
-            "{unit}"
-        );
-        let told = farewell(&layout, &installation(Kind::Service), "tomorrow");
-        assert!(told.contains(&unit), "{told}");
-        assert!(told.contains("-o root -g root -m 644"), "{told}");
-        assert!(
-            told.contains("'/srv/100% mine/init-script' start"),
-            "{told}"
-        );
-        assert!(!told.contains("777") && !told.contains("kkkk"), "{told}");
-    }
-
-    /// CLNT-06: only a user-mode client starts with its user.
-    #[test]
-    fn a_user_mode_client_starts_when_its_user_logs_on() {
-        let home = Path::new("/srv/jsmith");
-        assert_eq!(autostart_path(home, &installation(Kind::Service)), None);
-        assert_eq!(autostart_path(home, &installation(Kind::Headless)), None);
-        let path = autostart_path(home, &installation(Kind::User)).unwrap();
-        assert_eq!(
-            path,
-            Path::new(
-                "/srv/jsmith/.config/autostart/bomgar-pec-0123456789abcdef0123456789abcdef.desktop"
-            )
-        );
-        let text = autostart(&Layout::of("/a $b".into()), &installation(Kind::User));
-        assert!(
-            text.contains("Exec=\"/a \\\\$b/init-script\" start\n"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -2,9 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+
+use super::own_file;
 
 /// Where syslog listens.
 const SOCKET: &str = "/dev/log";
@@ -47,20 +49,14 @@ fn append(path: &Path, line: &str) -> std::io::Result<()> {
         // A link or a pipe that somebody laid there is not followed and not waited for.
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file()
-        || metadata.uid() != nix::unistd::geteuid().as_raw()
-        || metadata.nlink() != 1
-    {
-        return Err(std::io::ErrorKind::PermissionDenied.into());
-    }
+    own_file::check(&file)?;
     let now = chrono::DateTime::from_timestamp_millis(super::now_ms().cast_signed());
     let now = now.map_or_else(String::new, |now| now.to_rfc3339());
     file.write_all(format!("{now} {line}\n").as_bytes())
 }
 
 /// One line, whatever was put into the message.
-fn tidy(message: &str) -> String {
+pub(super) fn tidy(message: &str) -> String {
     message
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::installation::Installation;
@@ -23,7 +23,7 @@ impl Systemd {
     /// That of this machine, if it runs systemd.
     #[must_use]
     pub fn running() -> Option<Self> {
-        let runs = std::path::Path::new("/run/systemd/system").is_dir();
+        let runs = Path::new("/run/systemd/system").is_dir();
         runs.then(|| Self {
             units: "/etc/systemd/system".into(),
             systemctl: "systemctl".into(),
@@ -35,8 +35,12 @@ impl Systemd {
     /// # Errors
     /// What the system says; nothing is left of the service then.
     pub fn add(&self, layout: &Layout, installed: &Installation) -> io::Result<()> {
-        let name = format!("{}.service", installed.name());
+        let name = format!("{}.service", installed.name(layout));
         let path = self.units.join(&name);
+        if runs(&path, layout)? {
+            // Left over from a client in a directory of this name, which did not exist until now.
+            self.remove(&name, &path)?;
+        }
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -58,11 +62,18 @@ impl Systemd {
             .and_then(|()| self.say(&["daemon-reload"]))
             .and_then(|()| self.say(&["enable", "--now", &name]));
         if added.is_err() {
-            installation::remove_if_there(&path)?;
-            // Tells systemd that it is gone; why the service could not be added is what counts.
-            let _ = self.say(&["daemon-reload"]);
+            self.remove(&name, &path)?;
         }
         added
+    }
+
+    /// Removes a service. What systemd says to it does not count: the service may never have got as far as being known.
+    fn remove(&self, name: &str, path: &Path) -> io::Result<()> {
+        // Before its file is gone: only then does systemd know which links to remove.
+        let _ = self.say(&["disable", "--now", name]);
+        installation::remove_if_there(path)?;
+        let _ = self.say(&["daemon-reload"]);
+        Ok(())
     }
 
     fn say(&self, words: &[&str]) -> io::Result<()> {
@@ -78,19 +89,34 @@ impl Systemd {
     }
 }
 
+/// Whether there is a unit file that runs the client of this directory.
+fn runs(path: &Path, layout: &Layout) -> io::Result<bool> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        text => text?,
+    };
+    let line = scripts::exec_start(layout);
+    Ok(text.lines().any(|found| found == line))
+}
+
 #[cfg(test)]
 mod tests {
-    use link_protocol::{Overrides, Secret};
-
     use super::*;
-    use crate::install::installation::{Installed, Kind};
+    use crate::install::installation::{Kind, played};
 
-    fn played(folder: &std::path::Path, status: u8) -> Systemd {
+    const LINKS: &str = "multi-user.target.wants";
+
+    /// A systemd that makes the links of `enable` and removes those of `disable`, as long as the unit file is there; starting a
+    /// service ends with `status`.
+    fn played_by(folder: &Path, status: u8) -> Systemd {
         let systemctl = folder.join(format!("systemctl-{status}"));
-        let log = folder.join("said");
         let text = format!(
-            "#!/bin/sh\necho \"$@\" >>'{}'\nexit {status}\n",
-            log.display()
+            "#!/bin/sh\ncd '{}' || exit 9\necho \"$@\" >>said\nmkdir -p {LINKS}\n\
+             case $1 in\n\
+             enable) ln -s \"../$3\" {LINKS}/\"$3\"; exit {status} ;;\n\
+             disable) [ -f \"$3\" ] || exit 1; rm -f {LINKS}/\"$3\" ;;\n\
+             esac\n",
+            folder.display()
         );
         fs::write(&systemctl, text).unwrap();
         fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
@@ -100,28 +126,26 @@ mod tests {
         }
     }
 
+    fn links(folder: &Path) -> usize {
+        fs::read_dir(folder.join(LINKS)).unwrap().count()
+    }
+
     /// CLNT-06, CLNT-09, INST-44, INST-60
     #[test]
     fn a_service_is_added_safely_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let installed = Installation::new(Installed {
-            kind: Kind::Service,
-            user: "jsmith".to_owned(),
-            site: "access.example.com".to_owned(),
-            installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
-            key_info: Secret::new("kkkk"),
-            overrides: Overrides::default(),
-            valid_until_ms: 7,
-        });
+        let folder = folder.path();
+        let installed = played(Kind::Service);
         let layout = Layout::of("/opt/client".into());
-        let unit = folder
-            .path()
-            .join("bomgar-pec-0123456789abcdef0123456789abcdef.service");
-        assert!(played(folder.path(), 1).add(&layout, &installed).is_err());
+        let name = format!("{}.service", installed.name(&layout));
+        let unit = folder.join(&name);
+        assert!(played_by(folder, 1).add(&layout, &installed).is_err());
         assert!(!unit.exists(), "nothing is left of it");
-        fs::remove_file(folder.path().join("said")).unwrap();
-        let systemd = played(folder.path(), 0);
+        assert_eq!(links(folder), 0, "nor of what starts it at boot");
+        fs::remove_file(folder.join("said")).unwrap();
+        let systemd = played_by(folder, 0);
         systemd.add(&layout, &installed).unwrap();
+        assert_eq!(links(folder), 1);
         assert_eq!(
             fs::metadata(&unit).unwrap().permissions().mode() & 0o777,
             0o644
@@ -132,9 +156,12 @@ mod tests {
                 .contains("\nUser=jsmith\n")
         );
         assert_eq!(
-            fs::read_to_string(folder.path().join("said")).unwrap(),
-            "daemon-reload\nenable --now bomgar-pec-0123456789abcdef0123456789abcdef.service\n"
+            fs::read_to_string(folder.join("said")).unwrap(),
+            format!("daemon-reload\nenable --now {name}\n")
         );
+        // What is left over from a client in the same directory gives way.
+        systemd.add(&layout, &installed).unwrap();
+        assert_eq!(links(folder), 1);
         // Another's unit of that name is not written over.
         fs::write(&unit, "other").unwrap();
         assert!(systemd.add(&layout, &installed).is_err());
