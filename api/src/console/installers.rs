@@ -159,6 +159,8 @@ async fn wizard(known: Known, headers: HeaderMap) -> Result<Answer<Value>, JsonE
                 "key": platform.key,
                 "title": platform.title,
                 "is_headless": is_headless(platform),
+                "brings_key": platform.brings_key(),
+                "key_advice": platform.key_advice(),
             })
         })
         .collect();

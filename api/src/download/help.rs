@@ -20,6 +20,8 @@ pub(super) fn page(host: &str, first: &Platform, has: &[bool]) -> Value {
                 "available": has,
                 "elevation_options": takes_elevation(platform),
                 "access": access(platform),
+                "brings_key": platform.brings_key(),
+                "key_advice": platform.key_advice(),
             })
         })
         .collect();
@@ -214,6 +216,12 @@ mod tests {
             pi["access"],
             json!(["File System", "Command Shell", "System Info"])
         );
+        assert_eq!(
+            (&pi["brings_key"], &pi["key_advice"]),
+            (&json!(true), &Value::Null)
+        );
+        let advice = of("mac-dmg")["key_advice"].to_string();
+        assert!(advice.contains("KEY_INFO=<key string>"), "{advice}");
         assert_eq!(of("mac-dmg")["is_default"], true);
         assert_eq!(pi["is_default"], false);
     }

@@ -8,7 +8,8 @@ use link_protocol::parameters::System;
 pub enum Made {
     /// A script with the agent inside, made for each installer.
     Package(PackageKind),
-    /// The program that was put into the folder of agent programs, under a name of its own.
+    /// The program that was put into the folder of agent programs, under a name of its own. Nothing of the installer is inside, and
+    /// nothing can be added: it would break the signature of an EXE, and the end by which a DMG or a ZIP is read.
     AsItIs,
 }
 
@@ -132,7 +133,23 @@ pub fn of_browser(agent: &str) -> &'static Platform {
     named(key).unwrap_or(&PLATFORMS[0])
 }
 
+/// What is said of a file that does not bring the installer's key.
+pub const NEEDS_KEY: &str = "This file is the same for every installer. The deployment tool must hand it the installer's key, in the \
+                             spelling of an MSI: KEY_INFO=<key string>.";
+
 impl Platform {
+    /// Whether the file brings the installer's KEY_INFO; every other has to be given it (INST-39).
+    #[must_use]
+    pub fn brings_key(&self) -> bool {
+        matches!(self.made, Made::Package(_))
+    }
+
+    /// What whoever deploys the file must know of its key; nothing where it brings it.
+    #[must_use]
+    pub fn key_advice(&self) -> Option<&'static str> {
+        (!self.brings_key()).then_some(NEEDS_KEY)
+    }
+
     /// The name of the file for an installer, as the guide has it: that of an MSI is the same for all of them, whose key stands
     /// on the command line; every other is unique and must not be renamed (INST-36, INST-39, INST-44, INST-45, INST-53).
     #[must_use]
@@ -182,6 +199,18 @@ mod tests {
             assert_eq!(named(key).unwrap().file_name(uid), name);
         }
         assert!(named("winNT-64-msi").is_none() && named("").is_none());
+    }
+
+    /// INST-39: what is not made for each installer says that it has to be given the key.
+    #[test]
+    fn files_that_bring_no_key_say_so() {
+        for platform in PLATFORMS {
+            let is_linux = platform.system == System::Linux;
+            assert_eq!(platform.brings_key(), is_linux, "{}", platform.key);
+            let advice = platform.key_advice();
+            assert_eq!(advice.is_none(), is_linux, "{}", platform.key);
+            assert!(advice.is_none_or(|advice| advice.contains("KEY_INFO=<key string>")));
+        }
     }
 
     /// INST-17
