@@ -119,7 +119,7 @@ impl<K: Hash + Eq + Clone> CallerRates<K> {
 }
 
 /// Who has one budget: an IPv4 address, or the /64 that one IPv6 host may choose its addresses from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -208,7 +208,7 @@ async fn health_check(site: &Site, known: &Known, namespace: &str) -> Vec<u8> {
         .map_or("", |site| site.site_id.as_str());
     let mut document = Document::new();
     document.open("health_check", &[("xmlns", namespace)]);
-    document.leaf("appliance", &[("id", id)], &host_name(site));
+    document.leaf("appliance", &[("id", id)], site.own_host());
     document.leaf("version", &[], &site.version);
     document.leaf("success", &[], if illness.is_none() { "1" } else { "0" });
     if let Some(illness) = illness {
@@ -218,43 +218,9 @@ async fn health_check(site: &Site, known: &Known, namespace: &str) -> Vec<u8> {
     document.finish()
 }
 
-/// The host of the site's address, where the operator gave one; else what agents reach it by.
-fn host_name(site: &Site) -> String {
-    let url = site
-        .public_url
-        .as_deref()
-        .or(site.agent_key.urls.first().map(String::as_str))
-        .unwrap_or_default();
-    host_of(url).to_owned()
-}
-
-fn host_of(url: &str) -> &str {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        // The colons of a bare IPv6 address stand in brackets; one behind them begins a port.
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_host_is_cut_out_of_a_url() {
-        for (url, host) in [
-            ("https://access.example.com", "access.example.com"),
-            ("https://access.example.com:8443/x", "access.example.com"),
-            ("wss://[::1]:8443/link/v1", "[::1]"),
-            ("https://[::1]", "[::1]"),
-            ("access.example.com", "access.example.com"),
-            ("", ""),
-        ] {
-            assert_eq!(host_of(url), host, "{url}");
-        }
-    }
 
     /// CMD-05
     #[test]

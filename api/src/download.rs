@@ -2,7 +2,7 @@
 //! Download Link. Beside them, what helps with a mass deployment: the command lines (INST-58), the profile for Macs (INST-55).
 //!
 //! - [`platform`]: for which systems, and how the files are named; [`programs`]: the agent programs they are made of
-//! - [`link`]: the link that needs no sign-in
+//! - [`link`]: the link that needs no sign-in; [`turns`]: how many download at once
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +36,10 @@ mod mac_profile;
 pub mod platform;
 pub mod programs;
 mod sending;
+pub(crate) mod turns;
 
 use platform::{Made, Platform};
-
-/// Downloads that may run at once; each holds a file and one piece of it.
-pub(crate) const DOWNLOADS_AT_ONCE: usize = 256;
+use turns::Turn;
 
 /// What is said of every link that is not good.
 const NO_LINK: &str = "This link is not valid, or the time of its installer is over.";
@@ -114,11 +113,13 @@ pub(crate) fn open_routes(site: &Arc<Site>) -> Routes {
 
 async fn for_account(
     State(site): State<Arc<Site>>,
+    caller: Caller,
     known: Known,
     Path((id, platform)): Path<(String, String)>,
 ) -> Result<Response, JsonError> {
     let installer = installer_of(known.world(), &id)?;
-    Ok(download(&site, known.world(), installer, &platform).await?)
+    let turn = || site.downloads.of_caller(&caller);
+    Ok(download(&site, known.world(), installer, &platform, turn).await?)
 }
 
 async fn for_user(
@@ -137,7 +138,8 @@ async fn for_user(
         .and_then(|id| known.world().installers.get(&JumpClientInstallerId(id)))
         .filter(|one| installer::may_handle(known.world(), user, one.group()).is_ok())
         .ok_or_else(|| Problem::not_found(JumpClientInstaller::TITLE))?;
-    Ok(download(&site, known.world(), installer, &platform).await?)
+    let turn = || site.downloads.of_caller(&caller);
+    Ok(download(&site, known.world(), installer, &platform, turn).await?)
 }
 
 async fn for_browser(
@@ -146,8 +148,9 @@ async fn for_browser(
     headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Result<Response, JsonError> {
+    let id = verified(&site, peer, &token)?;
     let published = site.engine.as_fresh_as_the_log().await?;
-    let installer = linked(&site, &published.world, peer, &token)?;
+    let installer = linked(&site, &published.world, peer, &id)?;
     let agent = headers
         .get(USER_AGENT)
         .and_then(|agent| agent.to_str().ok())
@@ -166,26 +169,36 @@ async fn for_anyone(
     peer: Peer,
     Path((token, platform)): Path<(String, String)>,
 ) -> Result<Response, JsonError> {
+    let id = verified(&site, peer, &token)?;
     let published = site.engine.as_fresh_as_the_log().await?;
-    let installer = linked(&site, &published.world, peer, &token)?;
-    Ok(download(&site, &published.world, installer, &platform).await?)
+    let installer = linked(&site, &published.world, peer, &id)?;
+    let turn = || site.downloads.of_link(peer.address, &id);
+    Ok(download(&site, &published.world, installer, &platform, turn).await?)
 }
 
-/// The installer that a link is for, if the link is good now.
+/// The id of the installer that a link is for, if this site made the link. What no link of ours is, costs the database nothing.
+fn verified(site: &Site, peer: Peer, token: &str) -> Result<String, Problem> {
+    link::verify(&site.sealer, token).ok_or_else(|| no_link(site, peer))
+}
+
+/// The installer of a link, if the link is good now.
 fn linked<'w>(
     site: &Site,
     world: &'w World,
     peer: Peer,
-    token: &str,
+    installer_id: &str,
 ) -> Result<&'w JumpClientInstaller, Problem> {
-    let installer = link::verify(&site.sealer, token)
-        .and_then(|id| world.installers.get(&world.installer_with(&id)?))
-        .filter(|installer| installer.usable(world, site.engine.clock().now()).is_ok());
-    installer.ok_or_else(|| {
-        site.attempts
-            .count_stranger(peer.address, link::PATH, NO_LINK);
-        Problem::new(StatusCode::NOT_FOUND, "not_found", NO_LINK)
-    })
+    world
+        .installer_with(installer_id)
+        .and_then(|id| world.installers.get(&id))
+        .filter(|installer| installer.usable(world, site.engine.clock().now()).is_ok())
+        .ok_or_else(|| no_link(site, peer))
+}
+
+fn no_link(site: &Site, peer: Peer) -> Problem {
+    site.attempts
+        .count_stranger(peer.address, link::PATH, NO_LINK);
+    Problem::new(StatusCode::NOT_FOUND, "not_found", NO_LINK)
 }
 
 fn installer_of<'w>(world: &'w World, id: &str) -> Result<&'w JumpClientInstaller, Problem> {
@@ -200,6 +213,7 @@ async fn download(
     world: &World,
     installer: &JumpClientInstaller,
     platform: &str,
+    turn: impl FnOnce() -> Option<Turn>,
 ) -> Result<Response, Problem> {
     // One whose time is over, or that an upgrade made invalid, makes no files any more (INST-04, INST-08).
     installer.usable(world, site.engine.clock().now())?;
@@ -214,14 +228,12 @@ async fn download(
             ),
         )
     })?;
-    let turn = Arc::clone(&site.downloads)
-        .try_acquire_owned()
-        .map_err(|_| {
-            Problem::unavailable(
-                "Too many installers are being downloaded. Please try again later.",
-                Duration::from_secs(30),
-            )
-        })?;
+    let turn = turn().ok_or_else(|| {
+        Problem::unavailable(
+            "Too many installers are being downloaded. Please try again later.",
+            Duration::from_secs(30),
+        )
+    })?;
     let (program, program_bytes) = site.agent_programs.open(platform).await?;
     let head = match platform.made {
         Made::AsItIs => Vec::new(),
@@ -251,7 +263,7 @@ async fn head(
     let descriptor = Descriptor::new(Described {
         kind,
         platform: platform.key.to_owned(),
-        site: host(site).to_owned(),
+        site: site.own_host().to_owned(),
         installer_id: installer.installer_id.clone(),
         key_info: key_of(site, installer).await?,
         valid_until_ms: u64::try_from(installer.expiration_timestamp.0 / 1_000).unwrap_or(0),
@@ -315,16 +327,6 @@ async fn key_of(
     })
 }
 
-/// The host under which agents reach the site.
-fn host(site: &Site) -> &str {
-    let url = site.agent_key.urls.first().map_or("", String::as_str);
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => rest.split([':', '/']).next().unwrap_or_default(),
-    }
-}
-
 async fn mass_deploy_help(
     State(site): State<Arc<Site>>,
     known: Known,
@@ -341,7 +343,7 @@ async fn mass_deploy_help(
     }
     Ok(Answer::known(
         &known.0,
-        help::page(host(&site), first, &has),
+        help::page(site.own_host(), first, &has),
     ))
 }
 

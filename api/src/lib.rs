@@ -49,6 +49,7 @@ pub use answer::Answer;
 pub use caller::{Caller, Known, Principal};
 pub use download::programs::{AgentPrograms, MacSigning};
 pub use error::{JsonError, Problem};
+pub use link::BytesLeft;
 pub use peer::{Peer, Transport};
 pub use route::{router, routes};
 pub use site::{AgentKey, Limits, Site, SiteSetup};

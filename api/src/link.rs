@@ -1,9 +1,14 @@
 //! `GET /link/v1`: where agents connect. The upgrade is made here; everything said over the socket is the connector's.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{
     CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
@@ -14,6 +19,7 @@ use axum::response::Response;
 use connector::transport::Gone;
 use connector::{Incoming, RefusedAttempts, Transport};
 use link_protocol::limits::{FRAME_BYTES_MAX, LINK_PATH};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 
 use crate::access::Access;
@@ -29,6 +35,16 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// How much is read at a time, and kept for reading while nothing comes. Unit: bytes.
 const READ_BYTES: usize = 512;
 
+/// How many bytes more than the frames in them an agent may send in [`SPARE_OVER`]: what WebSocket and TLS put around them.
+/// Parts of frames that hold nothing are bytes as well, and none of them is ever seen here.
+const SPARE_BYTES: i64 = 1024 * 1024;
+
+/// See [`SPARE_BYTES`].
+const SPARE_OVER: Duration = Duration::from_secs(10);
+
+/// How much is still read while a close is on its way. Unit: bytes.
+const CLOSING_BYTES: i64 = 2 * 1024 * 1024;
+
 /// WebSocket's own close code for what is none of its frames.
 const NO_WEBSOCKET: u16 = 1002;
 
@@ -43,9 +59,52 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .open()
 }
 
+/// How much may still be read from one connection, for who reads it below TLS. Bounded only once an agent's link is on it.
+#[derive(Clone, Debug)]
+pub struct BytesLeft(Arc<AtomicI64>);
+
+impl Default for BytesLeft {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MAX)))
+    }
+}
+
+impl BytesLeft {
+    /// Counts what was read.
+    pub fn was_read(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.change(|left| left.saturating_sub(bytes));
+    }
+
+    /// Whether no more is to be read.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < 0
+    }
+
+    fn begin(&self, bytes: i64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn give(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.change(|left| left.saturating_add(bytes).min(SPARE_BYTES));
+    }
+
+    fn change(&self, change: impl Fn(i64) -> i64) {
+        // One connection's reader and writer are one task: this never tries twice for long.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(change(left))
+            });
+    }
+}
+
 async fn connect(
     State(site): State<Arc<Site>>,
     peer: Peer,
+    bytes: Option<Extension<BytesLeft>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, JsonError> {
@@ -70,21 +129,66 @@ async fn connect(
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| {
-        let socket = AgentSocket(Box::new(socket));
+        let bytes = bytes.map(|Extension(bytes)| bytes).unwrap_or_default();
+        bytes.begin(SPARE_BYTES);
+        let socket = AgentSocket {
+            socket: Box::new(socket),
+            bytes,
+            given_at: Instant::now(),
+        };
         async move { site.hub.serve(socket, address).await }
     }))
 }
 
 /// An agent's WebSocket. Boxed because it passes through several futures, each of which would have room for it.
-struct AgentSocket(Box<WebSocket>);
+struct AgentSocket {
+    socket: Box<WebSocket>,
+    bytes: BytesLeft,
+    given_at: Instant,
+}
+
+/// More was read than may be.
+struct TooMuch;
+
+impl AgentSocket {
+    /// The next message. The library passes over parts of messages without returning, so what was read is looked at whenever
+    /// it waits for more.
+    async fn next(&mut self) -> Result<Option<Result<Message, axum::Error>>, TooMuch> {
+        let mut received = pin!(self.socket.recv());
+        poll_fn(|context| match received.as_mut().poll(context) {
+            Poll::Ready(message) => Poll::Ready(Ok(message)),
+            Poll::Pending if self.bytes.is_used_up() => Poll::Ready(Err(TooMuch)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// What came whole may be read again, and a share of what may come beside.
+    fn came_whole(&mut self, bytes: usize) {
+        let now = Instant::now();
+        let spare = SPARE_BYTES.unsigned_abs() as f64;
+        let share = (now - self.given_at).div_duration_f64(SPARE_OVER) * spare;
+        self.given_at = now;
+        self.bytes.give(bytes as u64 + share as u64);
+    }
+}
 
 impl Transport for AgentSocket {
     async fn receive(&mut self) -> Option<Incoming> {
-        match self.0.recv().await? {
-            Ok(Message::Text(text)) => Some(Incoming::Text(text.to_string())),
+        let Ok(message) = self.next().await else {
+            return Some(Incoming::TooMuch);
+        };
+        match message? {
+            Ok(Message::Text(text)) => {
+                self.came_whole(text.len());
+                Some(Incoming::Text(text.to_string()))
+            }
             Ok(Message::Binary(_)) => Some(Incoming::Binary),
             // The library answers these itself; the link only counts them.
-            Ok(Message::Ping(_) | Message::Pong(_)) => Some(Incoming::Control),
+            Ok(Message::Ping(bytes) | Message::Pong(bytes)) => {
+                self.came_whole(bytes.len());
+                Some(Incoming::Control)
+            }
             Ok(Message::Close(_)) => None,
             Err(error) => {
                 let error = error.into_inner();
@@ -105,7 +209,7 @@ impl Transport for AgentSocket {
     }
 
     async fn send(&mut self, text: String) -> Result<(), Gone> {
-        let sent = self.0.send(Message::Text(text.into())).await;
+        let sent = self.socket.send(Message::Text(text.into())).await;
         sent.map_err(|_| Gone)
     }
 
@@ -115,11 +219,12 @@ impl Transport for AgentSocket {
             reason: reason.into(),
         };
         let goodbye = async {
-            if self.0.send(Message::Close(Some(frame))).await.is_err() {
+            if self.socket.send(Message::Close(Some(frame))).await.is_err() {
                 return;
             }
             // What is still on its way is read, so that the close arrives before the connection is cut.
-            while let Some(Ok(_)) = self.0.recv().await {}
+            self.bytes.begin(CLOSING_BYTES);
+            while let Ok(Some(Ok(_))) = self.next().await {}
         };
         if tokio::time::timeout(CLOSED_WITHIN, goodbye).await.is_err() {
             tracing::debug!(code, "an agent did not answer the close in time");

@@ -11,14 +11,14 @@ use ipnet::IpNet;
 use link_protocol::AnchorList;
 use projections::ReportIndex;
 use secrets::Sealer;
-use tokio::sync::Semaphore;
+use url::{Host, Url};
 
 use crate::attempts::Attempts;
 use crate::caller_rate::{AddressRates, UserRates};
 use crate::console::live::Streams;
 use crate::credential::Passwords;
-use crate::download::DOWNLOADS_AT_ONCE;
 use crate::download::programs::AgentPrograms;
+use crate::download::turns::{Bounds, Turns};
 use crate::health::Health;
 use crate::rate::AccountRates;
 use crate::token::Tokens;
@@ -131,6 +131,8 @@ pub struct Site {
     pub limits: Limits,
     /// See [`SiteSetup::public_url`].
     pub public_url: Option<String>,
+    own_url: String,
+    own_host: String,
     /// See [`SiteSetup::agent_key`].
     pub agent_key: AgentKey,
     /// See [`SiteSetup::agent_programs`].
@@ -153,7 +155,7 @@ pub struct Site {
     pub address_rates: AddressRates,
     /// Budgets of users who signed in.
     pub user_rates: UserRates,
-    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) downloads: Arc<Turns>,
     pub(crate) health: Health,
     pub(crate) streams: Streams,
     pub(crate) account_rates: AccountRates,
@@ -165,7 +167,16 @@ impl Site {
     #[must_use]
     pub fn new(setup: SiteSetup) -> Arc<Self> {
         let limits = setup.limits;
+        let own_url = setup
+            .public_url
+            .as_deref()
+            .or_else(|| setup.agent_key.urls.first().map(String::as_str))
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned();
         Arc::new(Self {
+            own_host: host_of(&own_url),
+            own_url,
             engine: setup.engine,
             hub: setup.hub,
             tickets: setup.tickets,
@@ -176,7 +187,7 @@ impl Site {
                 .map(|url| url.trim_end_matches('/').to_owned()),
             agent_key: setup.agent_key,
             agent_programs: setup.agent_programs,
-            downloads: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
+            downloads: Turns::new(Bounds::default()),
             mail_languages: setup.mail_languages,
             version: setup.version,
             trusted_proxies: setup.trusted_proxies,
@@ -194,8 +205,52 @@ impl Site {
         })
     }
 
+    /// The site's own address: as the operator named it, else where agents reach it. Never a name that a request brought along:
+    /// what is sent to other people and systems must not lead them where a caller wants (threats.md, class J).
+    #[must_use]
+    pub fn own_url(&self) -> &str {
+        &self.own_url
+    }
+
+    /// The name in that address; of an IPv6 address without the brackets.
+    #[must_use]
+    pub fn own_host(&self) -> &str {
+        &self.own_host
+    }
+
     /// Ends the streams of events of this node: consoles come back to one that serves.
     pub fn end_streams(&self) {
         self.streams.close();
+    }
+}
+
+/// The name or address in a URL; empty where there is none.
+fn host_of(url: &str) -> String {
+    let url = Url::parse(url).ok();
+    match url.as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_cut_out_of_a_url() {
+        for (url, host) in [
+            ("https://access.example.com", "access.example.com"),
+            ("https://access.example.com:8443/x", "access.example.com"),
+            ("https://192.0.2.7:8443", "192.0.2.7"),
+            ("wss://[::1]:8443/link/v1", "::1"),
+            ("https://[2001:db8::1]", "2001:db8::1"),
+            ("access.example.com", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
     }
 }

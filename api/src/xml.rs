@@ -131,14 +131,14 @@ enum Place {
     Attribute,
 }
 
-/// Characters with a meaning in markup become references. So do those that a reader would normalise: a carriage return
-/// everywhere, tab and line feed in attributes.
 /// A text as it stands between tags, for documents that are not made by [`Document`].
 #[must_use]
 pub(crate) fn escaped_text(text: &str) -> String {
     escaped(text, Place::Text)
 }
 
+/// Characters with a meaning in markup become references. So do those that a reader would normalise: a carriage return
+/// everywhere, tab and line feed in attributes.
 fn escaped(text: &str, place: Place) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for character in text.chars() {

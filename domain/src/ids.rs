@@ -244,6 +244,12 @@ impl fmt::Debug for Lsid {
     }
 }
 
+/// The number that 32 hex digits are.
+fn from_32_digits(text: &str) -> Option<u128> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u128::from_str_radix(text, 16).ok())?
+}
+
 /// The text is not 32 hex digits, so it names no session of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a session id")]
@@ -253,12 +259,7 @@ impl FromStr for Lsid {
     type Err = NotAnLsid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(NotAnLsid);
-        }
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| NotAnLsid)
+        from_32_digits(text).map(Self).ok_or(NotAnLsid)
     }
 }
 
@@ -443,8 +444,6 @@ impl FromStr for MailDeliveryId {
     type Err = NotAMail;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse()
-            .map(|Lsid(number)| Self(number))
-            .map_err(|_| NotAMail)
+        from_32_digits(text).map(Self).ok_or(NotAMail)
     }
 }

@@ -29,6 +29,7 @@ use crate::timers::requests::Requests;
 use crate::timers::tickets::Tickets;
 
 mod clients;
+mod ends;
 mod requests;
 mod tickets;
 
@@ -134,8 +135,8 @@ impl Timers {
     #[must_use]
     pub fn of(world: &World) -> Self {
         let mut entries = Entries {
-            requests: Requests::of(world),
-            tickets: Tickets::of(world),
+            requests: requests::of(world),
+            tickets: tickets::of(world),
             clients: Clients::of(world),
             ..Entries::default()
         };
@@ -207,8 +208,8 @@ impl Timers {
             at,
             command: Command::AccessSession(command),
         });
-        let of_requests = entries.requests.due(until).take(limit);
-        let of_tickets = entries.tickets.due(until).take(limit);
+        let of_requests = entries.requests.until(until).map(requests::due).take(limit);
+        let of_tickets = entries.tickets.until(until).map(tickets::due).take(limit);
         let of_clients = entries.clients.due(until, settings, limit);
         let mut due: Vec<Due> = of_sessions
             .chain(of_requests)
@@ -289,7 +290,8 @@ fn touched(event: &Event) -> Touched {
             jump_client::Event::Connected(_)
             | jump_client::Event::Reinstalled(_)
             | jump_client::Event::Disconnected(_)
-            | jump_client::Event::Uninstalled(_) => Touched::Endpoint(*client),
+            | jump_client::Event::Uninstalled(_)
+            | jump_client::Event::ConnectionTypeSet(_) => Touched::Endpoint(*client),
             jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
             jump_client::Event::Registered(_)
             | jump_client::Event::Copied(_)
@@ -587,6 +589,7 @@ mod tests {
         "JumpClientCopied",
         "JumpClientLost",
         "JumpClientUninstalled",
+        "JumpClientConnectionTypeSet",
         "JumpClientConnected",
         "JumpClientDisconnected",
         "JumpClientChanged",

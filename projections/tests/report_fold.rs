@@ -62,13 +62,25 @@ async fn rows_and_bookmark_agree_wherever_a_fold_breaks_off() {
         let mut log = busy(1_200);
         let store = database.open().await;
         log.append_all(&store).await;
+        let mut bookmarks = Vec::new();
         for round in 0..12_u64 {
             let index = ReportIndex::open(&store).await.expect("an index");
+            let before = index.bookmark().await.expect("a bookmark");
             let folding = {
                 let index = index.clone();
                 tokio::spawn(async move { index.catch_up(u64::MAX).await })
             };
-            tokio::time::sleep(Duration::from_micros(700 * round * round)).await;
+            if round % 2 == 0 {
+                // Wherever it is.
+                tokio::time::sleep(Duration::from_micros(700 * round * round)).await;
+            } else {
+                // As soon as something was written.
+                while !folding.is_finished()
+                    && index.bookmark().await.expect("a bookmark") == before
+                {
+                    tokio::task::yield_now().await;
+                }
+            }
             folding.abort();
             let _ = folding.await;
             let index = ReportIndex::open(&store).await.expect("an index");
@@ -83,7 +95,15 @@ async fn rows_and_bookmark_agree_wherever_a_fold_breaks_off() {
                 "at {bookmark} on {}",
                 database.kind()
             );
+            bookmarks.push(bookmark);
         }
+        assert!(
+            bookmarks
+                .iter()
+                .any(|bookmark| (1..log.position()).contains(bookmark)),
+            "no fold broke off in the middle on {}: {bookmarks:?}",
+            database.kind()
+        );
         let index = index_of(&store).await;
         let sessions = index
             .sessions(&SessionQuery::everything())

@@ -10,7 +10,7 @@ use domain::ids::GroupPolicyId;
 use domain::record::{self, Field, Kind, Object, Purpose};
 use domain::{Command, Event, World};
 
-use super::resource::{self, ACCESS, PathIds, Resource, location, made_by, path_of, read_fields};
+use super::resource::{self, ACCESS, PathId, Resource, location, made_by, path_of, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -82,7 +82,7 @@ async fn copy(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
@@ -91,7 +91,7 @@ async fn copy(
         .get("name")
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default();
-    let command = group_policy::Command::Copy(ids.id(0), name.to_owned());
+    let command = group_policy::Command::Copy(policy, name.to_owned());
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)
         .await?;
@@ -107,10 +107,10 @@ async fn copy(
 async fn provision(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = Command::GroupPolicy(group_policy::Command::Provision(ids.id(0)));
+    let command = Command::GroupPolicy(group_policy::Command::Provision(policy));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

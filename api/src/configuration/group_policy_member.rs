@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::{Listing, base_url};
-use super::resource::{ACCESS, PathIds, number, read_fields};
+use super::resource::{ACCESS, PathId, PathIds, id_in, number, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -105,10 +105,9 @@ fn view(id: GroupPolicyMemberId, user: UserId) -> Object {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let policy: GroupPolicyId = ids.id(0);
     let listing = Listing::read(&parts, &[], &site, &known)?;
     if !known.world().group_policies.contains(&policy) {
         return Err(Problem::not_found(GroupPolicy::TITLE).into());
@@ -117,11 +116,13 @@ async fn list(
     Ok(listing.answer(&known, members, |(user, id)| view(id, user)))
 }
 
-async fn get(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let wanted: GroupPolicyMemberId = ids.id(1);
+async fn get(
+    known: Known,
+    PathIds(policy, wanted): PathIds<GroupPolicyId, GroupPolicyMemberId>,
+) -> Result<Answer<Object>, JsonError> {
     let (user, id) = known
         .world()
-        .members_of_policy(ids.id(0))
+        .members_of_policy(policy)
         .find(|(_, id)| *id == wanted)
         .ok_or_else(|| Problem::not_found("Group Policy member"))?;
     Ok(Answer::known(&known.0, view(id, user)))
@@ -131,14 +132,13 @@ async fn create(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let policy: GroupPolicyId = ids.id(0);
     let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
     only_local(&body)?;
-    let user = UserId(number(&body, "user_id").unwrap_or(0));
+    let user: UserId = id_in(&body, "user_id")?;
     let command = Command::GroupPolicy(group_policy::Command::AddMember(policy, user));
     let done = site.execute(&caller, &change, command, None).await?;
     // Whoever is a member already is answered with the membership there is.
@@ -158,10 +158,10 @@ async fn create(
 async fn delete(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(policy, member): PathIds<GroupPolicyId, GroupPolicyMemberId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = group_policy::Command::RemoveMember(ids.id(0), ids.id(1));
+    let command = group_policy::Command::RemoveMember(policy, member);
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)
         .await?;

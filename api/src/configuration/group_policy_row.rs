@@ -11,7 +11,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use domain::access::group_policy::{self, GroupPolicy, Of, Row};
 use domain::access::jump_group::{JumpGroup, Membership};
-use domain::ids::{GroupPolicyId, JumpGroupId, JumpItemRoleId, JumpPolicyId, JumpointId, TeamId};
+use domain::ids::{
+    GroupPolicyId, JumpGroupId, JumpItemRoleId, JumpPolicyId, JumpointId, NumericId, TeamId,
+};
 use domain::record::{Field, Kind, Object, Purpose, Record};
 use domain::site::team::{Team, TeamRole};
 use domain::{Command, World};
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::{Listing, base_url};
-use super::resource::{ACCESS, PathIds, number, read_fields};
+use super::resource::{ACCESS, PathId, PathIds, id_in, number, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -42,8 +44,11 @@ pub(crate) trait Kinds: Send + Sync + 'static {
     /// Whether lists come page by page (config-api.md 2.2).
     const PAGED: bool;
 
+    /// The ids of what it is about.
+    type Id: NumericId + Send + Sync;
+
     /// What a row with this id is about.
-    fn about(id: u32) -> Of;
+    fn about(id: Self::Id) -> Of;
 
     /// How a row is shown; none if it is of another kind.
     fn view(about: Of, row: Row) -> Option<Object>;
@@ -119,8 +124,10 @@ impl Kinds for JumpGroups {
     const TITLE: &'static str = JumpGroup::TITLE;
     const PAGED: bool = false;
 
-    fn about(id: u32) -> Of {
-        Of::JumpGroup(JumpGroupId(id))
+    type Id = JumpGroupId;
+
+    fn about(id: JumpGroupId) -> Of {
+        Of::JumpGroup(id)
     }
 
     fn view(about: Of, row: Row) -> Option<Object> {
@@ -151,8 +158,10 @@ impl Kinds for Teams {
     const TITLE: &'static str = Team::TITLE;
     const PAGED: bool = true;
 
-    fn about(id: u32) -> Of {
-        Of::Team(TeamId(id))
+    type Id = TeamId;
+
+    fn about(id: TeamId) -> Of {
+        Of::Team(id)
     }
 
     fn view(about: Of, row: Row) -> Option<Object> {
@@ -176,8 +185,10 @@ impl Kinds for Jumpoints {
     const TITLE: &'static str = "Jumpoint";
     const PAGED: bool = true;
 
-    fn about(id: u32) -> Of {
-        Of::Jumpoint(JumpointId(id))
+    type Id = JumpointId;
+
+    fn about(id: JumpointId) -> Of {
+        Of::Jumpoint(id)
     }
 
     fn view(about: Of, row: Row) -> Option<Object> {
@@ -265,10 +276,9 @@ fn rows_of<K: Kinds>(world: &World, policy: GroupPolicyId) -> Vec<Object> {
 async fn list<K: Kinds>(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let policy: GroupPolicyId = ids.id(0);
     if !known.world().group_policies.contains(&policy) {
         return Err(Problem::not_found(GroupPolicy::TITLE).into());
     }
@@ -280,11 +290,14 @@ async fn list<K: Kinds>(
     Ok(listing.answer(&known, rows.into_iter(), |row| row))
 }
 
-async fn get<K: Kinds>(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let about = K::about(ids.id::<JumpGroupId>(1).0);
+async fn get<K: Kinds>(
+    known: Known,
+    PathIds(policy, id): PathIds<GroupPolicyId, K::Id>,
+) -> Result<Answer<Object>, JsonError> {
+    let about = K::about(id);
     let shown = known
         .world()
-        .policy_row(ids.id(0), about)
+        .policy_row(policy, about)
         .and_then(|row| K::view(about, row))
         .ok_or_else(|| Problem::not_found(K::TITLE))?;
     Ok(Answer::known(&known.0, shown))
@@ -294,13 +307,12 @@ async fn create<K: Kinds>(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(policy): PathId<GroupPolicyId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let policy: GroupPolicyId = ids.id(0);
     let body = read_fields(K::FIELDS, &change.body, Purpose::Create, &known)?;
-    let id = number(&body, K::ID).unwrap_or(0);
+    let id: K::Id = id_in(&body, K::ID)?;
     let (about, row) = (K::about(id), K::row(&body));
     let command = command(policy, about, row).ok_or_else(Problem::internal)?;
     let done = site
@@ -318,11 +330,11 @@ async fn create<K: Kinds>(
 async fn delete<K: Kinds>(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(policy, id): PathIds<GroupPolicyId, K::Id>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let about = K::about(ids.id::<JumpGroupId>(1).0);
-    let command = Command::GroupPolicy(group_policy::Command::DropRow(ids.id(0), about));
+    let about = K::about(id);
+    let command = Command::GroupPolicy(group_policy::Command::DropRow(policy, about));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use connector::INSTALLER_SECRET;
 use domain::fleet::installer::JumpClientInstaller;
-use domain::ids::JumpClientInstallerId;
+use domain::ids::{JumpClientInstallerId, SecretRef};
 use domain::record::{self, Field, Kind, Object};
 use domain::{Command, Event, World};
 use engine::{Done, Side};
@@ -73,6 +73,10 @@ impl Resource for JumpClientInstaller {
 
     fn command(command: record::Command<Self>) -> Command {
         Command::JumpClientInstaller(command)
+    }
+
+    fn goes_with(world: &World, id: JumpClientInstallerId) -> Option<Side> {
+        forget_secret(world, id)
     }
 
     fn made(event: &Event) -> Option<(JumpClientInstallerId, &Self)> {
@@ -182,6 +186,16 @@ pub(crate) async fn make(
         Some(encode(&key(&installer.installer_id))?)
     };
     Ok(MadeWithKey { done, key })
+}
+
+/// Takes the secret away with its installer: nothing is made of it any more.
+pub(crate) fn forget_secret(world: &World, id: JumpClientInstallerId) -> Option<Side> {
+    let installer = world.installers.get(&id)?;
+    let SecretRef(key) = download::secret_of(&installer.installer_id);
+    Some(Side::writing(move |_| {
+        let table = SideTable::Secret;
+        vec![SideWrite::Delete { table, key }]
+    }))
 }
 
 /// Keeps the secret, sealed, under the id that the installer is given, so that packages can be made of it.

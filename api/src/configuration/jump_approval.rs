@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::Listing;
-use super::resource::{ACCESS, PathIds};
+use super::resource::{ACCESS, PathId, PathIds};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -125,12 +125,11 @@ fn filters() -> Vec<&'static Field> {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(user): PathId<UserId>,
     parts: Parts,
 ) -> Result<Answer<Value>, JsonError> {
     let listing = Listing::read(&parts, &filters(), &site, &known)?;
     let world = known.world();
-    let user: UserId = ids.id(0);
     if !world.users.contains(&user) {
         return Err(Problem::not_found(User::TITLE).into());
     }
@@ -146,8 +145,10 @@ async fn list(
     Ok(Answer::known(&known.0, Value::Array(shown)))
 }
 
-async fn get(known: Known, ids: PathIds) -> Result<Answer<Value>, JsonError> {
-    let (user, wanted): (UserId, AccessRequestId) = (ids.id(0), ids.id(1));
+async fn get(
+    known: Known,
+    PathIds(user, wanted): PathIds<UserId, AccessRequestId>,
+) -> Result<Answer<Value>, JsonError> {
     let mut requests = known.world().requests_to_answer(user);
     let (id, request) = requests
         .find(|(id, _)| *id == wanted)

@@ -13,7 +13,7 @@ use domain::{Command, Event, Timestamp, World};
 use serde_json::Value;
 
 use super::listing::filter_text;
-use super::resource::{self, PathIds, Resource};
+use super::resource::{self, PathId, Resource};
 use super::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
 use crate::answer::Answer;
 use crate::caller::Caller;
@@ -103,10 +103,10 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
 async fn copy(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(client): PathId<JumpClientId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let command = jump_client::Command::Copy(ids.id(0), without_id(&change.body));
+    let command = jump_client::Command::Copy(client, without_id(&change.body));
     let done = site
         .execute(&caller, &change, Command::JumpClient(command), None)
         .await?;

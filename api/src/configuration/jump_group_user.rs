@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::{Listing, base_url};
-use super::resource::{ACCESS, PathIds, number, read_fields};
+use super::resource::{ACCESS, PathId, PathIds, id_in, number, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -110,21 +110,22 @@ fn view(user: UserId, membership: &Membership) -> Object {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(group): PathId<JumpGroupId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let group: JumpGroupId = ids.id(0);
     let listing = Listing::read(&parts, &[], &site, &known)?;
     group_there(&known, group)?;
     let members = known.world().members_of(group);
     Ok(listing.answer(&known, members, |(user, membership)| view(user, membership)))
 }
 
-async fn get(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let user = ids.id(1);
+async fn get(
+    known: Known,
+    PathIds(group, user): PathIds<JumpGroupId, UserId>,
+) -> Result<Answer<Object>, JsonError> {
     let membership = known
         .world()
-        .membership(ids.id(0), user)
+        .membership(group, user)
         .ok_or_else(not_a_member)?;
     Ok(Answer::known(&known.0, view(user, membership)))
 }
@@ -133,13 +134,12 @@ async fn create(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(group): PathId<JumpGroupId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let group: JumpGroupId = ids.id(0);
     let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
-    let user = UserId(number(&body, "user_id").unwrap_or(0));
+    let user: UserId = id_in(&body, "user_id")?;
     let membership = merged(Membership::default(), &body);
     let command = Command::JumpGroup(jump_group::Command::AddMember(group, user, membership));
     let done = site.execute(&caller, &change, command, None).await?;
@@ -154,10 +154,9 @@ async fn change(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathIds(group, user): PathIds<JumpGroupId, UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let (group, user): (JumpGroupId, UserId) = (ids.id(0), ids.id(1));
     let current = known
         .world()
         .membership(group, user)
@@ -172,10 +171,10 @@ async fn change(
 async fn delete(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(group, user): PathIds<JumpGroupId, UserId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = Command::JumpGroup(jump_group::Command::RemoveMember(ids.id(0), ids.id(1)));
+    let command = Command::JumpGroup(jump_group::Command::RemoveMember(group, user));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

@@ -11,7 +11,7 @@ use domain::site::ticket_system;
 use domain::{Command, Event, FieldErrors, Refusal, World};
 use serde_json::{Value, json};
 
-use super::resource::{self, ACCESS, PathIds, Resource, path_of};
+use super::resource::{self, ACCESS, PathId, Resource, path_of};
 use crate::answer::Answer;
 use crate::caller::Known;
 use crate::error::{JsonError, Problem};
@@ -57,8 +57,10 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     resource::delete_route::<JumpPolicy>(routes)
 }
 
-async fn get_schedule(known: Known, ids: PathIds) -> Result<Answer<Value>, JsonError> {
-    let id: JumpPolicyId = ids.id(0);
+async fn get_schedule(
+    known: Known,
+    PathId(id): PathId<JumpPolicyId>,
+) -> Result<Answer<Value>, JsonError> {
     let world = known.world();
     if !world.jump_policies.contains(&id) {
         return Err(Problem::not_found(JumpPolicy::TITLE).into());

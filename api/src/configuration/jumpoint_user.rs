@@ -10,11 +10,11 @@ use domain::ids::{JumpointId, UserId};
 use domain::items::jumpoint::{self, Jumpoint};
 use domain::record::{self, Field, Kind, Object, Purpose, Record, Reference};
 use domain::{Command, FieldErrors};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::BASE;
 use super::listing::{Listing, base_url, strictly_unknown};
-use super::resource::{ACCESS, PathIds};
+use super::resource::{ACCESS, PathId, PathIds, id_in};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -73,10 +73,9 @@ fn view(user: UserId) -> Object {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(jumpoint): PathId<JumpointId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let jumpoint: JumpointId = ids.id(0);
     let listing = Listing::read(&parts, &[], &site, &known)?;
     if !known.world().has_jumpoint(jumpoint) {
         return Err(Problem::not_found(Jumpoint::TITLE).into());
@@ -85,9 +84,11 @@ async fn list(
     Ok(listing.answer(&known, users, view))
 }
 
-async fn get(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let user = ids.id(1);
-    if known.world().is_jumpoint_user(ids.id(0), user) {
+async fn get(
+    known: Known,
+    PathIds(jumpoint, user): PathIds<JumpointId, UserId>,
+) -> Result<Answer<Object>, JsonError> {
+    if known.world().is_jumpoint_user(jumpoint, user) {
         Ok(Answer::known(&known.0, view(user)))
     } else {
         Err(Problem::not_found("Jumpoint user").into())
@@ -98,7 +99,7 @@ async fn create(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(jumpoint): PathId<JumpointId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
@@ -112,9 +113,7 @@ async fn create(
         return Err(strictly_unknown(unknown).into());
     }
     let body = record::read_body(FIELDS, &[], &change.body, Purpose::Create)?;
-    let number = body.get("user_id").and_then(Value::as_u64);
-    let user = UserId(number.and_then(|id| u32::try_from(id).ok()).unwrap_or(0));
-    let jumpoint: JumpointId = ids.id(0);
+    let user: UserId = id_in(&body, "user_id")?;
     let command = Command::Jumpoint(jumpoint::Command::AddUser(jumpoint, user));
     let done = site.execute(&caller, &change, command, None).await?;
     let location = format!(
@@ -127,10 +126,10 @@ async fn create(
 async fn delete(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(jumpoint, user): PathIds<JumpointId, UserId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = Command::Jumpoint(jumpoint::Command::RemoveUser(ids.id(0), ids.id(1)));
+    let command = Command::Jumpoint(jumpoint::Command::RemoveUser(jumpoint, user));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

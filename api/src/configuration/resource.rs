@@ -8,7 +8,7 @@ use axum::response::Response;
 use domain::ids::NumericId;
 use domain::record::{self, Field, Object, Purpose, Record};
 use domain::{Command, Event, FieldErrors, World};
-use engine::Done;
+use engine::{Done, Side};
 use serde_json::Value;
 
 use crate::access::{Access, Permission};
@@ -46,6 +46,11 @@ pub trait Resource: Record {
 
     /// The record that `event` made, if it made one of this kind.
     fn made(event: &Event) -> Option<(Self::Id, &Self)>;
+
+    /// What is kept beside the log for a record, and goes when it is deleted.
+    fn goes_with(_world: &World, _id: Self::Id) -> Option<Side> {
+        None
+    }
 
     /// Whether lists have it.
     fn is_listed(&self) -> bool {
@@ -115,37 +120,52 @@ pub fn path_of<R: Resource>() -> String {
     format!("{BASE}/{}", R::PATH)
 }
 
-/// The numbers of a path's parameters, in order. A parameter that is no id names nothing that is there.
-#[derive(Clone, Debug)]
-pub struct PathIds(Vec<u32>);
+/// The id that is the one parameter of a path. A parameter that is no id names nothing that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct PathId<I>(pub I);
 
-impl PathIds {
-    /// The id of the parameter at `index`; 0, which names nothing, where the route has no such parameter.
-    #[must_use]
-    pub fn id<I: NumericId>(&self, index: usize) -> I {
-        I::from_number(self.0.get(index).copied().unwrap_or(0))
-    }
-}
+/// The ids that are the two parameters of a path, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct PathIds<A, B>(pub A, pub B);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+impl<S: Send + Sync, I: NumericId> FromRequestParts<S> for PathId<I> {
     type Rejection = JsonError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, JsonError> {
-        let nothing = || Problem::not_found("Path");
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| nothing())?;
-        let numbers = params
-            .iter()
-            .map(|(_, text)| {
-                let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse()
-                    .ok()
-                    .filter(|number| digits && (1..=i32::MAX.cast_unsigned()).contains(number))
-            })
-            .collect::<Option<Vec<u32>>>();
-        Ok(Self(numbers.ok_or_else(nothing)?))
+        let [id] = numbers(parts, state).await?;
+        Ok(Self(I::from_number(id)))
     }
+}
+
+impl<S: Send + Sync, A: NumericId, B: NumericId> FromRequestParts<S> for PathIds<A, B> {
+    type Rejection = JsonError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, JsonError> {
+        let [first, second] = numbers(parts, state).await?;
+        Ok(Self(A::from_number(first), B::from_number(second)))
+    }
+}
+
+/// The numbers of a path's parameters, which must be as many as its handler takes.
+async fn numbers<const N: usize>(
+    parts: &mut Parts,
+    state: &(impl Send + Sync),
+) -> Result<[u32; N], JsonError> {
+    let nothing = || Problem::not_found("Path");
+    let params = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|_| nothing())?;
+    let numbers = params
+        .iter()
+        .map(|(_, text)| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse()
+                .ok()
+                .filter(|number| digits && (1..=i32::MAX.cast_unsigned()).contains(number))
+        })
+        .collect::<Option<Vec<u32>>>()
+        .ok_or_else(nothing)?;
+    Ok(numbers.try_into().map_err(|_| Problem::internal())?)
 }
 
 /// Routes to read: list and get.
@@ -235,9 +255,8 @@ pub async fn list<R: Resource>(
 pub async fn get<R: Resource>(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<R::Id>,
 ) -> Result<Answer<Object>, JsonError> {
-    let id: R::Id = ids.id(0);
     let record = R::find(known.world(), id).ok_or_else(|| Problem::not_found(R::TITLE))?;
     let shown = record.show(&site, known.world(), id);
     Ok(Answer::known(&known.0, shown))
@@ -267,10 +286,9 @@ pub async fn change<R: Resource>(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<R::Id>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let id: R::Id = ids.id(0);
     let body = accepted::<R>(&change.body, &known)?;
     let command = R::command(record::Command::Change(id, body));
     let done = site.execute(&caller, &change, command, None).await?;
@@ -281,11 +299,12 @@ pub async fn change<R: Resource>(
 pub async fn delete<R: Resource>(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(id): PathId<R::Id>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = R::command(record::Command::Delete(ids.id(0)));
-    let done = site.execute(&caller, &change, command, None).await?;
+    let side = R::goes_with(&site.engine.published().world, id);
+    let command = R::command(record::Command::Delete(id));
+    let done = site.execute(&caller, &change, command, side).await?;
     Ok(Answer::nothing(&done))
 }
 
@@ -355,6 +374,15 @@ pub fn read_fields(
 #[must_use]
 pub fn number(body: &Object, name: &str) -> Option<u32> {
     body.get(name)?.as_u64()?.try_into().ok()
+}
+
+/// The id of a member that the body's table requires.
+///
+/// # Errors
+/// 500 where the body was not read against such a table.
+pub fn id_in<I: NumericId>(body: &Object, name: &str) -> Result<I, Problem> {
+    let number = number(body, name).ok_or_else(Problem::internal)?;
+    Ok(I::from_number(number))
 }
 
 /// The body without what is accepted and ignored (config-api.md 2.3). Names that nobody knows stay, for the rules to name; where

@@ -11,7 +11,7 @@ use domain::record::{Field, Object};
 use domain::{Command, Event, World, record};
 use serde_json::{Value, json};
 
-use super::resource::{self, ACCESS, PathIds, Resource, made_by, path_of};
+use super::resource::{self, ACCESS, PathId, Resource, made_by, path_of};
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::change::Change;
@@ -68,11 +68,11 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
 async fn copy(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(shell): PathId<ShellJumpId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let body = without_id(&change.body);
-    let command = Command::ShellJump(shell::Command::Copy(ids.id(0), body));
+    let command = Command::ShellJump(shell::Command::Copy(shell, body));
     let done = site.execute(&caller, &change, command, None).await?;
     let (copy, _) = made_by::<ShellJump>(&done)?;
     Ok(Answer::done(&done, copied(copy.0)))

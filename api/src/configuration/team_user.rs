@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::{Listing, base_url};
-use super::resource::{ACCESS, PathIds, number, read_fields};
+use super::resource::{ACCESS, PathId, PathIds, id_in, number, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -103,10 +103,9 @@ fn role(body: &Object) -> Option<TeamRole> {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(team): PathId<TeamId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let team: TeamId = ids.id(0);
     let listing = Listing::read(&parts, &[], &site, &known)?;
     if !known.world().teams.contains(&team) {
         return Err(Problem::not_found(Team::TITLE).into());
@@ -117,8 +116,10 @@ async fn list(
     }))
 }
 
-async fn get(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let (team, user) = (ids.id(0), ids.id(1));
+async fn get(
+    known: Known,
+    PathIds(team, user): PathIds<TeamId, UserId>,
+) -> Result<Answer<Object>, JsonError> {
     let role = role_in_team(known.world(), user, team).ok_or_else(not_a_member)?;
     Ok(Answer::known(&known.0, view(team, user, role)))
 }
@@ -127,13 +128,12 @@ async fn create(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(team): PathId<TeamId>,
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let team: TeamId = ids.id(0);
     let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
-    let user = UserId(number(&body, "user_id").unwrap_or(0));
+    let user: UserId = id_in(&body, "user_id")?;
     let role = role(&body).unwrap_or_default();
     let command = Command::Team(team::Command::AddMember(team, user, role));
     let done = site.execute(&caller, &change, command, None).await?;
@@ -145,10 +145,9 @@ async fn change(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathIds(team, user): PathIds<TeamId, UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let (team, user): (TeamId, UserId) = (ids.id(0), ids.id(1));
     let body = read_fields(FIELDS, &change.body, Purpose::Change, &known)?;
     let to = number(&body, "team_id").map_or(team, TeamId);
     let role = role(&body)
@@ -167,10 +166,10 @@ async fn change(
 async fn delete(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(team, user): PathIds<TeamId, UserId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let command = Command::Team(team::Command::RemoveMember(ids.id(0), ids.id(1)));
+    let command = Command::Team(team::Command::RemoveMember(team, user));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }

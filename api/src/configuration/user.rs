@@ -17,7 +17,7 @@ use secrets::SecretText;
 use serde_json::Value;
 
 use super::resource::{
-    self, ACCESS, Fixed, PathIds, Resource, accepted, changed, location, made_by, path_of,
+    self, ACCESS, Fixed, PathId, Resource, accepted, changed, location, made_by, path_of,
 };
 use crate::access::record_refusal;
 use crate::answer::Answer;
@@ -150,10 +150,9 @@ async fn change(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let id: UserId = ids.id(0);
     let mut body = accepted::<User>(&change.body, &known)?;
     // `null` stands for "not given": an answer never holds the password, so a client that sends one back has none.
     if body

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::listing::{Listing, strictly_unknown};
-use super::resource::{ACCESS, PathIds};
+use super::resource::{ACCESS, PathId};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -77,10 +77,9 @@ fn views(world: &World, user: UserId) -> Vec<Object> {
 async fn list(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(user): PathId<UserId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let user: UserId = ids.id(0);
     let listing = Listing::read(&parts, &[], &site, &known)?;
     if !known.world().users.contains(&user) {
         return Err(Problem::not_found(User::TITLE).into());
@@ -93,10 +92,9 @@ async fn change(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(user): PathId<UserId>,
     change: Change,
 ) -> Result<Answer<Vec<Object>>, JsonError> {
-    let user: UserId = ids.id(0);
     let [added, removed] = read_ids(&change.body, ["added", "removed"], &known)?;
     let command = group_policy::Command::ChangePoliciesOf {
         user,

@@ -22,7 +22,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::listing::{Listing, base_url};
-use crate::configuration::resource::PathIds;
+use crate::configuration::resource::PathId;
 use crate::console::BASE;
 use crate::console::items::{group, item_named, user_of};
 use crate::error::{JsonError, Problem};
@@ -235,51 +235,51 @@ async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(request): PathId<AccessRequestId>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
     let now = site.engine.clock().now();
-    let body = find(known.world(), user, ids.id(0), now)?;
+    let body = find(known.world(), user, request, now)?;
     Ok(Answer::known(&known.0, body))
 }
 
 async fn approve(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(request): PathId<AccessRequestId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let command = access_request::Command::Approve {
-        request: ids.id(0),
+        request,
         comment: comments(&change)?,
         speaking_for: None,
     };
-    ask(&site, &caller, &change, ids.id(0), command).await
+    ask(&site, &caller, &change, request, command).await
 }
 
 async fn deny(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(request): PathId<AccessRequestId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let command = access_request::Command::Deny {
-        request: ids.id(0),
+        request,
         comment: comments(&change)?,
         speaking_for: None,
     };
-    ask(&site, &caller, &change, ids.id(0), command).await
+    ask(&site, &caller, &change, request, command).await
 }
 
 async fn cancel(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(request): PathId<AccessRequestId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     read_body(&[], &[], &change.body, Purpose::Create)?;
-    let command = access_request::Command::Cancel { request: ids.id(0) };
-    ask(&site, &caller, &change, ids.id(0), command).await
+    let command = access_request::Command::Cancel { request };
+    ask(&site, &caller, &change, request, command).await
 }
 
 fn comments(change: &Change) -> Result<String, Refusal> {

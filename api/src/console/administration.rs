@@ -19,7 +19,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::jump_policy::{read_schedule, show_schedule};
-use crate::configuration::resource::{self, PathIds, Resource, filters};
+use crate::configuration::resource::{self, PathId, Resource, filters};
 use crate::console::BASE;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
@@ -131,18 +131,20 @@ pub(super) fn records<R: Resource>(site: &Arc<Site>, path: &str) -> Routes {
         )
 }
 
-async fn get_schedule(known: Known, ids: PathIds) -> Result<Answer<Value>, JsonError> {
-    let schedule = schedule_of(known.world(), ids.id(0))?;
+async fn get_schedule(
+    known: Known,
+    PathId(policy): PathId<JumpPolicyId>,
+) -> Result<Answer<Value>, JsonError> {
+    let schedule = schedule_of(known.world(), policy)?;
     Ok(Answer::known(&known.0, schedule))
 }
 
 async fn put_schedule(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(policy): PathId<JumpPolicyId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let policy: JumpPolicyId = ids.id(0);
     let schedule = read_schedule(&change.body)?;
     let command = Command::JumpPolicy(jump_policy::Command::SetSchedule(policy, schedule));
     let done = site.execute(&caller, &change, command, None).await?;
@@ -163,18 +165,20 @@ fn schedule_of(world: &World, policy: JumpPolicyId) -> Result<Value, Problem> {
     }
 }
 
-async fn get_permissions(known: Known, ids: PathIds) -> Result<Answer<Object>, JsonError> {
-    let permissions = permissions_of(known.world(), ids.id(0))?;
+async fn get_permissions(
+    known: Known,
+    PathId(user): PathId<UserId>,
+) -> Result<Answer<Object>, JsonError> {
+    let permissions = permissions_of(known.world(), user)?;
     Ok(Answer::known(&known.0, permissions))
 }
 
 async fn change_permissions(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(user): PathId<UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let user: UserId = ids.id(0);
     let body = only_permissions(&change.body)?;
     let command = Command::User(user::Command::Record(record::Command::ChangePermissions(
         user, body,

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
-use crate::configuration::resource::{PathIds, Resource, accepted, location_in_list, made_by};
+use crate::configuration::resource::{PathId, Resource, accepted, location_in_list, made_by};
 use crate::console::BASE;
 use crate::console::administration::{ACCESS, records};
 use crate::credential::{new_client_secret, new_reference, put_away, seal_client_secret};
@@ -101,10 +101,9 @@ async fn create(
 async fn regenerate_secret(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathId(account): PathId<ApiAccountId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let account: ApiAccountId = ids.id(0);
     let drawn = draw(&site);
     let command = Command::ApiAccount(api_account::Command::RegenerateSecret {
         account,

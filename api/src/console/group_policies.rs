@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Method;
 use domain::access::group_policy::{self, GroupPolicy, Of, Row};
-use domain::ids::{GroupPolicyId, JumpGroupId};
+use domain::ids::GroupPolicyId;
 use domain::record::{Object, Record};
 use domain::{Command, FieldErrors, World};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::group_policy_row::{JumpGroups, Jumpoints, Kinds, Teams};
-use crate::configuration::resource::PathIds;
+use crate::configuration::resource::{PathId, PathIds};
 use crate::console::BASE;
 use crate::console::administration::ACCESS;
 use crate::error::{JsonError, Problem};
@@ -119,8 +119,10 @@ fn read_order(body: &Object) -> Result<Vec<GroupPolicyId>, JsonError> {
     })
 }
 
-async fn list_removals(known: Known, ids: PathIds) -> Result<Answer<Vec<Of>>, JsonError> {
-    let policy: GroupPolicyId = ids.id(0);
+async fn list_removals(
+    known: Known,
+    PathId(policy): PathId<GroupPolicyId>,
+) -> Result<Answer<Vec<Of>>, JsonError> {
     if !known.world().group_policies.contains(&policy) {
         return Err(Problem::not_found(GroupPolicy::TITLE).into());
     }
@@ -136,11 +138,11 @@ async fn list_removals(known: Known, ids: PathIds) -> Result<Answer<Vec<Of>>, Js
 async fn put_removal<K: Kinds>(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(policy, id): PathIds<GroupPolicyId, K::Id>,
     change: Change,
 ) -> Result<Answer<Of>, JsonError> {
-    let about = K::about(ids.id::<JumpGroupId>(1).0);
-    let command = group_policy::Command::AddRemoval(ids.id(0), about);
+    let about = K::about(id);
+    let command = group_policy::Command::AddRemoval(policy, about);
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)
         .await?;
@@ -150,11 +152,11 @@ async fn put_removal<K: Kinds>(
 async fn delete_removal<K: Kinds>(
     State(site): State<Arc<Site>>,
     caller: Caller,
-    ids: PathIds,
+    PathIds(policy, id): PathIds<GroupPolicyId, K::Id>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let about = K::about(ids.id::<JumpGroupId>(1).0);
-    let command = group_policy::Command::DropRemoval(ids.id(0), about);
+    let about = K::about(id);
+    let command = group_policy::Command::DropRemoval(policy, about);
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)
         .await?;

@@ -8,20 +8,40 @@ use domain::{FieldErrors, Timestamp, World};
 use serde_json::{Value, json};
 
 use crate::console::items;
+use crate::console::paging::{self, Paging, SEARCH_CHARS_MAX, Sort, searched};
 use crate::download::{link, platform};
 use crate::site::Site;
 
-/// Most installers of a page.
-const PER_PAGE_MAX: usize = 500;
-/// Installers of a page where the caller does not say.
-const PER_PAGE: usize = 100;
-/// Longest search text, in characters.
-const SEARCH_CHARS_MAX: usize = 255;
-/// Longest name of an unknown parameter that is repeated to the caller, in characters.
-const NAME_CHARS_MAX: usize = 64;
+/// What the list may be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    ExpiresAt,
+    Name,
+    Group,
+    Tag,
+    CreatedBy,
+}
 
-/// The words of `sort`, each with `-` before it for the reverse.
-const ORDER_WORDS: [&str; 5] = ["expires_at", "name", "group", "tag", "created_by"];
+impl paging::Order for Order {
+    const ALL: &'static [Self] = &[
+        Self::ExpiresAt,
+        Self::Name,
+        Self::Group,
+        Self::Tag,
+        Self::CreatedBy,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::ExpiresAt => "expires_at",
+            Self::Name => "name",
+            Self::Group => "group",
+            Self::Tag => "tag",
+            Self::CreatedBy => "created_by",
+        }
+    }
+}
+
 /// The words of `state`.
 const STATE_WORDS: [&str; 4] = ["valid", "expired", "invalidated", "all"];
 
@@ -45,19 +65,8 @@ pub const PARAMETERS: &[Field] = &[
         Kind::Text { min: 0, max: 16 },
         "expires_at, name, group, tag or created_by; with - before it the reverse.",
     ),
-    Field::new(
-        "per_page",
-        Kind::Integer { min: 1, max: 500 },
-        "Installers of a page; 100 where absent.",
-    ),
-    Field::new(
-        "current_page",
-        Kind::Integer {
-            min: 1,
-            max: 2_147_483_647,
-        },
-        "Which page.",
-    ),
+    Paging::ROWS,
+    Paging::PAGE,
 ];
 
 /// What is asked of the list.
@@ -66,10 +75,19 @@ pub struct Query {
     search: String,
     /// None is all of them.
     state: Option<Standing>,
-    order: &'static str,
-    descending: bool,
-    per_page: usize,
-    page: usize,
+    sort: Sort<Order>,
+    paging: Paging,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            search: String::new(),
+            state: Some(Standing::Valid),
+            sort: Sort::default(),
+            paging: Paging::default(),
+        }
+    }
 }
 
 impl Query {
@@ -78,38 +96,12 @@ impl Query {
     /// # Errors
     /// The parameters that are not right, unknown ones included.
     pub fn read(query: &str) -> Result<Self, FieldErrors> {
-        let mut read = Self {
-            search: String::new(),
-            state: Some(Standing::Valid),
-            order: ORDER_WORDS[0],
-            descending: false,
-            per_page: PER_PAGE,
-            page: 1,
-        };
-        let mut errors = FieldErrors::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if let Err(message) = read.set(&name, &value) {
-                errors.push(
-                    name.chars().take(NAME_CHARS_MAX).collect::<String>(),
-                    message,
-                );
-            }
-        }
-        if errors.0.is_empty() {
-            Ok(read)
-        } else {
-            Err(errors)
-        }
+        paging::read(query, Self::set)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
-            "search" if value.chars().count() > SEARCH_CHARS_MAX => {
-                return Err(format!(
-                    "The search must not be longer than {SEARCH_CHARS_MAX} characters."
-                ));
-            }
-            "search" => self.search = value.trim().to_lowercase(),
+            "search" => self.search = searched("search", value)?,
             "state" => {
                 self.state = match value {
                     "valid" => Some(Standing::Valid),
@@ -122,32 +114,11 @@ impl Query {
                     }
                 };
             }
-            "sort" => {
-                let (descending, word) = value
-                    .strip_prefix('-')
-                    .map_or((false, value), |word| (true, word));
-                let known = ORDER_WORDS.into_iter().find(|known| *known == word);
-                self.order = known.ok_or_else(|| {
-                    format!(
-                        "The sort must be one of: {}, each with - before it for the reverse.",
-                        ORDER_WORDS.join(", ")
-                    )
-                })?;
-                self.descending = descending;
-            }
-            "per_page" => self.per_page = number(value, PER_PAGE_MAX)?,
-            "current_page" => self.page = number(value, i32::MAX as usize)?,
-            _ => return Err("This parameter is not known.".to_owned()),
+            "sort" => self.sort = Sort::read(value)?,
+            _ => self.paging.set(name, value)?,
         }
         Ok(())
     }
-}
-
-fn number(text: &str, max: usize) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=max).contains(number))
-        .ok_or_else(|| format!("The value must be an integer of 1 to {max}."))
 }
 
 /// The installer, where `user` may handle it (INST-62).
@@ -176,33 +147,23 @@ pub fn page(site: &Site, world: &World, user: UserId, query: &Query, now: Timest
         })
         .filter(|(_, installer)| contains(world, installer, &query.search))
         .filter(|(_, installer)| may_handle(world, user, installer.group()).is_ok())
-        .map(|(id, installer)| (key(world, installer, query.order), *id, installer))
+        .map(|(id, installer)| (key(world, installer, query.sort.order), *id, installer))
         .collect();
     // Those that say the same stay in the order of their numbers.
-    matching.sort_by(|(a, a_id, _), (b, b_id, _)| {
-        let order = a.cmp(b);
-        let order = if query.descending {
-            order.reverse()
-        } else {
-            order
-        };
-        order.then(a_id.cmp(b_id))
-    });
+    matching
+        .sort_by(|(a, a_id, _), (b, b_id, _)| query.sort.directed(a.cmp(b)).then(a_id.cmp(b_id)));
     let total = matching.len();
-    let skipped = (query.page - 1).saturating_mul(query.per_page);
     let shown: Vec<Value> = matching
         .into_iter()
-        .skip(skipped)
-        .take(query.per_page)
+        .skip(query.paging.before())
+        .take(query.paging.per_page)
         .map(|(_, id, installer)| view(site, world, user, id, installer, now))
         .collect();
-    json!({
-        "installers": shown,
-        "total": total,
-        "per_page": query.per_page,
-        "current_page": query.page,
-        "last_page": total.div_ceil(query.per_page).max(1),
-    })
+    let mut page = json!({"installers": shown});
+    for (name, value) in query.paging.told(total) {
+        page[name] = value;
+    }
+    page
 }
 
 fn contains(world: &World, installer: &JumpClientInstaller, searched: &str) -> bool {
@@ -218,15 +179,15 @@ fn contains(world: &World, installer: &JumpClientInstaller, searched: &str) -> b
 }
 
 /// What the list is ordered by, as text of which the smaller comes first.
-fn key(world: &World, installer: &JumpClientInstaller, order: &str) -> String {
+fn key(world: &World, installer: &JumpClientInstaller, order: Order) -> String {
     match order {
-        "name" => installer.name.to_lowercase(),
-        "group" => world.group_name(installer.group()).to_lowercase(),
-        "tag" => installer.tag.to_lowercase(),
-        "created_by" => creator(world, installer)
+        Order::Name => installer.name.to_lowercase(),
+        Order::Group => world.group_name(installer.group()).to_lowercase(),
+        Order::Tag => installer.tag.to_lowercase(),
+        Order::CreatedBy => creator(world, installer)
             .map(|(_, _, name)| name.to_lowercase())
             .unwrap_or_default(),
-        _ => format!("{:020}", installer.expiration_timestamp.0.max(0)),
+        Order::ExpiresAt => format!("{:020}", installer.expiration_timestamp.0.max(0)),
     }
 }
 
@@ -277,7 +238,7 @@ pub fn view(
     // Whoever has the link may download without signing in: it is shown only while it is of use.
     let direct = link::token(&site.sealer, &installer.installer_id)
         .filter(|_| is_valid && may)
-        .map(|token| format!("{}{}/{token}", address(site), link::PATH));
+        .map(|token| format!("{}{}/{token}", site.own_url(), link::PATH));
     json!({
         "id": id,
         "installer_id": installer.installer_id,
@@ -320,15 +281,6 @@ pub fn view(
     })
 }
 
-/// The site's own address, never a name that the caller's request brought along: the link goes to other people.
-fn address(site: &Site) -> &str {
-    site.public_url
-        .as_deref()
-        .or_else(|| site.agent_key.urls.first().map(String::as_str))
-        .unwrap_or_default()
-        .trim_end_matches('/')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,10 +293,14 @@ mod tests {
             Ok(Query {
                 search: "web".to_owned(),
                 state: None,
-                order: "name",
-                descending: true,
-                per_page: 5,
-                page: 2,
+                sort: Sort {
+                    order: Order::Name,
+                    descending: true,
+                },
+                paging: Paging {
+                    per_page: 5,
+                    page: 2
+                },
             })
         );
         let unasked = Query::read("").expect("nothing is asked");

@@ -19,15 +19,15 @@ use domain::fleet::installer::{
 use domain::ids::JumpClientInstallerId;
 use domain::record::{self, Field, Kind, Object, Purpose, Record};
 use domain::{Command, Event, Refusal, World};
-use engine::{Done, ExecuteError};
+use engine::{Done, ExecuteError, Side};
 use serde_json::{Value, json};
 
 use crate::access::Access;
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
-use crate::configuration::installer::{INTERNAL_ALWAYS, make};
-use crate::configuration::resource::{self, PathIds, Resource, location_in_list, read_fields};
+use crate::configuration::installer::{INTERNAL_ALWAYS, forget_secret, make};
+use crate::configuration::resource::{self, PathId, Resource, location_in_list, read_fields};
 use crate::console::BASE;
 use crate::console::fields::Fields;
 use crate::console::installer_list::{self, Query, handled, view};
@@ -207,10 +207,9 @@ async fn get(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<JumpClientInstallerId>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let id: JumpClientInstallerId = ids.id(0);
     let installer = handled(known.world(), user, id).ok_or_else(gone)?;
     let now = site.engine.clock().now();
     let shown = view(&site, known.world(), user, id, installer, now);
@@ -221,12 +220,15 @@ async fn delete(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<JumpClientInstallerId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
-    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
+    let reach = Reach::of(&caller, known.world(), id, &change)?;
     let command = JumpClientInstaller::command(record::Command::Delete(reach.id));
-    let done = reach.execute(&site, &caller, &change, command).await?;
+    let side = forget_secret(known.world(), reach.id);
+    let done = reach
+        .execute_with(&site, &caller, &change, command, side)
+        .await?;
     Ok(Answer::nothing(&done))
 }
 
@@ -234,11 +236,11 @@ async fn extend(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<JumpClientInstallerId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
+    let reach = Reach::of(&caller, known.world(), id, &change)?;
     let body = read_fields(EXTENSION, &change.body, Purpose::Create, &known)?;
     let command = Command::Installer(installer::Command::Extend {
         installer: reach.id,
@@ -256,10 +258,10 @@ async fn mail(
     State(site): State<Arc<Site>>,
     caller: Caller,
     known: Known,
-    ids: PathIds,
+    PathId(id): PathId<JumpClientInstallerId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let reach = Reach::of(&caller, known.world(), &ids, &change)?;
+    let reach = Reach::of(&caller, known.world(), id, &change)?;
     let link = read_link(reach.id, &change.body, known.world())?;
     let platform = platform::named(&link.platform);
     let warnings = known
@@ -340,10 +342,9 @@ impl Reach {
     fn of(
         caller: &Caller,
         world: &World,
-        ids: &PathIds,
+        id: JumpClientInstallerId,
         change: &Change,
     ) -> Result<Self, JsonError> {
-        let id = ids.id(0);
         let is_handled = handled(world, user_of(caller)?, id).is_some();
         if is_handled || change.is_keyed() {
             Ok(Self { id, is_handled })
@@ -360,7 +361,19 @@ impl Reach {
         change: &Change,
         command: Command,
     ) -> Result<Done, JsonError> {
-        let executed = site.execute_plainly(caller, change, command, None).await;
+        self.execute_with(site, caller, change, command, None).await
+    }
+
+    /// The same with rows beside its events.
+    async fn execute_with(
+        &self,
+        site: &Site,
+        caller: &Caller,
+        change: &Change,
+        command: Command,
+        side: Option<Side>,
+    ) -> Result<Done, JsonError> {
+        let executed = site.execute_plainly(caller, change, command, side).await;
         executed.map_err(|error| match error {
             ExecuteError::Refused { .. } if !self.is_handled => gone(),
             error => error.into(),

@@ -128,7 +128,7 @@ async fn change_all(
 pub(super) fn change_of(item: JumpItemRef, changes: &Object) -> Command {
     match item {
         JumpItemRef::JumpClient(client) => {
-            Command::JumpClient(jump_client::Command::Change(client, changes.clone()))
+            Command::JumpClient(jump_client::Command::Edit(client, changes.clone()))
         }
         JumpItemRef::ShellJump(shell) => Command::ShellJump(shell::Command::Record(
             record::Command::Change(shell, changes.clone()),

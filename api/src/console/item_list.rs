@@ -10,12 +10,8 @@ use domain::site::settings::SiteSettings;
 use domain::{FieldErrors, Timestamp, World};
 use projections::{ConsoleRow, ConsoleView, Row, RowRef, Search, SearchField, Status, Texts};
 
-/// Most items of a page.
-pub const PER_PAGE_MAX: usize = 500;
-/// Items of a page where the caller does not say.
-pub const PER_PAGE: usize = 100;
-/// Longest search text, in characters.
-pub const SEARCH_CHARACTERS_MAX: usize = 255;
+use crate::console::paging::{self, Paging, SEARCH_CHARS_MAX, Sort, searched};
+
 /// Most filters of one request.
 pub const FILTERS_MAX: usize = 14;
 
@@ -38,20 +34,55 @@ pub fn status_word(status: Status) -> &'static str {
         .map_or("unavailable", |(_, word)| word)
 }
 
-/// The words of `sort`, each with `-` before it for the reverse.
-pub const ORDER_WORDS: [&str; 8] = [
-    "name",
-    "hostname",
-    "jump_method",
-    "comments",
-    "group",
-    "tag",
-    "status",
-    "last_access_at",
-];
+/// What the list may be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The name.
+    Name,
+    /// The host name.
+    Hostname,
+    /// How one jumps there.
+    JumpMethod,
+    /// The comments.
+    Comments,
+    /// The Jump Group's name.
+    Group,
+    /// The tag.
+    Tag,
+    /// The word of the status.
+    Status,
+    /// When it was last jumped to.
+    LastAccessAt,
+}
+
+impl paging::Order for Order {
+    const ALL: &'static [Self] = &[
+        Self::Name,
+        Self::Hostname,
+        Self::JumpMethod,
+        Self::Comments,
+        Self::Group,
+        Self::Tag,
+        Self::Status,
+        Self::LastAccessAt,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Hostname => "hostname",
+            Self::JumpMethod => "jump_method",
+            Self::Comments => "comments",
+            Self::Group => "group",
+            Self::Tag => "tag",
+            Self::Status => "status",
+            Self::LastAccessAt => "last_access_at",
+        }
+    }
+}
 
 const fn parameter(name: &'static str, about: &'static str) -> Field {
-    let most = SEARCH_CHARACTERS_MAX;
+    let most = SEARCH_CHARS_MAX;
     Field::new(name, Kind::Text { min: 0, max: most }, about)
 }
 
@@ -87,19 +118,8 @@ pub const PARAMETERS: &[Field] = &[
         "sort",
         "name, hostname, jump_method, comments, group, tag, status or last_access_at; with - before it the reverse.",
     ),
-    Field::new(
-        "per_page",
-        Kind::Integer { min: 1, max: 500 },
-        "Items of a page; 100 where absent.",
-    ),
-    Field::new(
-        "current_page",
-        Kind::Integer {
-            min: 1,
-            max: 2_147_483_647,
-        },
-        "Which page.",
-    ),
+    Paging::ROWS,
+    Paging::PAGE,
 ];
 
 /// What is asked of the list.
@@ -117,14 +137,10 @@ pub struct Query {
     pub tag: Option<String>,
     /// Only items with this status.
     pub status: Option<Status>,
-    /// What the list is ordered by: one of [`ORDER_WORDS`].
-    pub order: &'static str,
-    /// Whether the order is reversed.
-    pub descending: bool,
-    /// Items of a page.
-    pub per_page: usize,
-    /// Which page, from 1.
-    pub page: usize,
+    /// What the list is ordered by.
+    pub sort: Sort<Order>,
+    /// Which page.
+    pub paging: Paging,
 }
 
 impl Default for Query {
@@ -136,10 +152,8 @@ impl Default for Query {
             group: None,
             tag: None,
             status: None,
-            order: "name",
-            descending: false,
-            per_page: PER_PAGE,
-            page: 1,
+            sort: Sort::default(),
+            paging: Paging::default(),
         }
     }
 }
@@ -150,18 +164,7 @@ impl Query {
     /// # Errors
     /// The parameters that are not right, unknown ones included.
     pub fn read(query: &str) -> Result<Self, FieldErrors> {
-        let mut read = Self::default();
-        let mut errors = FieldErrors::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if let Err(message) = read.set(&name, &value) {
-                errors.push(name.chars().take(64).collect::<String>(), message);
-            }
-        }
-        if errors.0.is_empty() {
-            Ok(read)
-        } else {
-            Err(errors)
-        }
+        paging::read(query, Self::set)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -205,47 +208,15 @@ impl Query {
                 })?;
                 self.status = Some(*status);
             }
-            "sort" => {
-                let (descending, word) = value
-                    .strip_prefix('-')
-                    .map_or((false, value), |word| (true, word));
-                let known = ORDER_WORDS.into_iter().find(|known| *known == word);
-                self.order = known.ok_or_else(|| {
-                    format!(
-                        "The sort must be one of: {}, each with - before it for the reverse.",
-                        ORDER_WORDS.join(", ")
-                    )
-                })?;
-                self.descending = descending;
-            }
-            "per_page" => self.per_page = number(value, PER_PAGE_MAX)?,
-            "current_page" => self.page = number(value, usize::MAX)?,
-            _ => return Err("This parameter is not known.".to_owned()),
+            "sort" => self.sort = Sort::read(value)?,
+            _ => self.paging.set(name, value)?,
         }
         Ok(())
     }
 }
 
-/// What is searched for, folded.
-fn searched(name: &str, text: &str) -> Result<String, String> {
-    if text.chars().count() > SEARCH_CHARACTERS_MAX {
-        return Err(format!(
-            "The {name} must not be longer than {SEARCH_CHARACTERS_MAX} characters."
-        ));
-    }
-    Ok(text.trim().to_lowercase())
-}
-
 fn titles() -> String {
     SearchField::ALL.map(SearchField::title).join(", ")
-}
-
-fn number(text: &str, max: usize) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(number) if (1..=max).contains(&number) => Ok(number),
-        _ if max == usize::MAX => Err("The value must be an integer of 1 or more.".to_owned()),
-        _ => Err(format!("The value must be an integer of 1 to {max}.")),
-    }
 }
 
 /// Reads `shared-3` or `personal-5`.
@@ -267,8 +238,6 @@ pub struct Page {
     pub rows: Vec<ConsoleRow>,
     /// How many items match.
     pub total: usize,
-    /// The last page there is, from 1.
-    pub last_page: usize,
     /// How many items match but for the status filter, by the status' word.
     pub by_status: BTreeMap<&'static str, usize>,
 }
@@ -287,7 +256,7 @@ pub fn page_of(
     let choice = Choice {
         query,
         searches: searches(query, &world.settings),
-        wanted: query.per_page.saturating_mul(query.page),
+        wanted: query.paging.before().saturating_add(query.paging.per_page),
         now,
         settings: &world.settings,
     };
@@ -384,15 +353,14 @@ impl Choice<'_> {
             .collect();
         let mut rows: Vec<ConsoleRow> = parts.into_iter().flat_map(|part| part.rows).collect();
         rows.sort_unstable_by(|one, other| self.compare(one, other));
-        let before = self.wanted.saturating_sub(self.query.per_page);
+        let paging = self.query.paging;
         Page {
             rows: rows
                 .into_iter()
-                .skip(before)
-                .take(self.query.per_page)
+                .skip(paging.before())
+                .take(paging.per_page)
                 .collect(),
             total,
-            last_page: total.div_ceil(self.query.per_page).max(1),
             by_status,
         }
     }
@@ -404,23 +372,19 @@ impl Choice<'_> {
         other: &ConsoleRow,
     ) -> Ordering {
         let texts = (one.texts.as_ref(), &other.texts);
-        let asked = match self.query.order {
-            "hostname" => texts.0.hostname_folded().cmp(texts.1.hostname_folded()),
-            "jump_method" => one.jump_method().cmp(other.jump_method()),
-            "comments" => texts.0.comments_folded().cmp(texts.1.comments_folded()),
-            "group" => one.group_folded.as_ref().cmp(other.group_folded.as_ref()),
-            "tag" => texts.0.tag_folded().cmp(texts.1.tag_folded()),
-            "status" => status_word(one.status(self.now, self.settings))
+        let asked = match self.query.sort.order {
+            Order::Hostname => texts.0.hostname_folded().cmp(texts.1.hostname_folded()),
+            Order::JumpMethod => one.jump_method().cmp(other.jump_method()),
+            Order::Comments => texts.0.comments_folded().cmp(texts.1.comments_folded()),
+            Order::Group => one.group_folded.as_ref().cmp(other.group_folded.as_ref()),
+            Order::Tag => texts.0.tag_folded().cmp(texts.1.tag_folded()),
+            Order::Status => status_word(one.status(self.now, self.settings))
                 .cmp(status_word(other.status(self.now, self.settings))),
-            "last_access_at" => one.last_accessed.cmp(&other.last_accessed),
-            _ => one.name_folded().cmp(other.name_folded()),
+            Order::LastAccessAt => one.last_accessed.cmp(&other.last_accessed),
+            Order::Name => one.name_folded().cmp(other.name_folded()),
         };
-        let asked = if self.query.descending {
-            asked.reverse()
-        } else {
-            asked
-        };
-        asked
+        let directed = self.query.sort.directed(asked);
+        directed
             .then_with(|| one.name_folded().cmp(other.name_folded()))
             .then_with(|| one.item.cmp(&other.item))
     }
@@ -440,6 +404,7 @@ mod tests {
     use domain::testing::{MONDAY, SHARED, WEB_SERVERS, group, registered};
 
     use super::*;
+    use crate::console::paging::Order as _;
 
     #[test]
     fn the_documented_parameters_are_those_that_are_known() {
@@ -476,7 +441,7 @@ mod tests {
             assert_eq!(errors.0[0].0, field, "{query}");
         }
         for parameter in ["search=", "filter=Tag:"] {
-            let long = "a".repeat(SEARCH_CHARACTERS_MAX);
+            let long = "a".repeat(SEARCH_CHARS_MAX);
             assert!(Query::read(&format!("{parameter}{long}")).is_ok());
             assert!(Query::read(&format!("{parameter}{long}a")).is_err());
         }
@@ -503,10 +468,14 @@ mod tests {
                 group: Some(JumpGroupRef::Personal(UserId(4))),
                 tag: Some("x".to_owned()),
                 status: Some(Status::Lost),
-                order: "tag",
-                descending: true,
-                per_page: 5,
-                page: 2,
+                sort: Sort {
+                    order: Order::Tag,
+                    descending: true,
+                },
+                paging: Paging {
+                    per_page: 5,
+                    page: 2
+                },
             })
         );
     }
@@ -515,17 +484,17 @@ mod tests {
     fn sorted_plainly(mut rows: Vec<ConsoleRow>, query: &Query, now: Timestamp) -> Vec<ConsoleRow> {
         rows.sort_by_key(|row| (row.texts.name().to_lowercase(), row.item));
         let settings = SiteSettings::default();
-        let key = |row: &ConsoleRow| match query.order {
-            "hostname" => (None, row.texts.hostname().to_lowercase()),
-            "jump_method" => (None, row.jump_method().to_owned()),
-            "comments" => (None, row.texts.comments().to_lowercase()),
-            "group" => (None, row.group_name.to_lowercase()),
-            "tag" => (None, row.texts.tag().to_lowercase()),
-            "status" => (None, status_word(row.status(now, &settings)).to_owned()),
-            "last_access_at" => (row.last_accessed, String::new()),
-            _ => (None, row.texts.name().to_lowercase()),
+        let key = |row: &ConsoleRow| match query.sort.order {
+            Order::Hostname => (None, row.texts.hostname().to_lowercase()),
+            Order::JumpMethod => (None, row.jump_method().to_owned()),
+            Order::Comments => (None, row.texts.comments().to_lowercase()),
+            Order::Group => (None, row.group_name.to_lowercase()),
+            Order::Tag => (None, row.texts.tag().to_lowercase()),
+            Order::Status => (None, status_word(row.status(now, &settings)).to_owned()),
+            Order::LastAccessAt => (row.last_accessed, String::new()),
+            Order::Name => (None, row.texts.name().to_lowercase()),
         };
-        if query.descending {
+        if query.sort.descending {
             rows.sort_by_key(|row| std::cmp::Reverse(key(row)));
         } else {
             rows.sort_by_key(key);
@@ -538,7 +507,7 @@ mod tests {
     fn pages_are_cut_from_the_whole_order() {
         let rows = rows(61);
         let settings = SiteSettings::default();
-        for order in ORDER_WORDS {
+        for order in Order::ALL.iter().copied() {
             for (descending, cores, page) in [
                 (false, 1, 1),
                 (true, 1, 2),
@@ -548,16 +517,14 @@ mod tests {
                 (true, 5, 13),
             ] {
                 let query = Query {
-                    order,
-                    descending,
-                    per_page: 5,
-                    page,
+                    sort: Sort { order, descending },
+                    paging: Paging { per_page: 5, page },
                     ..Query::default()
                 };
                 let choice = Choice {
                     query: &query,
                     searches: Vec::new(),
-                    wanted: query.per_page * query.page,
+                    wanted: 5 * query.paging.page,
                     now: MONDAY,
                     settings: &settings,
                 };
@@ -567,10 +534,10 @@ mod tests {
                 }
                 let page = choice.page(parts);
                 let whole = sorted_plainly(rows.clone(), &query, MONDAY);
-                let before = query.per_page * (query.page - 1);
+                let before = 5 * (query.paging.page - 1);
                 let expected: Vec<_> = whole.into_iter().skip(before).take(5).collect();
                 assert_eq!(page.rows, expected, "{query:?} on {cores}");
-                assert_eq!((page.total, page.last_page), (61, 13));
+                assert_eq!(page.total, 61);
                 assert_eq!(page.by_status.values().sum::<usize>(), 61);
             }
         }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::caller::Known;
-use crate::configuration::resource::{self, PathIds, Resource};
+use crate::configuration::resource::{self, PathId, Resource};
 use crate::console::BASE;
 use crate::console::administration::{ACCESS, records};
 use crate::error::{JsonError, Problem};
@@ -101,8 +101,10 @@ fn made_here<R: Resource>(site: &Arc<Site>, name: &str) -> Routes {
 }
 
 /// What a confirmation names before a Jumpoint is deleted (JPT-32), and who grants access to it (JPT-26).
-async fn dependents(known: Known, ids: PathIds) -> Result<Answer<Value>, JsonError> {
-    let jumpoint: JumpointId = ids.id(0);
+async fn dependents(
+    known: Known,
+    PathId(jumpoint): PathId<JumpointId>,
+) -> Result<Answer<Value>, JsonError> {
     let world = known.world();
     if !world.has_jumpoint(jumpoint) {
         return Err(Problem::not_found(Jumpoint::TITLE).into());

@@ -112,17 +112,17 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
         .iter()
         .map(|row| summary(world, row, now))
         .collect();
-    json!({
+    let mut body = json!({
         "items": items,
-        "total": page.total,
-        "per_page": query.per_page,
-        "current_page": query.page,
-        "last_page": page.last_page,
         "by_status": page.by_status,
         "tags": tags,
         "counts": counts_of(counts),
         "footer": counts.to_string(),
-    })
+    });
+    for (name, value) in query.paging.told(page.total) {
+        body[name] = value;
+    }
+    body
 }
 
 fn counts_of(counts: Counts) -> Value {

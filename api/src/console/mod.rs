@@ -12,6 +12,11 @@
 //! - [`administration`], [`api_accounts`], [`item_settings`], [`group_policies`], [`mail`]: for administrators, in the form of
 //!   the Configuration API
 //! - [`tables`]: what the administrators' pages show in tables
+//!
+//! Lists come in two forms. What administrators set is listed as the Configuration API lists it: a bare array, pages told by
+//! headers, 100 rows at most, filters that are exact. What people look through (items and installers) is an object whose
+//! members tell of pages, 500 rows at most, with a search and an order; [`paging`] reads its parameters. What is short by its
+//! nature comes whole.
 
 use std::sync::Arc;
 
@@ -40,6 +45,7 @@ pub mod ticket_requests;
 
 mod fields;
 mod named;
+pub mod paging;
 
 pub mod administration;
 pub mod api_accounts;

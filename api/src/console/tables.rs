@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::caller::Known;
 use crate::configuration::listing::Listing;
-use crate::configuration::resource::PathIds;
+use crate::configuration::resource::PathId;
 use crate::console::BASE;
 use crate::console::administration::ACCESS;
 use crate::error::{JsonError, Problem};
@@ -117,10 +117,9 @@ fn group_row(world: &World, id: JumpGroupId, group: &JumpGroup) -> Object {
 async fn list_members(
     State(site): State<Arc<Site>>,
     known: Known,
-    ids: PathIds,
+    PathId(group): PathId<JumpGroupId>,
     parts: Parts,
 ) -> Result<Response, JsonError> {
-    let group: JumpGroupId = ids.id(0);
     let listing = Listing::read(&parts, &[USER], &site, &known)?;
     let world = known.world();
     group_there(world, group)?;
@@ -160,9 +159,11 @@ fn member_row(world: &World, row: &MemberRow) -> Object {
     }))
 }
 
-async fn list_policies(known: Known, ids: PathIds) -> Result<Answer<Vec<Value>>, JsonError> {
+async fn list_policies(
+    known: Known,
+    PathId(group): PathId<JumpGroupId>,
+) -> Result<Answer<Vec<Value>>, JsonError> {
     let world = known.world();
-    let group: JumpGroupId = ids.id(0);
     group_there(world, group)?;
     let policies = members::policies(world, group)
         .into_iter()

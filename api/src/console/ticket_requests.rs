@@ -99,7 +99,7 @@ pub(super) async fn ask(
         let handed = Handed {
             request_id: &request_id,
             ticket_id: &ticket_id.0,
-            response_url: &response_url(site),
+            response_url: &format!("{}{}", site.own_url(), endpoint_approval::PATH),
         };
         let world = &site.engine.published().world;
         room.send(Delivery::new(world, request, asked, handed));
@@ -115,17 +115,6 @@ pub(super) async fn ask(
 /// The URL of a request.
 pub(super) fn location(site: &Site, parts: &Parts, request: TicketRequestId) -> String {
     format!("{}{BASE}/ticket-requests/{request}", base_url(parts, site))
-}
-
-/// Where answers go: the site's own URL, never a name that the user's request brought along, for whoever gets the answer could
-/// give it (threats.md, class J).
-fn response_url(site: &Site) -> String {
-    let base = site
-        .public_url
-        .as_deref()
-        .or_else(|| site.agent_key.urls.first().map(String::as_str))
-        .unwrap_or_default();
-    format!("{}{}", base.trim_end_matches('/'), endpoint_approval::PATH)
 }
 
 fn asked_by(done: &Done) -> Option<(TicketRequestId, &Asked)> {

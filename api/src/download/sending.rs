@@ -11,7 +11,7 @@ use link_protocol::package::TRAILER_BYTES;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::error::Problem;
@@ -26,7 +26,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 const SENT_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// What is sent.
-pub(super) struct Download {
+pub(super) struct Download<T> {
     /// Before the program.
     pub(super) head: Vec<u8>,
     /// The program.
@@ -37,8 +37,8 @@ pub(super) struct Download {
     pub(super) summed: bool,
     /// Under which name it is kept.
     pub(super) file_name: String,
-    /// One of the downloads that may run at once.
-    pub(super) turn: OwnedSemaphorePermit,
+    /// What keeps the turn, until all is sent.
+    pub(super) turn: T,
 }
 
 /// How far it is.
@@ -49,16 +49,16 @@ enum Stage {
     Over,
 }
 
-struct Sending {
+struct Sending<T> {
     stage: Stage,
     program: File,
     program_bytes: u64,
     sum: Option<Sha256>,
     until: Instant,
-    _turn: OwnedSemaphorePermit,
+    _turn: T,
 }
 
-impl Download {
+impl<T: Send + 'static> Download<T> {
     /// The answer.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Download {
     }
 }
 
-impl Sending {
+impl<T: Send + 'static> Sending<T> {
     async fn run(mut self, send: mpsc::Sender<std::io::Result<Bytes>>) {
         loop {
             let piece = match self.next().await {
@@ -169,11 +169,14 @@ mod tests {
     use std::sync::Arc;
 
     use http_body_util::BodyExt;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
     use super::*;
 
-    async fn download(folder: &tempfile::TempDir, turns: &Arc<Semaphore>) -> Download {
+    async fn download(
+        folder: &tempfile::TempDir,
+        turns: &Arc<Semaphore>,
+    ) -> Download<OwnedSemaphorePermit> {
         let path = folder.path().join("program");
         std::fs::write(&path, vec![7; 3 * PIECE_BYTES]).unwrap();
         Download {

@@ -27,6 +27,78 @@ async fn names(visitor: &Visitor<'_>, query: &str) -> Vec<String> {
         .collect()
 }
 
+/// CLNT-48, SESS-37: the connection type is changed from the Jump interface, of one item and of several; the Configuration API
+/// only shows it. CLNT-61: not on a cloud site.
+#[tokio::test]
+async fn clnt_48_the_connection_type_is_a_property_in_the_jump_interface() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let (one, two) = (fleet.machine(1).await, fleet.machine(2).await);
+    let anna = served.jumper("anna").await;
+    served
+        .permit(anna.id, json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    let path = |client: JumpClientId| format!("items/jump_client-{client}");
+    let types = async || {
+        let mut types = Vec::new();
+        for client in [one, two] {
+            let in_console = anna.get(&path(client)).await.1["connection_type"].clone();
+            let (_, in_configuration) = served.get(&format!("jump-client/{client}")).await;
+            assert_eq!(in_console, in_configuration["connection_type"]);
+            types.push(in_console);
+        }
+        types
+    };
+    let (status, told) = anna
+        .patch(
+            &path(one),
+            json!({"connection_type": "passive", "tag": "called"}),
+        )
+        .await;
+    assert_eq!(status, 204, "{told}");
+    assert_eq!(types().await, ["passive", "active"]);
+    let shown = anna.get(&path(one)).await.1;
+    assert_eq!(
+        (&shown["tag"], &shown["status_text"]),
+        (&json!("called"), &json!("Passive"))
+    );
+    let counts = anna.get("items").await.1["footer"].clone();
+    assert_eq!(
+        counts,
+        "2 Jump Items total. 2 Jump Clients total. 1 online, 0 offline, 1 passive."
+    );
+    let (status, _) = served
+        .patch(
+            &format!("jump-client/{two}"),
+            json!({"connection_type": "passive"}),
+        )
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(types().await, ["passive", "active"]);
+    let both = json!({
+        "items": [format!("jump_client-{one}"), format!("jump_client-{two}")],
+        "changes": {"connection_type": "active"},
+    });
+    assert_eq!(anna.patch("items", both).await.0, 200);
+    assert_eq!(types().await, ["active", "active"]);
+    for wrong in [json!("uninstalled"), json!(7), Value::Null] {
+        let (status, told) = anna
+            .patch(&path(one), json!({"connection_type": wrong}))
+            .await;
+        assert_eq!(status, 422, "{told}");
+        assert!(told["errors"]["connection_type"].is_array(), "{told}");
+    }
+
+    let admin = served.administrator().await;
+    let cloud = json!({"appliance_model": "cloud"});
+    assert_eq!(admin.patch("site/settings", cloud).await.0, 200);
+    let (status, told) = anna
+        .patch(&path(one), json!({"connection_type": "passive"}))
+        .await;
+    assert_eq!(status, 422, "{told}");
+    assert_eq!(types().await, ["active", "active"]);
+}
+
 /// SESS-01 SESS-03 SESS-04 SESS-06 SESS-07 SESS-08
 #[tokio::test]
 async fn items_are_searched_filtered_sorted_and_paged() {
@@ -433,7 +505,7 @@ async fn threat_g_a_revoked_role_takes_the_items_out_of_sight() {
     let anna = served.jumper("anna").await;
     assert_eq!(names(&anna, "").await.len(), 1);
     served
-        .permit(anna.id, json!({"unassigned_jump_item_role_id": 1}))
+        .permit(anna.id, json!({"unassigned_jump_item_role_id": 3}))
         .await;
     assert_eq!(names(&anna, "").await.len(), 0);
     assert_eq!(names(&anna, "search=host").await.len(), 0);
@@ -472,7 +544,7 @@ async fn recently_used_items_are_listed_newest_first() {
     assert_eq!(hers[0]["in_session"], true);
     assert_eq!(hers[0]["group"]["name"], "Fleet");
     assert!(recent(&berta).await.is_empty());
-    let nothing = json!({"unassigned_jump_item_role_id": 1});
+    let nothing = json!({"unassigned_jump_item_role_id": 3});
     served.permit(anna.id, nothing).await;
     assert!(recent(&anna).await.is_empty());
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::nodes::{Nodes, nodes};
 use crate::served::{Differently, Served, answer, header};
 
 /// What stands for the agent program: longer than a piece of a download.
@@ -401,4 +402,55 @@ async fn sign_in(served: &Served, username: &str, password: &str) -> String {
     let (status, said) = answer(response).await;
     assert_eq!(status, 200, "{said}");
     said["token"].as_str().unwrap().to_owned()
+}
+
+/// INST-16, threat M: whoever has the link and takes their time has a few turns, and none of those who signed in.
+#[tokio::test]
+async fn threat_m_slow_strangers_keep_nobody_who_signed_in_from_downloading() {
+    let (served, folder, made) = with_programs(None).await;
+    // More than the sockets on the way hold, so that none of these downloads ends by itself.
+    let place = folder.path().join("linux-64").join("gatebook-agent");
+    let file = std::fs::File::options().write(true).open(place).unwrap();
+    file.set_len(256 * 1024 * 1024).unwrap();
+    let path = made["key_info"]["linux64-x86"]["installerPath"]
+        .as_str()
+        .unwrap();
+    let ask = async || served.request(Method::GET, path).send().await.unwrap();
+    let mut taken = Vec::new();
+    let refused = loop {
+        let response = ask().await;
+        if response.status() != 200 {
+            break response;
+        }
+        taken.push(response);
+        assert!(taken.len() < 100, "an address has no bound");
+    };
+    assert_eq!(taken.len(), 8);
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("30"));
+    assert_eq!(answer(refused).await.0, 503);
+    let signed_in = served
+        .call(Method::GET, &path_of(&made, "linux-64"), None)
+        .await;
+    assert_eq!(signed_in.status(), 200);
+}
+
+/// threat M: a link that this site did not make is refused without a question to the database.
+#[tokio::test]
+async fn threat_m_a_forged_link_costs_the_database_nothing() {
+    let Nodes { one, .. } = &nodes().await;
+    let token = |of: &Served| api::download::link::token(&of.site.sealer, &"0".repeat(32));
+    let good = token(one).unwrap();
+    let forged = format!(
+        "{}{}",
+        &good[..63],
+        if good.ends_with('A') { "B" } else { "A" }
+    );
+    one.site.engine.store().clone().close().await;
+    for (token, expected) in [(&forged, 404), (&good, 503)] {
+        for platform in ["", "/linux-64"] {
+            let path = format!("/download/{token}{platform}");
+            let response = one.request(Method::GET, &path).send().await.unwrap();
+            assert_eq!(response.status(), expected, "{path}");
+        }
+    }
 }

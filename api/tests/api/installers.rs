@@ -410,6 +410,37 @@ async fn an_installer_is_extended_and_deleted() {
     assert_eq!(extend(json!(100)).await.0, 404);
 }
 
+/// INST-13, threat C: the secret of a deleted installer is kept nowhere any more, whichever surface deleted it.
+#[tokio::test]
+async fn threat_c_the_secret_of_an_installer_goes_with_it() {
+    let served = Served::start().await;
+    let group = served.group("Web servers").await;
+    let anna = deployer(&served, "anna").await;
+    for by_console in [true, false] {
+        let installer = made(&anna, json!({"jump_group_id": group, "valid_duration": 60})).await;
+        let id: u32 = installer["id"].to_string().parse().expect("a number");
+        let published = served.site.engine.published();
+        let known = published
+            .world
+            .installers
+            .get(&domain::ids::JumpClientInstallerId(id));
+        let key = known.expect("it is there").installer_id.clone();
+        let kept = async || {
+            let store = served.site.engine.store();
+            let row = store.side_row(eventstore::SideTable::Secret, &key).await;
+            row.expect("an answer").is_some()
+        };
+        assert!(kept().await, "{by_console}");
+        let (status, told) = if by_console {
+            anna.delete(&path_of(&installer)).await
+        } else {
+            served.delete(&format!("jump-client/installer/{id}")).await
+        };
+        assert_eq!(status, 204, "{told}");
+        assert!(!kept().await, "{by_console}");
+    }
+}
+
 /// INST-17, INST-43: what the wizard offers, led by the system of who asks.
 #[tokio::test]
 async fn the_wizard_offers_the_platforms_and_begins_with_the_callers_own() {

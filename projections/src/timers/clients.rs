@@ -70,6 +70,7 @@ impl Clients {
                 | jump_client::Event::Disconnected(_)
                 | jump_client::Event::Lost(_)
                 | jump_client::Event::Uninstalled(_)
+                | jump_client::Event::ConnectionTypeSet(_)
                 | jump_client::Event::Record(_) => true,
                 jump_client::Event::Expired(_)
                 | jump_client::Event::CheckedIn(_)
@@ -91,7 +92,8 @@ impl Clients {
                 jump_client::Event::Connected(_)
                 | jump_client::Event::Reinstalled(_)
                 | jump_client::Event::Disconnected(_)
-                | jump_client::Event::Uninstalled(_),
+                | jump_client::Event::Uninstalled(_)
+                | jump_client::Event::ConnectionTypeSet(_),
             ) => {
                 for item in world_after.items_of_endpoint(*id) {
                     self.refresh(item, world_after);

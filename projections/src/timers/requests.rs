@@ -1,28 +1,17 @@
 //! When the windows of access requests are over (APPR-33): one entry a request that is in the `World`.
 
-use std::collections::{BTreeSet, HashMap};
-
 use domain::ids::AccessRequestId;
 use domain::policy::access_request::{self, Command as Asked};
 use domain::{Command, Event, Timestamp, World};
 
 use super::Due;
+use super::ends::{Change, Ends};
 
 /// Requests by the instant their window ends.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Requests {
-    by_end: BTreeSet<(Timestamp, AccessRequestId)>,
-    ends: HashMap<AccessRequestId, Timestamp>,
-}
-
-/// What an event says of the entries.
-pub(super) enum Change {
-    Add(AccessRequestId, Timestamp),
-    Remove(AccessRequestId),
-}
+pub(super) type Requests = Ends<AccessRequestId>;
 
 /// What `event` changes here, if anything.
-pub(super) fn change(event: &Event) -> Option<Change> {
+pub(super) fn change(event: &Event) -> Option<Change<AccessRequestId>> {
     let Event::AccessRequest(id, event) = event else {
         return None;
     };
@@ -38,42 +27,18 @@ pub(super) fn change(event: &Event) -> Option<Change> {
     }
 }
 
-impl Requests {
-    pub(super) fn of(world: &World) -> Self {
-        let mut requests = Self::default();
-        for (id, request) in world.access_requests.iter() {
-            requests.apply(&Change::Add(*id, request.ends_at));
-        }
-        requests
-    }
+/// The entries of a `World`.
+pub(super) fn of(world: &World) -> Requests {
+    let requests = world.access_requests.iter();
+    requests
+        .map(|(id, request)| (*id, request.ends_at))
+        .collect()
+}
 
-    pub(super) fn apply(&mut self, change: &Change) {
-        let (id, end) = match *change {
-            Change::Add(id, end) => (id, Some(end)),
-            Change::Remove(id) => (id, None),
-        };
-        if let Some(before) = self.ends.remove(&id) {
-            self.by_end.remove(&(before, id));
-        }
-        if let Some(end) = end {
-            self.ends.insert(id, end);
-            self.by_end.insert((end, id));
-        }
-    }
-
-    /// What is due until `until`, the oldest first.
-    pub(super) fn due(&self, until: Timestamp) -> impl Iterator<Item = Due> {
-        self.by_end
-            .iter()
-            .take_while(move |(at, _)| *at <= until)
-            .map(|(at, request)| Due {
-                at: *at,
-                command: Command::AccessRequest(Asked::Expire { request: *request }),
-            })
-    }
-
-    /// When the first window ends.
-    pub(super) fn next(&self) -> Option<Timestamp> {
-        self.by_end.first().map(|(at, _)| *at)
+/// What is to be done about one whose time is over.
+pub(super) fn due((at, request): (Timestamp, AccessRequestId)) -> Due {
+    Due {
+        at,
+        command: Command::AccessRequest(Asked::Expire { request }),
     }
 }

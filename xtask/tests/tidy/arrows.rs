@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::tree::{nothing_of, root};
+use crate::tree::{nothing_of, root, sources};
 
 /// What a crate may know of ours.
 enum Ours {
@@ -61,7 +61,7 @@ const TABLE: &[Rule] = &[
             "secrets",
             "link-protocol",
         ]),
-        never: &["axum-server", "utoipa-axum"],
+        never: HTTP,
     },
     Rule {
         name: "api",
@@ -263,4 +263,63 @@ fn a_forbidden_arrow_is_seen() {
             "{name} -> {dependency:?}"
         );
     }
+}
+
+/// The names of a `[table]` of a manifest, `a.b = 1` and `a = 1` both being `a`.
+fn names_in(manifest: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut is_wanted = false;
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        if let Some(table) = line.strip_prefix('[') {
+            is_wanted = wanted(table.trim_end_matches(']'));
+        } else if is_wanted && let Some((key, _)) = line.split_once('=') {
+            let name = key.trim().split('.').next().unwrap_or_default();
+            if !name.starts_with('#') {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// What the workspace names for its members, and none of them uses.
+fn unused(workspace: &str, members: &[String]) -> Vec<String> {
+    let used: Vec<String> = members
+        .iter()
+        .flat_map(|manifest| names_in(manifest, |table| table.ends_with("dependencies")))
+        .collect();
+    names_in(workspace, |table| table == "workspace.dependencies")
+        .into_iter()
+        .filter(|name| !used.contains(name))
+        .map(|name| format!("no member uses {name}"))
+        .collect()
+}
+
+#[test]
+fn every_dependency_of_the_workspace_is_one_of_a_member() {
+    let sources = sources();
+    let manifest = |path: &str| path.ends_with("/Cargo.toml");
+    let members: Vec<String> = sources
+        .iter()
+        .filter(|source| manifest(&source.path))
+        .map(|source| source.text.clone())
+        .collect();
+    assert!(members.len() > 5, "the members are found");
+    let workspace = sources.iter().find(|source| source.path == "Cargo.toml");
+    let workspace = &workspace.expect("the workspace has a manifest").text;
+    nothing_of(
+        unused(workspace, &members),
+        "[workspace.dependencies] is for what is used:",
+    );
+}
+
+#[test]
+fn what_no_member_uses_is_found() {
+    let workspace =
+        "[workspace.dependencies]\na = \"1\"\n# b = 1\nc = { path = \"c\" }\nd = \"1\"\n";
+    let members = [
+        "[dependencies]\na.workspace = true\n[features]\nc = []\n".to_owned(),
+        "[target.'cfg(unix)'.dependencies]\nd = { workspace = true }\n".to_owned(),
+    ];
+    assert_eq!(unused(workspace, &members), ["no member uses c"]);
 }

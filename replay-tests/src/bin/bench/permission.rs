@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::Result;
-use api::console::item_list::{Query, page_of};
+use api::console::item_list::{Order, Query, page_of};
+use api::console::paging::Sort;
 use domain::access::group_policy::{self, GroupPolicy, Of, Row};
 use domain::access::jump_group::{self, JumpGroup, Membership};
 use domain::access::permission::{self, JumpMethod};
@@ -92,8 +93,10 @@ fn lists(world: &World, site: &Sizes) {
     let first_page = Query::default();
     let by_status = Query {
         status: Some(Status::Offline),
-        order: "tag",
-        descending: true,
+        sort: Sort {
+            order: Order::Tag,
+            descending: true,
+        },
         ..Query::default()
     };
     let search = Query {
