@@ -13,6 +13,8 @@ pub enum Incoming {
     TooBig,
     /// A ping or pong of the WebSocket itself: it means nothing, and counts as a frame.
     Control,
+    /// Many more bytes than the frames in them: parts of frames that never end, or hold nothing.
+    TooMuch,
 }
 
 /// The agent can't be reached over this socket any more.

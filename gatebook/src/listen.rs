@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::Transport;
+use api::{BytesLeft, Transport};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::middleware::AddExtension;
@@ -26,8 +26,21 @@ use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower_service::Service;
+
+mod hello;
+mod places;
+mod source;
+mod turns;
+
+pub use places::ConnectionCap;
+
+use hello::Http1;
+use places::Place;
+use source::Source;
+use turns::{Turn, Turns};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -36,8 +49,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// other task would wait for all of them at each of its steps, the writer of the log first.
 const HANDSHAKES_AT_WORK_MAX: usize = 64;
 
-/// How long a handshake may keep its turn at most: a far client's answer takes its time, and a hostile one's does not come.
-const TURN_MAX: Duration = Duration::from_millis(250);
+/// How long a connection may wait for its turn. Below the 30 s in which agents have to connect: who waits longer has given up.
+const TURN_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the head of a request may take, the first one of a connection included.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
@@ -47,20 +60,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// How large the head of a request may be. Unit: bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// How many connections there may be, over all listeners.
-#[derive(Clone)]
-pub struct ConnectionCap(Arc<Semaphore>);
-
-impl ConnectionCap {
-    /// At most `connections_max` at once; one more is closed as soon as it was accepted.
-    #[must_use]
-    pub fn new(connections_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(
-            connections_max.min(Semaphore::MAX_PERMITS),
-        )))
-    }
-}
 
 /// A listener that runs.
 pub struct Listening {
@@ -125,9 +124,9 @@ pub fn https(bound: Bound, config: ServerConfig, routes: Router, cap: &Connectio
         .handshake_timeout(HANDSHAKE_WITHIN)
         .acceptor(Capped {
             cap: cap.clone(),
-            turns: Some(Arc::new(Semaphore::new(HANDSHAKES_AT_WORK_MAX))),
+            turns: Some(Turns::new(HANDSHAKES_AT_WORK_MAX)),
         });
-    let server = Server::from_listener(listener).acceptor(acceptor);
+    let server = Server::from_listener(listener).acceptor(OverHttp1(acceptor));
     start(server, address, routes, Transport::Tls)
 }
 
@@ -140,7 +139,7 @@ pub fn http(bound: Bound, routes: Router, cap: &ConnectionCap) -> Listening {
         cap: cap.clone(),
         turns: None,
     };
-    let server = Server::from_listener(listener).acceptor(capped);
+    let server = Server::from_listener(listener).acceptor(OverHttp1(capped));
     start(server, address, routes, Transport::PlainTrusted)
 }
 
@@ -161,7 +160,6 @@ where
         .http1()
         .header_read_timeout(Some(HEAD_WITHIN))
         .max_buf_size(HEAD_BYTES_MAX);
-    builder.http2().max_concurrent_streams(64);
     let handle = Handle::new();
     let service = routes
         .layer(Extension(transport))
@@ -183,75 +181,116 @@ where
 /// The routes with the peer's address and the way it came in.
 type Marked = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
-/// Accepts a connection if there is room for one more. Before TLS it waits for its turn, once the other side has spoken.
+/// Accepts what another accepts, as long as HTTP/1 is spoken over it.
 #[derive(Clone)]
-struct Capped {
-    cap: ConnectionCap,
-    turns: Option<Arc<Semaphore>>,
-}
+struct OverHttp1<A>(A);
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
-    type Stream = Held;
-    type Service = S;
-    type Future = BoxFuture<'static, io::Result<(Held, S)>>;
+impl<I, S, A> Accept<I, S> for OverHttp1<A>
+where
+    A: Accept<I, S>,
+    A::Stream: Send,
+    A::Service: Send,
+    A::Future: Send + 'static,
+{
+    type Stream = Http1<A::Stream>;
+    type Service = A::Service;
+    type Future = BoxFuture<'static, io::Result<(Http1<A::Stream>, A::Service)>>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let capped = self.clone();
-        // Taken before anything is waited for.
-        let place = Arc::clone(&self.cap.0).try_acquire_owned();
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let accepted = self.0.accept(stream, service);
         Box::pin(async move {
-            let place = place.map_err(|_| io::Error::other("too many connections"))?;
-            stream.set_nodelay(true)?;
-            let turn = match capped.turns {
-                Some(turns) => Some(turn(&stream, turns).await?),
-                None => None,
-            };
-            let held = Held {
-                stream,
-                _place: place,
-                turn,
-                reads: 0,
-            };
-            Ok((held, service))
+            let (stream, service) = accepted.await?;
+            Ok((Http1::new(stream), service))
         })
     }
 }
 
-/// Waits until the other side has spoken and it is this connection's turn. The turn is over when what is answered is dropped,
-/// and after a while in any case.
-async fn turn(stream: &TcpStream, turns: Arc<Semaphore>) -> io::Result<oneshot::Sender<()>> {
-    // Who says nothing takes no turn.
-    let mut first = [0];
-    let spoken = tokio::time::timeout(HANDSHAKE_WITHIN, stream.peek(&mut first)).await;
-    if spoken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+/// Accepts a connection if there is room for one more. Before TLS it waits for its turn, once the other side has said all that
+/// work can be done for.
+#[derive(Clone)]
+struct Capped {
+    cap: ConnectionCap,
+    turns: Option<Turns>,
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
+    type Stream = Held;
+    type Service = Counted<S>;
+    type Future = BoxFuture<'static, io::Result<(Held, Counted<S>)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let capped = self.clone();
+        // Taken before anything is waited for. Without TLS it is a proxy that connects, for everybody.
+        let place = stream.peer_addr().map(|peer| {
+            let source = Source::of(peer.ip());
+            let counted = capped.turns.is_some().then_some(source);
+            (source, capped.cap.take(counted))
+        });
+        Box::pin(async move {
+            let (source, place) = place?;
+            let place = place.ok_or_else(|| io::Error::other("too many connections"))?;
+            stream.set_nodelay(true)?;
+            let mut held = Held {
+                stream,
+                _place: place,
+                turn: None,
+                first: Vec::new(),
+                taken: 0,
+                bytes: BytesLeft::default(),
+            };
+            let bytes = held.bytes.clone();
+            if let Some(turns) = capped.turns {
+                held.wait_for_turn(source, &turns).await?;
+            }
+            Ok((held, Counted { service, bytes }))
+        })
     }
-    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-    let (working, over) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        // Over either way.
-        let _ = tokio::time::timeout(TURN_MAX, over).await;
-        drop(turn);
-    });
-    Ok(working)
+}
+
+/// The routes for one connection: each request tells how much may still be read from it.
+#[derive(Clone)]
+struct Counted<S> {
+    service: S,
+    bytes: BytesLeft,
+}
+
+impl<S, B> Service<Request<B>> for Counted<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.bytes.clone());
+        self.service.call(request)
+    }
 }
 
 /// A connection that holds its place until it is closed, whatever it is upgraded to.
 struct Held {
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-    /// While it is at work on its handshake.
-    turn: Option<oneshot::Sender<()>>,
-    reads: u8,
+    _place: Place,
+    /// While it is at work on its handshake: until what was said first is answered.
+    turn: Option<Turn>,
+    /// What was said first, and how much of it was taken.
+    first: Vec<u8>,
+    taken: usize,
+    bytes: BytesLeft,
 }
 
 impl Held {
-    /// What comes second is the end of the handshake: the work is done then.
-    fn was_read(&mut self) {
-        self.reads = self.reads.saturating_add(1);
-        if self.reads >= 2 {
-            self.turn = None;
-        }
+    /// Waits until the other side has said hello and it is this connection's turn. A turn is a matter of our own work alone:
+    /// nobody far away can make it longer.
+    async fn wait_for_turn(&mut self, source: Source, turns: &Turns) -> io::Result<()> {
+        self.first = timeout(HANDSHAKE_WITHIN, hello::first_record(&mut self.stream)).await??;
+        self.turn = Some(timeout(TURN_WITHIN, turns.take(source)).await?);
+        Ok(())
     }
 }
 
@@ -261,11 +300,25 @@ impl AsyncRead for Held {
         context: &mut TaskContext<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.taken < self.first.len() {
+            let end = self.first.len().min(self.taken + buffer.remaining());
+            buffer.put_slice(&self.first[self.taken..end]);
+            self.taken = end;
+            return Poll::Ready(Ok(()));
+        }
+        if self.turn.take().is_some() {
+            // The hello was worked on, and more is wanted: the next one's turn.
+            self.first = Vec::new();
+            self.taken = 0;
+        }
+        if self.bytes.is_used_up() {
+            // Who asked for that bound is given the word: it looks whenever there is nothing to read.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if self.turn.is_some() && read.is_ready() && buffer.filled().len() > before {
-            self.was_read();
-        }
+        self.bytes.was_read(buffer.filled().len() - before);
         read
     }
 }
@@ -319,35 +372,88 @@ mod tests {
         assert!(TcpStream::connect(address).await.is_err());
     }
 
-    /// threat M: who says nothing, or never ends its handshake, keeps nobody else from theirs.
+    async fn held(listener: &TcpListener, far: SocketAddr) -> (TcpStream, Held) {
+        let far = TcpStream::connect(far).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let held = Held {
+            stream,
+            _place: ConnectionCap::new(1).take(None).unwrap(),
+            turn: None,
+            first: Vec::new(),
+            taken: 0,
+            bytes: BytesLeft::default(),
+        };
+        (far, held)
+    }
+
+    /// threat M: who says nothing, or only begins its hello, has no turn; who said it keeps its turn only until we have
+    /// answered, and not until the other side goes on.
     #[tokio::test]
-    async fn threat_m_turns_come_back_from_those_who_never_end() {
+    async fn threat_m_a_turn_is_only_had_by_whom_there_is_work_for() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let turns = Arc::new(Semaphore::new(1));
-        let connect = async || {
-            let far = TcpStream::connect(address).await.unwrap();
-            let (near, _) = listener.accept().await.unwrap();
-            (far, near)
-        };
-        let (_silent, near_silent) = connect().await;
-        let waiting = tokio::spawn({
-            let turns = Arc::clone(&turns);
-            async move { turn(&near_silent, turns).await.is_ok() }
-        });
-        let mut kept = Vec::new();
-        for _ in 0..3 {
-            let (mut far, near) = connect().await;
-            tokio::io::AsyncWriteExt::write_all(&mut far, b"\x16")
-                .await
-                .unwrap();
-            // Neither ends: each turn comes back after a while.
-            let working = turn(&near, Arc::clone(&turns)).await.unwrap();
-            kept.push((far, near, working));
+        let source = Source::of(address.ip());
+        let turns = Turns::new(1);
+        let mut stalled = Vec::new();
+        for said in [&b""[..], b"\x16", b"\x16\x03\x01\x00\x03ab"] {
+            let (mut far, mut near) = held(&listener, address).await;
+            far.write_all(said).await.unwrap();
+            let turns = turns.clone();
+            let waits =
+                tokio::spawn(async move { near.wait_for_turn(source, &turns).await.is_ok() });
+            stalled.push((far, waits));
         }
-        assert!(!waiting.is_finished(), "it has said nothing");
-        waiting.abort();
-        kept.clear();
-        let _turn = turns.acquire().await.unwrap();
+        for _ in 0..3 {
+            let (mut far, mut near) = held(&listener, address).await;
+            far.write_all(b"\x16\x03\x01\x00\x03abc").await.unwrap();
+            near.wait_for_turn(source, &turns).await.unwrap();
+            let mut hello = [0; 8];
+            near.read_exact(&mut hello).await.unwrap();
+            assert_eq!(&hello, b"\x16\x03\x01\x00\x03abc");
+            // The far side never goes on: waiting for it gives the turn to the next one.
+            let mut more = [0];
+            let goes_on = near.read(&mut more);
+            tokio::select! {
+                biased;
+                _ = goes_on => panic!("nothing more was said"),
+                () = std::future::ready(()) => {}
+            }
+            stalled.push((
+                far,
+                tokio::spawn(async move {
+                    drop(near);
+                    false
+                }),
+            ));
+        }
+        assert!(stalled[..3].iter().all(|(_, waits)| !waits.is_finished()));
+        // It goes on, and has its turn.
+        let (mut far, waits) = stalled.swap_remove(2);
+        far.write_all(b"c").await.unwrap();
+        assert!(waits.await.unwrap());
+    }
+
+    /// threat M: a connection of HTTP/2 has no bound on being idle.
+    #[tokio::test]
+    async fn threat_m_http_2_is_not_spoken() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = bound.address;
+        let listening = http(bound, Router::new(), &ConnectionCap::new(10));
+        let said = async |text: &[u8]| {
+            let mut far = TcpStream::connect(address).await.unwrap();
+            far.write_all(text).await.unwrap();
+            let mut answer = Vec::new();
+            far.read_to_end(&mut answer).await.map(|_| answer)
+        };
+        let http_1 = said(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(http_1.unwrap().starts_with(b"HTTP/1.1 404"));
+        let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+        let http_2 = said(settings).await;
+        assert!(http_2.is_err() || http_2.is_ok_and(|answer| answer.is_empty()));
+        listening.shut_down().await;
     }
 }
