@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::fleet::jump_client::{
-    Command as ClientCommand, Facts, JumpClient, Overrides, Presence, Register, TOKEN_DAYS,
+    Command as ClientCommand, Facts, JumpClient, Offer, Overrides, Presence, Register, TOKEN_DAYS,
 };
 use domain::ids::{JumpClientId, KeyedHash, LinkId};
 use domain::site::settings::SiteSettings;
@@ -16,16 +16,14 @@ use tokio::time::Instant;
 
 use secrets::Sealer;
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Applicant};
 use crate::hub::{self, Inner};
 
-/// Purposes of keyed hashes; each has a key of its own. The first is also that of whoever makes installers.
-pub(crate) const INSTALLER_SECRET: &str = "installer-secret";
+/// What installer secrets are hashed for, by whoever makes installers, and here by whom agents show them to.
+pub const INSTALLER_SECRET: &str = "installer-secret";
+/// Purposes of the other keyed hashes; each has a key of its own.
 const LINK_TOKEN: &str = "link-token";
 const ATTEMPT: &str = "registration-attempt";
-
-/// How long an agent that can't be served now is asked to stay away, at least. Unit: milliseconds.
-pub(crate) const LATER_MS: u64 = 5_000;
 
 /// How long a machine that finds no room on the site is asked to stay away, at least: people make room, in their own time (LIM-04). Unit:
 /// milliseconds.
@@ -53,7 +51,7 @@ pub(crate) enum Turned {
     /// Not now: come back after so many milliseconds.
     Later(u64),
     /// Not yet: it may come in then, if it waits on its link.
-    Held(Instant),
+    Held(Instant, Applicant),
 }
 
 /// One `hello` on its way in.
@@ -82,7 +80,7 @@ pub(crate) async fn greet(
         .engine
         .as_fresh_as_the_log()
         .await
-        .map_err(|_| Turned::Later(LATER_MS + chance % LATER_MS))?;
+        .map_err(|_| Turned::Later(inner.later_ms()))?;
     let unknown = Facts {
         agent_version: hello.agent_version.clone(),
         ..Facts::default()
@@ -126,9 +124,10 @@ impl Greeting<'_> {
                 &Refusal::InstallerInvalid,
             ));
         };
-        self.admit(world)?;
         // Where the `welcome` of an earlier time was lost, the attempt names the client, and it gets a token anew.
         let (token, token_hash) = new_token(self.inner);
+        let attempt = attempt_hash(&self.inner.sealer, &register.attempt);
+        let applicant = Applicant::Attempt(attempt.0.clone());
         let command = ClientCommand::Register(Box::new(Register {
             installer,
             link: self.link,
@@ -136,15 +135,22 @@ impl Greeting<'_> {
             boot_id: self.hello.boot_id.clone(),
             facts: self.facts.clone(),
             token: token_hash.clone(),
-            attempt: attempt_hash(&self.inner.sealer, &register.attempt),
+            attempt,
             overrides: overrides(&register.overrides),
         }));
+        // Who would be refused takes no place from those who would not: thousands may wait until there is room (LIM-04).
+        let rehearsed = self.inner.engine.rehearse(
+            &Command::JumpClient(command.clone()),
+            &cause(Actor::NewJumpClient, self.peer.ip()),
+        );
+        rehearsed.map_err(|refusal| self.refused(&refusal))?;
+        self.admit(world, applicant)?;
         let done = self.execute(command, Actor::NewJumpClient).await?;
         let client = done.events.iter().find_map(|event| match event {
             Event::JumpClient(client, _) => Some(*client),
             _ => None,
         });
-        let client = client.ok_or(Turned::Later(LATER_MS))?;
+        let client = client.ok_or_else(|| self.later())?;
         Ok(self.greeted(client, &done, Some((token, token_hash)), false))
     }
 
@@ -175,7 +181,7 @@ impl Greeting<'_> {
             let evidence = format!("a void token was shown from {}", address_text(self.peer));
             return Err(self.quarantine(id, evidence).await);
         }
-        self.admit(world)?;
+        self.admit(world, Applicant::Client(id))?;
         if self.both_alive(world, id, client).await {
             let newer = address_text(self.peer);
             let evidence = format!("two machines answered at once, the newer from {newer}");
@@ -186,19 +192,27 @@ impl Greeting<'_> {
             // Showing a token proves that it is kept; a registration can't be repeated from here on.
             let confirm = ClientCommand::ConfirmToken {
                 client: id,
-                token: shown,
+                link: None,
+                token: shown.clone(),
             };
-            self.execute(confirm, actor.clone()).await?;
+            // Refused is what has changed since the world was looked at: it is looked at anew then.
+            self.execute(confirm, actor.clone())
+                .await
+                .map_err(|turned| match turned {
+                    Turned::Away { .. } => self.later(),
+                    other => other,
+                })?;
         }
         let mut token = None;
         if proof == Proof::Current && token_is_due(self.inner, client) {
             let (new, hash) = new_token(self.inner);
             let offer = ClientCommand::OfferToken {
                 client: id,
+                offer: Offer::AtResume { shown },
                 token: hash.clone(),
             };
-            self.execute(offer, actor.clone()).await?;
-            token = Some((new, hash));
+            let done = self.execute(offer, actor.clone()).await?;
+            token = (!done.events.is_empty()).then_some((new, hash));
         }
         let unchanged = client.boot_id == self.hello.boot_id && client.facts == self.facts;
         // The last step: whatever fails before it leaves nobody online without a link.
@@ -231,16 +245,14 @@ impl Greeting<'_> {
         }
     }
 
-    fn admit(&self, world: &World) -> Result<(), Turned> {
+    fn admit(&self, world: &World, who: Applicant) -> Result<(), Turned> {
         if self.has_place {
             return Ok(());
         }
-        // The rate is the site's: its nodes share it.
-        let nodes = u32::try_from(world.nodes.len()).unwrap_or(u32::MAX);
-        let rate = (world.settings.connection_rate / nodes.max(1)).max(1);
-        match self.inner.admission.ask(rate, Instant::now(), self.chance) {
+        let (rate, now) = (hub::rate(world), Instant::now());
+        match self.inner.admission.ask(&who, rate, now, self.chance) {
             Admitted::Now => Ok(()),
-            Admitted::At(place) => Err(Turned::Held(place)),
+            Admitted::At(place) => Err(Turned::Held(place, who)),
             Admitted::After(after_ms) => Err(Turned::Later(after_ms)),
         }
     }
@@ -281,25 +293,31 @@ impl Greeting<'_> {
         }
     }
 
+    fn later(&self) -> Turned {
+        Turned::Later(self.inner.later_ms())
+    }
+
     async fn execute(&self, command: ClientCommand, actor: Actor) -> Result<Done, Turned> {
         let cause = cause(actor, self.peer.ip());
         let submission = Submission::new(Command::JumpClient(command), cause, Lane::Integrations);
-        let later = Turned::Later(LATER_MS + self.chance % LATER_MS);
         match self.inner.engine.execute(submission).await {
             Ok(done) => Ok(done),
-            Err(ExecuteError::Refused {
-                refusal: Refusal::NodeStopped,
-                ..
-            }) => Err(later),
-            Err(ExecuteError::Refused {
-                refusal: refusal @ (Refusal::JumpClientsFull | Refusal::ActiveJumpClientsFull),
-                ..
-            }) => Err(self.no_room(&refusal)),
-            Err(ExecuteError::Refused { refusal, .. }) => Err(away(&refusal)),
+            Err(ExecuteError::Refused { refusal, .. }) => Err(self.refused(&refusal)),
             Err(error) => {
-                tracing::debug!(%error, "an agent has to come back later");
-                Err(later)
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "an agent has to come back later"
+                );
+                Err(self.later())
             }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Turned {
+        match refusal {
+            Refusal::NodeStopped => self.later(),
+            Refusal::JumpClientsFull | Refusal::ActiveJumpClientsFull => self.no_room(refusal),
+            _ => away(refusal),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! agent of this node into frames. After a lag or a reconnect the published world says what an agent should know.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,10 +36,18 @@ use crate::greeting::Greeted;
 use crate::link;
 use crate::mailbox::{End, Mailbox, Order};
 use crate::outbound::Outbound;
+use crate::pace::Pace;
 use crate::transport::Transport;
 
 /// How long a shutdown waits for the links to end.
 const LINKS_END_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long an agent that can't be served now is asked to stay away, at least. Unit: milliseconds.
+const LATER_MS: u64 = 5_000;
+
+/// How often what an agent says of its machine changes the log at once, and how often after that: each is an event that stays.
+const FACTS_AT_ONCE: u32 = 10;
+const FACTS_EVERY: Duration = Duration::from_secs(60);
 
 /// What a hub is told by the program.
 pub struct HubOptions {
@@ -73,6 +81,10 @@ pub(crate) struct Inner {
     pub(crate) anchors: ArcSwap<AnchorList>,
     pub(crate) heartbeat: Duration,
     pub(crate) admission: Admission,
+    /// How often the facts of a client are written.
+    facts: Mutex<Pace<JumpClientId>>,
+    /// The same for those that must not wait.
+    urgent_facts: Mutex<Pace<JumpClientId>>,
     pub(crate) check_ins: CheckIns,
     pub(crate) figures: NewestFigures,
     pub(crate) outbound: Outbound,
@@ -130,6 +142,8 @@ impl Hub {
             anchors: ArcSwap::from_pointee(options.anchors),
             heartbeat,
             admission: Admission::new(Instant::now()),
+            facts: Mutex::new(Pace::new(FACTS_AT_ONCE, FACTS_EVERY)),
+            urgent_facts: Mutex::new(Pace::new(FACTS_AT_ONCE, FACTS_EVERY)),
             check_ins,
             figures,
             outbound: Outbound::default(),
@@ -242,6 +256,32 @@ impl Inner {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// For how long an agent that can't be served now stays away. Where one is turned away all are, so they are asked to come
+    /// back over as long as letting them all in takes. Unit: milliseconds.
+    pub(crate) fn later_ms(&self) -> u64 {
+        let chance = self.engine.fresh().value(0) & u128::from(u64::MAX);
+        let open = self.links.len().max(*self.open.borrow());
+        let rate = rate(&self.engine.published().world);
+        later(open, rate, u64::try_from(chance).unwrap_or(0))
+    }
+
+    /// Whether facts of a client may be written now; else when. Those that must not wait have a share of their own beside.
+    pub(crate) fn may_write_facts(
+        &self,
+        client: JumpClientId,
+        urgent: bool,
+    ) -> Result<(), Instant> {
+        let take = |pace: &Mutex<Pace<JumpClientId>>| {
+            // A poisoned lock only means that another thread panicked beside a number; it stays usable.
+            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.take(&client, Instant::now())
+        };
+        match take(&self.facts) {
+            Err(_) if urgent => take(&self.urgent_facts),
+            taken => taken,
+        }
+    }
+
     fn end_for_good(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.end_all_links();
@@ -308,7 +348,7 @@ impl Inner {
         let published = self.engine.published();
         let settings = &published.world.settings;
         Settings {
-            check_in_seconds: settings.check_in_seconds,
+            check_in_seconds: check_in_seconds(&published.world, client),
             statistics: settings.jump_client_statistics.clone(),
             remove_after_minutes: published.world.minutes_before_removal(client).clamp(
                 *limits::OFFLINE_MINUTES.start(),
@@ -323,7 +363,7 @@ impl Inner {
 
     fn tell_settings(&self, client: JumpClientId) {
         if let Some(link) = self.link(client) {
-            link.mailbox.tell(Order::Settings);
+            link.mailbox.tell_settings();
         }
     }
 
@@ -391,6 +431,39 @@ impl Inner {
         }
         told
     }
+}
+
+/// How many agents may connect to each node a second: the rate is the site's, and its nodes share it.
+pub(crate) fn rate(world: &World) -> u32 {
+    let nodes = u32::try_from(world.nodes.len()).unwrap_or(u32::MAX);
+    (world.settings.connection_rate / nodes.max(1)).max(1)
+}
+
+/// See [`Inner::later_ms`].
+fn later(open: usize, rate: u32, chance: u64) -> u64 {
+    let all_in_ms = (open as u64).saturating_mul(1_000) / u64::from(rate.max(1));
+    let spread = all_in_ms.clamp(LATER_MS, limits::RETRY_MS_MAX - LATER_MS);
+    LATER_MS + chance % spread
+}
+
+/// How often a client checks in. A passive one is offline between its check-ins, so they come twice in the time after which
+/// one of its items would be deleted.
+pub(crate) fn check_in_seconds(world: &World, client: JumpClientId) -> u32 {
+    let asked = world.settings.check_in_seconds;
+    if !world.endpoint(client).is_some_and(JumpClient::is_passive) {
+        return asked;
+    }
+    let kept = world
+        .items_of_endpoint(client)
+        .into_iter()
+        .filter_map(|item| world.jump_clients.get(&item))
+        .map(|item| match item.properties.max_offline_minutes {
+            0 => world.offline_minutes(item),
+            minutes => minutes.min(world.offline_minutes(item)),
+        })
+        .min()
+        .unwrap_or_else(|| world.minutes_before_removal(client));
+    asked.min(kept.saturating_mul(30)).max(1)
 }
 
 /// See [`Inner::sessions_to_tell`].
@@ -464,7 +537,16 @@ async fn follow(hub: Hub, mut committed: CommittedStream, mut stopped: watch::Re
             _ = stopped.wait_for(|stop| *stop) => return,
         };
         match next {
-            Ok(batch) => batch.iter().for_each(|recorded| tell(&hub.0, recorded)),
+            Ok(batch) => {
+                batch.iter().for_each(|recorded| tell(&hub.0, recorded));
+                // Looked at once, however many went.
+                if batch
+                    .iter()
+                    .any(|recorded| takes_items_along(&recorded.event))
+                {
+                    cut_off(&hub.0);
+                }
+            }
             Err(StreamBroken::Lagged { after, until }) => {
                 tracing::info!(
                     after,
@@ -510,11 +592,15 @@ fn tell(inner: &Arc<Inner>, recorded: &Recorded) {
             let client = inner.copies.get(item).map_or(*item, |endpoint| *endpoint);
             inner.tell_settings(client);
         }
+        // What it is told is the endpoint's own, and so is the event.
+        Event::JumpClient(endpoint, jump_client::Event::ConnectionTypeSet(_)) => {
+            inner.tell_settings(*endpoint);
+        }
         Event::SiteSettings(_, record::Event::Changed(changes))
             if TRAVELLING.iter().any(|field| changes.contains_key(*field)) =>
         {
             for link in inner.all_links() {
-                link.mailbox.tell(Order::Settings);
+                link.mailbox.tell_settings();
             }
         }
         Event::JumpClient(
@@ -528,17 +614,51 @@ fn tell(inner: &Arc<Inner>, recorded: &Recorded) {
             if let Some(link) = inner.link(client) {
                 match out_of_service(&inner.engine.published().world, client) {
                     Some(end) => link.mailbox.end(end),
-                    None => link.mailbox.tell(Order::Settings),
+                    None => link.mailbox.tell_settings(),
                 }
             }
         }
-        // What goes with a group or a user is stated by one event: whoever has left the world is cut off.
-        Event::JumpGroup(_, jump_group::Event::Record(record::Event::Deleted(_)))
-        | Event::User(_, user::Event::Record(record::Event::Deleted(_))) => catch_up(inner),
         Event::Node(epoch, node::Event::Stopped(_)) if *epoch == inner.node => {
             inner.end_for_good();
         }
         _ => {}
+    }
+}
+
+/// What goes with a group or a user is stated by one event.
+fn takes_items_along(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::JumpGroup(_, jump_group::Event::Record(record::Event::Deleted(_)))
+            | Event::User(_, user::Event::Record(record::Event::Deleted(_)))
+    )
+}
+
+/// Cuts off whoever has left the world. Of those that stay, only copies may have gone.
+fn cut_off(inner: &Arc<Inner>) {
+    let published = inner.engine.published();
+    let world = &published.world;
+    for link in &inner.links {
+        if let Some(end) = out_of_service(world, *link.key()) {
+            link.mailbox.end(end);
+        }
+    }
+    inner.copies.retain(|copy, endpoint| {
+        inner.tell_settings(*endpoint);
+        world.jump_clients.contains(copy)
+    });
+    end_sessions_that_are_over(inner, world);
+}
+
+fn end_sessions_that_are_over(inner: &Inner, world: &World) {
+    let over: Vec<Lsid> = inner
+        .sessions
+        .iter()
+        .map(|entry| *entry.key())
+        .filter(|lsid| !world.sessions.contains(lsid))
+        .collect();
+    for lsid in over {
+        end(inner, lsid, "The session is over.");
     }
 }
 
@@ -597,7 +717,7 @@ const fn end_words(reason: EndReason) -> &'static str {
     }
 }
 
-/// Brings every agent of this node to what the world says, after events were missed or a group went.
+/// Brings every agent of this node to what the world says, after events were missed.
 fn catch_up(inner: &Arc<Inner>) {
     let published = inner.engine.published();
     let world = &published.world;
@@ -615,7 +735,7 @@ fn catch_up(inner: &Arc<Inner>) {
             continue;
         }
         // What was missed may have been a setting.
-        link.mailbox.tell(Order::Settings);
+        link.mailbox.tell_settings();
         if let Some(known) = world.endpoint(client)
             && published.tail.position >= link.since
             && known.presence
@@ -628,15 +748,7 @@ fn catch_up(inner: &Arc<Inner>) {
             link.mailbox.tell(Order::Displaced { boot_id });
         }
     }
-    let over: Vec<Lsid> = inner
-        .sessions
-        .iter()
-        .map(|entry| *entry.key())
-        .filter(|lsid| !world.sessions.contains(lsid))
-        .collect();
-    for lsid in over {
-        end(inner, lsid, "The session is over.");
-    }
+    end_sessions_that_are_over(inner, world);
     for (lsid, session) in world.sessions.iter() {
         let Some(client) = world.endpoint_of(session.item) else {
             continue;
@@ -664,6 +776,24 @@ fn call_where_passive(inner: &Arc<Inner>, lsid: Lsid, client: JumpClientId) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// threat M: where a node turns everybody away, they do not all come back at once.
+    #[test]
+    fn threat_m_a_fleet_that_is_turned_away_comes_back_over_as_long_as_it_takes() {
+        // links, rate, the last moment
+        for (open, rate, last) in [
+            (0, 50, 10_000),
+            (100, 50, 10_000),
+            (19_000, 50, 385_000),
+            (19_000, 1_000, 24_000),
+            (usize::MAX, 1, limits::RETRY_MS_MAX),
+        ] {
+            let spread = last - LATER_MS;
+            assert_eq!(later(open, rate, 0), LATER_MS);
+            assert_eq!(later(open, rate, spread - 1), last - 1);
+            assert_eq!(later(open, rate, spread), LATER_MS);
+        }
+    }
 
     #[test]
     fn text_for_people_is_what_a_frame_may_carry() {

@@ -10,6 +10,7 @@
 //! - `greeting`: from `hello` to a known, connected Jump Client.
 //! - `link`: the conversation with one agent.
 //! - `saying`: what an agent says, on its way to the log.
+//! - `pace`: how often somebody may do something.
 //! - `call`: a passive client is asked to come.
 //! - `check_ins`: check-ins that changed nothing, gathered for the log.
 //! - `figures`: the newest figures of each client, written once a second.
@@ -34,6 +35,7 @@ mod figures;
 mod greeting;
 mod link;
 mod mailbox;
+mod pace;
 mod saying;
 
 pub use greeting::{INSTALLER_SECRET, attempt_hash};

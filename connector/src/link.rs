@@ -1,6 +1,7 @@
 //! The conversation with one agent: hello, welcome, frames both ways, proof of life, the end.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use link_protocol::{
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::greeting::{self, Greeted, LATER_MS, Turned};
-use crate::hub::{self, Hub};
+use crate::admission::Applicant;
+use crate::greeting::{self, Greeted, Turned};
+use crate::hub::{self, Hub, Inner};
 use crate::mailbox::{End, Mailbox, Order, Told};
 use crate::saying::{Overfull, Replied, Saying, Sayings};
 use crate::transport::{Incoming, Transport};
@@ -54,7 +56,9 @@ async fn open<'h, T: Transport>(
     peer: SocketAddr,
     link: LinkId,
 ) -> Option<Box<Talk<'h>>> {
-    let (protocol, hello, mut greeted) = match let_in(hub, transport, peer, link).await {
+    let mut frames = Frames::default();
+    let (protocol, hello, mut greeted) = match let_in(hub, transport, &mut frames, peer, link).await
+    {
         Ok(known) => known,
         Err(end) => {
             finish(transport, &end).await;
@@ -66,8 +70,10 @@ async fn open<'h, T: Transport>(
         return None;
     };
     let token = greeted.token.take();
-    let talk = Talk::new(hub, link, peer.ip(), protocol, greeted, mailbox);
-    let mut talk = Box::new(talk);
+    let mut talk = Box::new(Talk {
+        frames,
+        ..Talk::new(hub, link, peer.ip(), protocol, greeted, mailbox)
+    });
     match talk.begin(transport, token, &hello.sessions).await {
         Ok(()) => Some(talk),
         Err(end) => {
@@ -83,7 +89,10 @@ async fn finish<T: Transport>(transport: &mut T, end: &End) {
             match frame.to_text() {
                 // The agent may be gone already; then there is nobody to tell.
                 Ok(text) => drop(transport.send(text).await),
-                Err(error) => tracing::error!(%error, "a last frame of ours is not right"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a last frame of ours is not right"
+                ),
             }
         }
         transport.close(end.code.number(), end.code.reason()).await;
@@ -96,14 +105,15 @@ async fn finish<T: Transport>(transport: &mut T, end: &End) {
 async fn let_in<T: Transport>(
     hub: &Hub,
     transport: &mut T,
+    frames: &mut Frames,
     peer: SocketAddr,
     link: LinkId,
 ) -> Result<(u16, Hello, Greeted), End> {
     let inner = hub.0.as_ref();
     if !inner.is_accepting() {
-        return Err(End::later(LATER_MS));
+        return Err(End::later(inner.later_ms()));
     }
-    let hello = hear_hello(transport).await?;
+    let hello = hear_hello(transport, frames).await?;
     let Some(protocol) = version::agree(&hello.protocols) else {
         let refused = Refused {
             code: RefusedCode::ProtocolNotSupported,
@@ -118,14 +128,14 @@ async fn let_in<T: Transport>(
         });
     };
     let mut greeted = greeting::greet(inner, &hello, link, peer, false).await;
-    if let Err(Turned::Held(place)) = greeted {
-        hold(transport, place).await?;
+    if let Err(Turned::Held(place, who)) = greeted {
+        hold(inner, transport, frames, place, who).await?;
         greeted = greeting::greet(inner, &hello, link, peer, true).await;
     }
     match greeted {
         Ok(greeted) => Ok((protocol, hello, greeted)),
         // Its place has come, so it is not held again.
-        Err(Turned::Held(_)) => Err(End::later(LATER_MS)),
+        Err(Turned::Held(..)) => Err(End::later(inner.later_ms())),
         Err(Turned::Later(after_ms)) => Err(End::later(after_ms)),
         Err(Turned::Away { refused, stranger }) => {
             if let (true, Some(counter)) = (stranger, &inner.refused_attempts) {
@@ -140,11 +150,20 @@ async fn let_in<T: Transport>(
     }
 }
 
-/// Holds an agent on its link until its place comes. One that does not wait for it gives it up.
-async fn hold<T: Transport>(transport: &mut T, place: Instant) -> Result<(), End> {
-    let mut frames = Frames::new();
+/// Holds an agent on its link until its place comes. One that does not wait for it gives it up; one that says hello on a newer
+/// link has it there.
+async fn hold<T: Transport>(
+    inner: &Inner,
+    transport: &mut T,
+    frames: &mut Frames,
+    place: Instant,
+    who: Applicant,
+) -> Result<(), End> {
+    let mut holding = inner.admission.hold(who, place);
     loop {
         let incoming = tokio::select! {
+            biased;
+            _ = &mut holding.taken_over => return Err(End::replaced()),
             () = sleep_until(place) => return Ok(()),
             incoming = transport.receive() => incoming.ok_or(End::gone())?,
         };
@@ -159,9 +178,8 @@ async fn hold<T: Transport>(transport: &mut T, place: Instant) -> Result<(), End
     }
 }
 
-async fn hear_hello<T: Transport>(transport: &mut T) -> Result<Hello, End> {
+async fn hear_hello<T: Transport>(transport: &mut T, frames: &mut Frames) -> Result<Hello, End> {
     let hear = async {
-        let mut frames = Frames::new();
         loop {
             let incoming = transport.receive().await.ok_or(End::gone())?;
             match frames.read(incoming)? {
@@ -179,29 +197,26 @@ async fn hear_hello<T: Transport>(transport: &mut T) -> Result<Hello, End> {
         .unwrap_or(Err(End::with(CloseCode::TimedOut, "no hello in time")))
 }
 
-/// Counts and reads the frames of one agent.
+/// Counts and reads the frames of one agent, from its first one on.
+#[derive(Default)]
 struct Frames {
-    began: Instant,
-    count: u32,
+    /// When those came that still count, oldest first. Most agents say little, so there is room for few.
+    came: VecDeque<Instant>,
 }
 
 impl Frames {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            count: 0,
-        }
-    }
-
     /// Reads a frame; none where it means nothing.
     fn read(&mut self, incoming: Incoming) -> Result<Option<ClientFrame>, End> {
-        if self.began.elapsed() >= FRAMES_WINDOW {
-            *self = Self::new();
-        }
-        self.count += 1;
-        if self.count > limits::FRAMES_PER_10_SECONDS_MAX {
+        let now = Instant::now();
+        let over = self
+            .came
+            .iter()
+            .take_while(|came| now - **came >= FRAMES_WINDOW);
+        self.came.drain(..over.count());
+        if self.came.len() >= limits::FRAMES_PER_10_SECONDS_MAX as usize {
             return Err(End::with(CloseCode::TooManyFrames, "too many frames"));
         }
+        self.came.push_back(now);
         match incoming {
             Incoming::Text(text) => ClientFrame::parse(&text)
                 .map(Some)
@@ -209,6 +224,10 @@ impl Frames {
             Incoming::Binary => Err(End::with(CloseCode::BinaryFrame, "a binary frame")),
             Incoming::TooBig => Err(End::with(CloseCode::FrameTooBig, "a frame was too big")),
             Incoming::Control => Ok(None),
+            Incoming::TooMuch => Err(End::with(
+                CloseCode::TooManyFrames,
+                "many bytes and no frame",
+            )),
         }
     }
 }
@@ -221,6 +240,14 @@ struct Talk<'h> {
     boot_id: String,
     protocol: u16,
     facts: Facts,
+    /// The facts that are in the log, or on their way there.
+    written: Facts,
+    /// Check-ins whose facts wait for their turn to be written.
+    unwritten: Vec<u64>,
+    /// When that is; none where nothing waits.
+    write_at: Option<Instant>,
+    /// Stands for the settings that it was told last.
+    told_settings: Option<u64>,
     /// Whether it came back as the same boot with the same facts: then there is nothing to check in for.
     unchanged: bool,
     /// Hash of a token that was handed out and is not known to be kept.
@@ -230,7 +257,7 @@ struct Talk<'h> {
     mailbox: Mailbox,
     sayings: Sayings,
     /// Check-ins that are gathered, oldest first: up to a minute.
-    gathered: VecDeque<(u64, oneshot::Receiver<()>)>,
+    gathered: VecDeque<(Vec<u64>, oneshot::Receiver<()>)>,
     check_ins_waiting: usize,
     last_sequence: u64,
     probes: Vec<oneshot::Sender<bool>>,
@@ -258,12 +285,16 @@ impl<'h> Talk<'h> {
             client: greeted.client,
             boot_id: greeted.boot_id,
             protocol,
+            written: greeted.facts.clone(),
             facts: greeted.facts,
+            unwritten: Vec::new(),
+            write_at: None,
+            told_settings: None,
             unchanged: greeted.unchanged,
             offered: greeted.offered,
             offering: false,
             mailbox,
-            sayings: Sayings::new(hub, greeted.client, address),
+            sayings: Sayings::new(hub, greeted.client, link, address),
             gathered: VecDeque::new(),
             check_ins_waiting: 0,
             last_sequence: 0,
@@ -272,7 +303,7 @@ impl<'h> Talk<'h> {
             ping_sent: None,
             wake_at: Instant::now() + hub.0.heartbeat,
             nonce: 0,
-            frames: Frames::new(),
+            frames: Frames::default(),
         }
     }
 
@@ -289,14 +320,14 @@ impl<'h> Talk<'h> {
             return Err(end);
         }
         self.welcome(transport, token).await?;
-        if !self.unchanged {
-            let facts = Box::new(self.facts.clone());
-            self.say(Saying::Facts(facts))?;
+        if let Some(known) = inner.engine.published().world.endpoint(self.client) {
+            self.written = known.facts.clone();
         }
+        self.put_facts(None)?;
         self.send_settings(transport).await?;
         let told = inner.sessions_to_tell(self.client, kept);
         for frame in told.frames {
-            send(transport, frame).await?;
+            send(&self.hub.0, transport, frame).await?;
         }
         for lsid in told.unknown_at_agent {
             self.say(Saying::End(lsid, "unknown_session".to_owned()))?;
@@ -317,27 +348,40 @@ impl<'h> Talk<'h> {
             token,
             heartbeat_seconds: u32::try_from(inner.heartbeat.as_secs())
                 .unwrap_or(limits::HEARTBEAT_SECONDS_DEFAULT),
-            check_in_seconds: inner.engine.published().world.settings.check_in_seconds,
+            check_in_seconds: hub::check_in_seconds(&inner.engine.published().world, self.client),
             check_in_now: !self.unchanged,
             anchors: inner.anchors.load().as_ref().clone(),
             site_time_ms: u64::try_from(site_time).unwrap_or(0),
         };
-        send(transport, ServerFrame::Welcome(Box::new(welcome))).await
+        send(
+            &self.hub.0,
+            transport,
+            ServerFrame::Welcome(Box::new(welcome)),
+        )
+        .await
     }
 
-    /// Tells the client how it shall be, where it speaks a protocol that has that.
+    /// Tells the client how it shall be, where it speaks a protocol that has that and was not told the same last.
     async fn send_settings<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
         if self.protocol < version::WITH_SETTINGS {
             return Ok(());
         }
         let settings = self.hub.0.settings_of(self.client);
-        send(transport, ServerFrame::Settings(settings)).await
+        let mut hasher = DefaultHasher::new();
+        format!("{settings:?}").hash(&mut hasher);
+        let stands_for = Some(hasher.finish());
+        if self.told_settings == stands_for {
+            return Ok(());
+        }
+        self.told_settings = stands_for;
+        send(&self.hub.0, transport, ServerFrame::Settings(settings)).await
     }
 
     async fn run<T: Transport>(&mut self, transport: &mut T) -> End {
         loop {
             let step = tokio::select! {
                 told = self.mailbox.next() => match told {
+                    Told::Settings => Box::pin(self.send_settings(transport)).await,
                     Told::Order(order) => Box::pin(self.obey(transport, order)).await,
                     Told::End(end) => Err(end),
                 },
@@ -346,17 +390,31 @@ impl<'h> Talk<'h> {
                     None => Err(End::gone()),
                 },
                 replied = self.sayings.next() => Box::pin(self.reply(transport, replied)).await,
-                (sequence, recorded) = first_recorded(&mut self.gathered) => {
-                    Box::pin(self.recorded(transport, sequence, recorded)).await
+                (sequences, recorded) = first_recorded(&mut self.gathered) => {
+                    Box::pin(self.recorded(transport, sequences, recorded)).await
                 }
-                () = sleep_until(self.wake_at) => match self.ping_sent {
-                    None => Box::pin(self.ping(transport)).await,
-                    Some(_) => Err(self.silent()),
-                },
+                () = sleep_until(self.wake_at.min(self.write_at.unwrap_or(self.wake_at))) => {
+                    Box::pin(self.wake(transport)).await
+                }
             };
             if let Err(end) = step {
                 return end;
             }
+        }
+    }
+
+    /// Does what is due now.
+    async fn wake<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
+        let now = Instant::now();
+        if self.write_at.is_some_and(|at| at <= now) {
+            self.put_facts(None)?;
+        }
+        if self.wake_at > now {
+            return Ok(());
+        }
+        match self.ping_sent {
+            None => self.ping(transport).await,
+            Some(_) => Err(self.silent()),
         }
     }
 
@@ -367,7 +425,12 @@ impl<'h> Talk<'h> {
         let now = Instant::now();
         self.ping_sent = Some(now);
         self.wake_at = now + limits::PONG_WITHIN;
-        send(transport, ServerFrame::Ping { nonce: self.nonce }).await
+        send(
+            &self.hub.0,
+            transport,
+            ServerFrame::Ping { nonce: self.nonce },
+        )
+        .await
     }
 
     fn silent(&self) -> End {
@@ -401,8 +464,7 @@ impl<'h> Talk<'h> {
 
     async fn obey<T: Transport>(&mut self, transport: &mut T, order: Order) -> Result<(), End> {
         match order {
-            Order::Send(frame) => send(transport, *frame).await,
-            Order::Settings => self.send_settings(transport).await,
+            Order::Send(frame) => send(&self.hub.0, transport, *frame).await,
             Order::Probe(answer) => {
                 self.probes.push(answer);
                 self.ping(transport).await
@@ -455,7 +517,7 @@ impl<'h> Talk<'h> {
             ClientFrame::AnchorsStored { .. } => {}
             ClientFrame::Pong { nonce } => self.hear_pong(nonce)?,
             ClientFrame::Uninstalling {} if self.protocol >= version::WITH_SETTINGS => {
-                self.say(Saying::Uninstall(self.link))?;
+                self.say(Saying::Uninstall)?;
             }
             ClientFrame::Uninstalling {} => {
                 return Err(End::with(
@@ -490,11 +552,34 @@ impl<'h> Talk<'h> {
         let figures = check_in.figures.clone();
         let figures = figures.only(|statistic| settings.collects(statistic));
         inner.figures.put(&inner.engine, self.client, &figures);
-        self.say(Saying::CheckIn {
-            sequence: check_in.sequence,
-            facts: Box::new(self.facts.clone()),
-        })?;
+        self.put_facts(Some(check_in.sequence))?;
         self.renew_token()
+    }
+
+    /// Writes how the machine is, with the check-in that said so, or later: each change is an event that stays, so an agent has
+    /// only so many. Of what waits, the newest is written.
+    fn put_facts(&mut self, sequence: Option<u64>) -> Result<(), End> {
+        self.unwritten.extend(sequence);
+        if self.facts != self.written {
+            let urgent = self.facts.disabled != self.written.disabled
+                || self.facts.listen_port != self.written.listen_port;
+            if let Err(at) = self.hub.0.may_write_facts(self.client, urgent) {
+                self.write_at = Some(at);
+                return Ok(());
+            }
+        } else if self.unwritten.is_empty() {
+            self.write_at = None;
+            return Ok(());
+        }
+        self.write_at = None;
+        self.written = self.facts.clone();
+        let sequences = std::mem::take(&mut self.unwritten);
+        let facts = Box::new(self.facts.clone());
+        self.say(if sequences.is_empty() {
+            Saying::Facts(facts)
+        } else {
+            Saying::CheckIn { sequences, facts }
+        })
     }
 
     /// Offers a new token on a link that lasts, where the present one is old.
@@ -515,7 +600,7 @@ impl<'h> Talk<'h> {
     fn say(&mut self, saying: Saying) -> Result<(), End> {
         self.sayings
             .say(saying)
-            .map_err(|Overfull| End::later(LATER_MS))
+            .map_err(|Overfull| End::later(self.hub.0.later_ms()))
     }
 
     // --- what the agent hears of it ---
@@ -527,37 +612,51 @@ impl<'h> Talk<'h> {
     ) -> Result<(), End> {
         match replied {
             Replied::Nothing => Ok(()),
-            Replied::Recorded(sequence) => self.recorded(transport, sequence, true).await,
-            Replied::Gathered(sequence, told) => {
-                self.gathered.push_back((sequence, told));
+            Replied::Recorded(sequences) => self.recorded(transport, sequences, true).await,
+            Replied::Gathered(sequences, told) => {
+                self.gathered.push_back((sequences, told));
                 Ok(())
             }
             Replied::NotActive(lsid, refusal) => {
                 let frame = hub::end_frame(lsid.to_string(), &refusal.to_string());
-                send(transport, frame).await
+                send(&self.hub.0, transport, frame).await
             }
             Replied::Uninstalled => Err(End::with(CloseCode::Normal, "uninstalled")),
             Replied::Offered(token, hash) => {
                 self.offering = false;
                 self.offered = Some(hash);
-                send(transport, ServerFrame::RotateToken { token }).await
+                send(&self.hub.0, transport, ServerFrame::RotateToken { token }).await
             }
+            Replied::NotOffered => {
+                self.offering = false;
+                Ok(())
+            }
+            // It comes back with what it has.
+            Replied::NotConfirmed => Err(End::later(self.hub.0.later_ms())),
             Replied::Quarantined => Err(hub::quarantined()),
-            Replied::Later => Err(End::later(LATER_MS)),
+            Replied::Later => Err(End::later(self.hub.0.later_ms())),
         }
     }
 
     async fn recorded<T: Transport>(
         &mut self,
         transport: &mut T,
-        sequence: u64,
+        sequences: Vec<u64>,
         recorded: bool,
     ) -> Result<(), End> {
-        self.check_ins_waiting = self.check_ins_waiting.saturating_sub(1);
+        self.check_ins_waiting = self.check_ins_waiting.saturating_sub(sequences.len());
         if !recorded {
-            return Err(End::later(LATER_MS));
+            return Err(End::later(self.hub.0.later_ms()));
         }
-        send(transport, ServerFrame::CheckInRecorded { sequence }).await
+        for sequence in sequences {
+            send(
+                &self.hub.0,
+                transport,
+                ServerFrame::CheckInRecorded { sequence },
+            )
+            .await?;
+        }
+        Ok(())
     }
 
     // --- the end ---
@@ -590,7 +689,7 @@ impl<'h> Talk<'h> {
                     pause = (pause * 2).min(Duration::from_secs(10));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, client = %self.client, "a disconnection is not written down");
+                    tracing::debug!(error = &error as &dyn std::error::Error, client = %self.client, "a disconnection is not written down");
                     return;
                 }
             }
@@ -599,21 +698,31 @@ impl<'h> Talk<'h> {
 }
 
 /// When the oldest gathered check-in is in the log, or will never be. Dropped before it ends, it has taken nothing.
-async fn first_recorded(gathered: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -> (u64, bool) {
-    let Some((sequence, told)) = gathered.front_mut() else {
+async fn first_recorded(
+    gathered: &mut VecDeque<(Vec<u64>, oneshot::Receiver<()>)>,
+) -> (Vec<u64>, bool) {
+    let Some((sequences, told)) = gathered.front_mut() else {
         return std::future::pending().await;
     };
-    let recorded = (*sequence, told.await.is_ok());
+    let recorded = told.await.is_ok();
+    let sequences = std::mem::take(sequences);
     gathered.pop_front();
-    recorded
+    (sequences, recorded)
 }
 
-async fn send<T: Transport>(transport: &mut T, frame: ServerFrame) -> Result<(), End> {
+async fn send<T: Transport>(
+    inner: &Inner,
+    transport: &mut T,
+    frame: ServerFrame,
+) -> Result<(), End> {
     let text = match frame.to_text() {
         Ok(text) => text,
         Err(error) => {
-            tracing::error!(%error, "a frame of ours is not right");
-            return Err(End::later(LATER_MS));
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a frame of ours is not right"
+            );
+            return Err(End::later(inner.later_ms()));
         }
     };
     match timeout(SEND_WITHIN, transport.send(text)).await {

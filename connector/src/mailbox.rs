@@ -14,8 +14,6 @@ const ORDERS_MAX: usize = 64;
 pub(crate) enum Order {
     /// Send a frame.
     Send(Box<ServerFrame>),
-    /// Send how the client shall be, as the world says now; nothing to one of a protocol without that.
-    Settings,
     /// Ask for proof of life and say whether it came.
     Probe(oneshot::Sender<bool>),
     /// The client has connected anew from the boot named. From another boot it is a copy, if this one still answers.
@@ -68,6 +66,8 @@ impl End {
 
 /// What comes out of a mailbox.
 pub(crate) enum Told {
+    /// Say how the client shall be, as the world says now.
+    Settings,
     /// Do this.
     Order(Order),
     /// End now, whatever else was ordered.
@@ -87,6 +87,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     orders: VecDeque<Order>,
+    /// How the client shall be may have changed. However often: it is said once.
+    settings: bool,
     end: Option<End>,
 }
 
@@ -101,6 +103,11 @@ impl Mailbox {
                 state.end.get_or_insert(slow);
             }
         });
+    }
+
+    /// Has the link say how the client shall be, if that is not what it said last.
+    pub(crate) fn tell_settings(&self) {
+        self.change(|state| state.settings = true);
     }
 
     /// Ends the link. The first end counts.
@@ -130,6 +137,9 @@ impl Mailbox {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(end) = state.end.take() {
             return Some(Told::End(end));
+        }
+        if std::mem::take(&mut state.settings) {
+            return Some(Told::Settings);
         }
         state.orders.pop_front().map(Told::Order)
     }
@@ -174,6 +184,19 @@ mod tests {
             panic!("the end was expected")
         };
         assert_eq!(end.code, CloseCode::TimedOut);
+    }
+
+    /// threat M: settings that change a thousand times fill no queue, and are said once.
+    #[tokio::test]
+    async fn threat_m_settings_are_a_mark_and_no_queue() {
+        let mailbox = Mailbox::default();
+        mailbox.tell(ping(1));
+        for _ in 0..1_000 {
+            mailbox.tell_settings();
+        }
+        assert!(matches!(mailbox.next().await, Told::Settings));
+        assert!(matches!(mailbox.next().await, Told::Order(_)));
+        assert!(mailbox.take().is_none());
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use domain::fleet::jump_client::{Command as ClientCommand, Facts};
+use domain::fleet::jump_client::{Command as ClientCommand, Facts, Offer};
 use domain::ids::{JumpClientId, KeyedHash, LinkId, Lsid};
 use domain::node::RoutineCheckIn;
 use domain::session::access_session::Command as SessionCommand;
@@ -23,10 +23,10 @@ const WAITING_MAX: usize = 256;
 pub(crate) enum Saying {
     /// How the machine is, outside of a check-in.
     Facts(Box<Facts>),
-    /// A check-in.
+    /// Check-ins, of which the last is how the machine is.
     CheckIn {
-        /// Its number on the link.
-        sequence: u64,
+        /// Their numbers on the link.
+        sequences: Vec<u64>,
         /// All facts as they are now.
         facts: Box<Facts>,
     },
@@ -36,8 +36,8 @@ pub(crate) enum Saying {
     Fail(Lsid, String),
     /// A session is over.
     End(Lsid, String),
-    /// The client is being uninstalled at the endpoint, as it says on this link.
-    Uninstall(LinkId),
+    /// The client is being uninstalled at the endpoint.
+    Uninstall,
     /// The token with this hash is kept.
     ConfirmToken(KeyedHash),
     /// A new token is due.
@@ -50,16 +50,20 @@ pub(crate) enum Saying {
 pub(crate) enum Replied {
     /// It is in the log, or settled otherwise; the agent need not hear of it.
     Nothing,
-    /// The check-in with this number is in the log.
-    Recorded(u64),
-    /// The check-in changed nothing and is gathered; the channel tells when it is in the log.
-    Gathered(u64, oneshot::Receiver<()>),
+    /// The check-ins with these numbers are in the log.
+    Recorded(Vec<u64>),
+    /// The check-ins changed nothing and are gathered; the channel tells when they are in the log.
+    Gathered(Vec<u64>, oneshot::Receiver<()>),
     /// The session is not to be.
     NotActive(Lsid, Refusal),
     /// It is written down that the client is gone from its machine.
     Uninstalled,
     /// A new token was offered.
     Offered(Secret, KeyedHash),
+    /// No new token was to be offered.
+    NotOffered,
+    /// The client has stored what is not its token.
+    NotConfirmed,
     /// The identity is in quarantine.
     Quarantined,
     /// The log can't take it now.
@@ -80,15 +84,17 @@ pub(crate) struct Sayings {
 struct Speaker {
     hub: Hub,
     client: JumpClientId,
+    link: LinkId,
     cause: Cause,
 }
 
 impl Sayings {
-    /// Of `client` at `address`.
-    pub(crate) fn new(hub: &Hub, client: JumpClientId, address: IpAddr) -> Self {
+    /// Of `client` on `link` at `address`.
+    pub(crate) fn new(hub: &Hub, client: JumpClientId, link: LinkId, address: IpAddr) -> Self {
         let speaker = Speaker {
             hub: hub.clone(),
             client,
+            link,
             cause: greeting::cause(Actor::JumpClient(client), address),
         };
         Self {
@@ -127,8 +133,10 @@ impl Sayings {
         replied
     }
 
-    /// Ends when everything was said.
+    /// Ends when everything was said. A token that nobody would be handed any more is not drawn.
     pub(crate) async fn settle(&mut self) {
+        self.waiting
+            .retain(|saying| !matches!(saying, Saying::OfferToken));
         while self.current.is_some() || !self.waiting.is_empty() {
             self.next().await;
         }
@@ -154,11 +162,12 @@ impl Speaker {
             Saying::Facts(facts) => {
                 self.speak_plainly(Command::JumpClient(ClientCommand::CheckIn {
                     client,
+                    link: self.link,
                     facts,
                 }))
                 .await
             }
-            Saying::CheckIn { sequence, facts } => self.check_in(sequence, facts).await,
+            Saying::CheckIn { sequences, facts } => self.check_in(sequences, facts).await,
             Saying::Establish(lsid) => {
                 let command = SessionCommand::Establish { lsid, client };
                 match self.execute(Command::AccessSession(command)).await {
@@ -183,26 +192,38 @@ impl Speaker {
                 };
                 self.speak_plainly(Command::AccessSession(command)).await
             }
-            Saying::Uninstall(link) => {
-                let command = ClientCommand::Uninstall { client, link };
+            Saying::Uninstall => {
+                let command = ClientCommand::Uninstall {
+                    client,
+                    link: self.link,
+                };
                 match self.execute(Command::JumpClient(command)).await {
                     Ok(_) | Err(ExecuteError::Refused { .. }) => Replied::Uninstalled,
                     Err(error) => self.not_now(&error),
                 }
             }
             Saying::ConfirmToken(token) => {
-                let command = ClientCommand::ConfirmToken { client, token };
-                self.speak_plainly(Command::JumpClient(command)).await
+                let command = ClientCommand::ConfirmToken {
+                    client,
+                    link: Some(self.link),
+                    token,
+                };
+                match self.execute(Command::JumpClient(command)).await {
+                    Ok(_) => Replied::Nothing,
+                    Err(ExecuteError::Refused { .. }) => Replied::NotConfirmed,
+                    Err(error) => self.not_now(&error),
+                }
             }
             Saying::OfferToken => {
                 let (token, hash) = greeting::new_token(&self.hub.0);
                 let command = ClientCommand::OfferToken {
                     client,
+                    offer: Offer::OnLink(self.link),
                     token: hash.clone(),
                 };
                 match self.execute(Command::JumpClient(command)).await {
-                    Ok(_) => Replied::Offered(token, hash),
-                    Err(ExecuteError::Refused { .. }) => Replied::Nothing,
+                    Ok(events) if !events.is_empty() => Replied::Offered(token, hash),
+                    Ok(_) | Err(ExecuteError::Refused { .. }) => Replied::NotOffered,
                     Err(error) => self.not_now(&error),
                 }
             }
@@ -224,17 +245,21 @@ impl Speaker {
         }
     }
 
-    async fn check_in(&self, sequence: u64, facts: Box<Facts>) -> Replied {
+    async fn check_in(&self, sequences: Vec<u64>, facts: Box<Facts>) -> Replied {
         let client = self.client;
-        let command = Command::JumpClient(ClientCommand::CheckIn { client, facts });
+        let command = Command::JumpClient(ClientCommand::CheckIn {
+            client,
+            link: self.link,
+            facts,
+        });
         match self.execute(command).await {
             Ok(events) if events.is_empty() => {
                 let inner = &self.hub.0;
                 let at = inner.engine.clock().now().unix_seconds();
                 let told = inner.check_ins.add(RoutineCheckIn { client, at }).await;
-                Replied::Gathered(sequence, told)
+                Replied::Gathered(sequences, told)
             }
-            Ok(_) => Replied::Recorded(sequence),
+            Ok(_) => Replied::Recorded(sequences),
             // The client is gone, and its link about to be.
             Err(ExecuteError::Refused { .. }) => Replied::Nothing,
             Err(error) => self.not_now(&error),
@@ -243,7 +268,7 @@ impl Speaker {
 
     /// Once connected anew, the world and the agent's own list of sessions bring both sides together.
     fn not_now(&self, error: &ExecuteError) -> Replied {
-        tracing::debug!(%error, client = %self.client, "what an agent said can't be written down");
+        tracing::debug!(error = error as &dyn std::error::Error, client = %self.client, "what an agent said can't be written down");
         Replied::Later
     }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use domain::fleet::jump_client::{self, Facts, Properties};
-use domain::ids::{JumpItemRef, JumpointId, LinkId, ShellJumpId};
+use domain::ids::{JumpClientId, JumpItemRef, JumpointId, LinkId, ShellJumpId};
 use domain::items::jumpoint::Jumpoint;
 use domain::items::shell::ShellJump;
 use domain::testing::{
@@ -33,7 +33,15 @@ fn the_status_column_says_what_a_start_would_meet() {
             disabled: true,
             ..Facts::default()
         });
-        log.ask(PC1, jump_client::Command::CheckIn { client: PC1, facts });
+        let check_in = jump_client::Command::CheckIn {
+            client: PC1,
+            link: LinkId {
+                node: NODE,
+                connection: u64::from(PC1.0),
+            },
+            facts,
+        };
+        log.ask(PC1, check_in);
     };
     let lost = 15 * time::DAY;
     // how it came, how long ago, words
@@ -207,6 +215,46 @@ fn figures_stay_with_the_client_and_go_with_it() {
     log.ask(ADMIN, delete::<Properties>(PC1));
     fold_batch(&views, &log);
     assert_eq!(views.console.figures(JumpItemRef::JumpClient(PC1)), None);
+}
+
+/// CLNT-51: a copy shows what its endpoint measures, also once the original item is removed.
+#[test]
+fn copies_keep_the_figures_of_their_endpoint() {
+    let (mut log, views) = with(client(PC1, SHARED));
+    let copies: Vec<JumpClientId> = (0..2)
+        .map(|_| {
+            let body = object(json!({"jump_group_id": 1, "jump_group_type": "shared"}));
+            let made = log.ask(ADMIN, jump_client::Command::Copy(PC1, body));
+            made.iter()
+                .find_map(|event| match event {
+                    Event::JumpClient(id, jump_client::Event::Copied(_)) => Some(*id),
+                    _ => None,
+                })
+                .expect("a copy")
+        })
+        .collect();
+    fold_batch(&views, &log);
+    let of = |id: JumpClientId| views.console.figures(JumpItemRef::JumpClient(id));
+    let first: std::sync::Arc<[u8]> = (*b"first").into();
+    let second: std::sync::Arc<[u8]> = (*b"second").into();
+    views.console.set_figures(PC1, first.clone());
+    assert_eq!(of(PC1), Some(first.clone()));
+    assert_eq!(of(copies[0]), Some(first.clone()));
+
+    log.ask(ADMIN, delete::<Properties>(PC1));
+    fold_batch(&views, &log);
+    assert_eq!((of(PC1), of(copies[0])), (None, Some(first)));
+    // What the endpoint says from now on is still its id's.
+    views.console.set_figures(PC1, second.clone());
+    assert_eq!(of(copies[0]), Some(second.clone()));
+
+    log.ask(ADMIN, delete::<Properties>(copies[0]));
+    fold_batch(&views, &log);
+    assert_eq!((of(copies[0]), of(copies[1])), (None, Some(second.clone())));
+    log.ask(ADMIN, delete::<Properties>(copies[1]));
+    fold_batch(&views, &log);
+    views.console.set_figures(PC1, second);
+    assert_eq!(of(copies[1]), None);
 }
 
 /// SESS-01, SESS-02, SESS-04, GRP-22, GRP-23, GRP-24, GRP-25

@@ -170,7 +170,12 @@ fn take(log: &mut Log, views: &Views, step: &Step) {
             }
         }
         Step::CheckIn(number, fact) => {
-            if let Some(client) = client_command(number) {
+            if let Some(client) = client_command(number)
+                && let Some(Presence::Connected(link)) = world
+                    .jump_clients
+                    .get(&client)
+                    .map(|client| client.presence)
+            {
                 let facts = Facts {
                     hostname: word(fact),
                     console_user: word(fact / 7),
@@ -178,7 +183,12 @@ fn take(log: &mut Log, views: &Views, step: &Step) {
                     ..Facts::default()
                 };
                 let facts = Box::new(facts);
-                log.ask(client, jump_client::Command::CheckIn { client, facts });
+                let check_in = jump_client::Command::CheckIn {
+                    client,
+                    link,
+                    facts,
+                };
+                log.ask(client, check_in);
             }
         }
         Step::Quarantine(number) => {

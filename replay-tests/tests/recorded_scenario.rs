@@ -279,6 +279,7 @@ fn scenario() -> Vec<(Actor, Step)> {
             agent.clone(),
             client(jump_client::Command::ConfirmToken {
                 client: CLIENT,
+                link: Some(LINK),
                 token: KeyedHash("e".repeat(64)),
             }),
         ),
@@ -286,6 +287,7 @@ fn scenario() -> Vec<(Actor, Step)> {
             agent.clone(),
             client(jump_client::Command::CheckIn {
                 client: CLIENT,
+                link: LINK,
                 facts: Box::new(facts("carol")),
             }),
         ),

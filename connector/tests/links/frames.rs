@@ -128,6 +128,57 @@ async fn threat_l_a_hundred_frames_in_ten_seconds_are_enough() {
     assert_eq!(stranger.hear().await, Heard::Closed(4429));
 }
 
+/// threat L: the ten seconds are any ten seconds, not those of a clock that begins anew.
+#[tokio::test]
+async fn threat_l_frames_are_counted_over_any_ten_seconds_and_from_the_first_one_on() {
+    let site = Site::still().await;
+    let (mut agent, ..) = site.registered(1).await;
+    advance(Duration::from_millis(10_200)).await;
+    agent.say_raw(Incoming::Control).await;
+    settle().await;
+    advance(Duration::from_millis(9_700)).await;
+    for _ in 0..99 {
+        agent.say_raw(Incoming::Control).await;
+    }
+    settle().await;
+    // The first one counts no more.
+    advance(Duration::from_millis(400)).await;
+    agent.say_raw(Incoming::Control).await;
+    settle().await;
+    assert_eq!(agent.heard(), None);
+    agent.say_raw(Incoming::Control).await;
+    assert_eq!(agent.hear().await, Heard::Closed(4429));
+
+    // Nor does hello make up for what came before it.
+    let (installer, secret) = site.key();
+    let mut agent = Played::dial(&site.hub);
+    for _ in 0..60 {
+        agent.say_raw(Incoming::Control).await;
+    }
+    let hello = registering(2, (&installer, secret), 2);
+    agent.say(ClientFrame::Hello(Box::new(hello))).await;
+    agent.welcome().await;
+    for _ in 0..39 {
+        agent.say_raw(Incoming::Control).await;
+    }
+    settle().await;
+    assert_eq!(agent.heard(), None);
+    agent.say_raw(Incoming::Control).await;
+    assert_eq!(agent.hear().await, Heard::Closed(4429));
+}
+
+/// threat L: bytes without frames are told of from below.
+#[tokio::test]
+async fn threat_l_many_bytes_and_no_frame_end_the_link_before_and_after_hello() {
+    let site = Site::still().await;
+    let mut stranger = Played::dial(&site.hub);
+    stranger.say_raw(Incoming::TooMuch).await;
+    assert_eq!(stranger.hear().await, Heard::Closed(4429));
+    let (mut agent, ..) = site.registered(1).await;
+    agent.say_raw(Incoming::TooMuch).await;
+    assert_eq!(agent.hear().await, Heard::Closed(4429));
+}
+
 /// Lets the link hear what is on its way.
 async fn settle() {
     for _ in 0..1_000 {

@@ -1,6 +1,7 @@
 //! Registration and resumption: who is let in, as whom, and what becomes of tokens.
 
-use domain::time;
+use domain::fleet::jump_client::{self, Presence};
+use domain::{Command, time};
 use link_protocol::{ClientFrame, Overrides, RefusedCode, Secret, ServerFrame};
 use serde_json::json;
 
@@ -372,6 +373,67 @@ async fn an_old_token_is_renewed_on_a_link_that_lasts() {
     Played::welcomed(&site.hub, resuming(1, 1, &token)).await;
 }
 
+/// CLNT-30: what is confirmed and was not handed out last ends the link, and is no proof.
+#[tokio::test]
+async fn a_confirmation_that_comes_too_late_ends_the_link_and_not_the_client() {
+    let site = Site::still().await;
+    let (mut agent, _, token) = site.registered(1).await;
+    site.clock.leap(30 * time::DAY);
+    agent.check_in(1, link_protocol::Facts::default()).await;
+    assert!(matches!(
+        agent.frame().await,
+        ServerFrame::RotateToken { .. }
+    ));
+    // Another is handed out where this one's link was thought to be gone.
+    let shown = site.client().token;
+    let other = domain::ids::KeyedHash("another".to_owned());
+    site.run(Command::JumpClient(jump_client::Command::OfferToken {
+        client: CLIENT,
+        offer: jump_client::Offer::AtResume { shown },
+        token: other.clone(),
+    }))
+    .await;
+    agent.say(ClientFrame::TokenStored {}).await;
+    agent.told_later().await;
+    agent.lose().await;
+    assert_eq!(site.client().offered_token, Some(other));
+    // What it still shows is what it is.
+    let (_agent, welcome) = Played::welcomed(&site.hub, resuming(1, 1, &token)).await;
+    assert!(welcome.token.is_some());
+}
+
+/// CLNT-30, threat T: a link that was given up hands nothing out any more.
+#[tokio::test]
+async fn a_superseded_link_hands_out_no_token_in_place_of_the_newest() {
+    let site = Site::still().await;
+    let (first, _, token) = site.registered(1).await;
+    site.clock.leap(30 * time::DAY);
+    let before = site.client().presence;
+    let (agent, welcome) = Played::welcomed(&site.hub, resuming(1, 1, &token)).await;
+    let newest = welcome.token.expect("a new token");
+    let offered = site.client().offered_token;
+    let Presence::Connected(link) = before else {
+        panic!("{before:?}")
+    };
+    // What waited for the log on the first link comes now.
+    site.run(Command::JumpClient(jump_client::Command::OfferToken {
+        client: CLIENT,
+        offer: jump_client::Offer::OnLink(link),
+        token: domain::ids::KeyedHash("late".to_owned()),
+    }))
+    .await;
+    assert_eq!(site.client().offered_token, offered);
+    agent.say(ClientFrame::TokenStored {}).await;
+    site.until(|world| {
+        let client = world.jump_clients.get(&CLIENT).expect("there");
+        client.previous_token.is_some()
+    })
+    .await;
+    drop(first);
+    agent.lose().await;
+    Played::welcomed(&site.hub, resuming(1, 1, &newest)).await;
+}
+
 /// CLNT-60
 #[tokio::test]
 async fn a_client_that_was_removed_while_offline_learns_of_it_when_it_is_back() {
@@ -429,4 +491,73 @@ async fn more_clients_than_the_connection_rate_wait_or_are_told_to_come_later_an
         // Timers ring at the end of a millisecond.
         tokio::time::advance(std::time::Duration::from_millis(1_001)).await;
     }
+}
+
+/// CLNT-36, threat M: one identity has one place, on the link that said hello last, and comes in only so often.
+#[tokio::test]
+async fn threat_m_one_identity_takes_one_place_on_its_newest_link() {
+    let site = Site::still().await;
+    let (first, _, token) = site.registered(1).await;
+    let (second, _, other) = site.registered(2).await;
+    first.lose().await;
+    second.lose().await;
+    site.set(json!({"connection_rate": 1})).await;
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    let (agent, _) = Played::welcomed(&site.hub, resuming(1, 1, &token)).await;
+    agent.lose().await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(Played::hello(&site.hub, resuming(1, 1, &token)).await);
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut newest = held.pop().expect("twenty");
+    for mut older in held {
+        assert_eq!(older.closed().await, 4409);
+    }
+    // The place behind it is the next one's.
+    let mut next = Played::hello(&site.hub, resuming(2, 2, &other)).await;
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(std::time::Duration::from_millis(1_001)).await;
+    newest.welcome().await;
+    assert_eq!(next.heard(), None);
+    tokio::time::advance(std::time::Duration::from_millis(1_001)).await;
+    next.welcome().await;
+    newest.lose().await;
+
+    site.set(json!({"connection_rate": 1_000})).await;
+    let told = loop {
+        let hello = resuming(1, 1, &token);
+        let mut agent = Played::hello(&site.hub, hello).await;
+        match agent.frame().await {
+            ServerFrame::Welcome(_) => agent.lose().await,
+            ServerFrame::RetryLater { after_ms } => break after_ms,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!((5_000..60_000).contains(&told), "{told}");
+}
+
+/// LIM-04, CLNT-36: machines that wait until there is room take no places from those that have theirs.
+#[tokio::test]
+async fn who_finds_no_room_takes_no_place() {
+    let site = Site::still().await;
+    let (agent, _, token) = site.registered(1).await;
+    agent.lose().await;
+    site.set(json!({"jump_clients_max": 1, "connection_rate": 1}))
+        .await;
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    let (installer, secret) = site.key();
+    for number in 2..12 {
+        let hello = registering(number, (&installer, secret), number);
+        let refused = Played::hello(&site.hub, hello).await.refused().await;
+        assert_eq!(refused.code, RefusedCode::CapacityReached);
+        assert!(!refused.is_final);
+    }
+    // At once, and not in ten seconds.
+    let mut agent = Played::hello(&site.hub, resuming(1, 1, &token)).await;
+    assert_eq!(agent.welcome().await.client_id, 1);
 }

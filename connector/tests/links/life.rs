@@ -3,6 +3,7 @@
 use domain::Command;
 use domain::fleet::jump_client;
 use domain::ids::JumpClientId;
+use domain::site::user;
 use link_protocol::{
     ClientFrame, Facts, Figures, Hello, RefusedCode, Secret, ServerFrame, Settings, Welcome,
 };
@@ -58,11 +59,11 @@ async fn settings_travel_with_a_client_and_again_when_they_change() {
     assert_eq!(settings(&mut agent).await.remove_after_minutes, 5);
     // A copy that may be away for longer keeps the endpoint for longer.
     let copy = object(json!({"jump_group_id": 1, "jump_group_type": "shared"}));
+    // One that changes nothing for it is not told.
     site.run(Command::JumpClient(jump_client::Command::Copy(
         CLIENT, copy,
     )))
     .await;
-    assert_eq!(settings(&mut agent).await.remove_after_minutes, 5);
     let copy = JumpClientId(2);
     change(&site, copy, json!({"max_offline_minutes": 600})).await;
     assert_eq!(settings(&mut agent).await.remove_after_minutes, 600);
@@ -189,4 +190,28 @@ async fn a_link_is_resumed_without_a_new_check_in_where_nothing_has_changed() {
         }
         agent.lose().await;
     }
+}
+
+/// threat M, GRP-31: what goes with users and groups is no matter of those that stay, however many go at once.
+#[tokio::test]
+async fn threat_m_deleting_many_users_says_nothing_to_clients_that_stay() {
+    let site = Site::still().await;
+    let (mut agent, ..) = registered(&site).await;
+    let mut users = Vec::new();
+    for number in 0..100 {
+        let body = object(json!({"username": format!("user{number}"), "public_display_name": "U"}));
+        let create = user::Command::Record(domain::record::Command::Create(body));
+        let done = site.run(Command::User(create)).await;
+        users.extend(done.events.iter().find_map(|event| match event {
+            domain::Event::User(id, _) => Some(*id),
+            _ => None,
+        }));
+    }
+    assert_eq!(users.len(), 100);
+    for id in users {
+        let delete = user::Command::Record(domain::record::Command::Delete(id));
+        site.run(Command::User(delete)).await;
+    }
+    site.set(json!({"check_in_seconds": 61})).await;
+    assert_eq!(settings(&mut agent).await.check_in_seconds, 61);
 }

@@ -1,6 +1,7 @@
 //! Passive clients are called at the addresses they are known by, over real sockets.
 
 use domain::fleet::installer::JumpClientInstaller;
+use domain::fleet::jump_client;
 use domain::ids::JumpClientId;
 use domain::record;
 use domain::{Command, Event};
@@ -92,6 +93,30 @@ async fn a_passive_client_is_called_comes_and_brings_the_session_up() {
     site.until_established(lsid).await;
 }
 
+/// CLNT-48: a client whose connection type is changed hears of it at once.
+#[tokio::test]
+async fn clnt_48_a_connected_client_is_told_that_it_is_passive_now() {
+    let site = Site::still().await;
+    let world = &site.engine.published().world;
+    let known = world.installers.get(&INSTALLER).expect("an installer");
+    let uid = known.installer_id.clone();
+    let mut hello = registering(1, (&uid, SECRET), 1);
+    hello.protocols = vec![2];
+    let (mut agent, welcome) = Played::welcomed(&site.hub, hello).await;
+    let id = JumpClientId(u32::try_from(welcome.client_id).expect("small"));
+    for (connection_type, passive) in [("", false), ("passive", true), ("active", false)] {
+        if !connection_type.is_empty() {
+            let body = object(json!({"connection_type": connection_type}));
+            let edit = jump_client::Command::Edit(id, body);
+            site.run(Command::JumpClient(edit)).await;
+        }
+        match agent.frame().await {
+            ServerFrame::Settings(settings) => assert_eq!(settings.passive, passive),
+            other => panic!("settings were expected, not {other:?}"),
+        }
+    }
+}
+
 /// ERR-13, ERR-14, SESS-27
 #[tokio::test]
 async fn where_nobody_or_somebody_else_answers_the_start_fails_with_the_reason() {
@@ -135,4 +160,30 @@ async fn threat_u_a_client_is_not_called_where_the_site_may_not_send() {
         () = std::future::ready(()) => true,
     };
     assert!(nobody);
+}
+
+/// CLNT-02, CLNT-14, CLNT-32: a passive client is away between its check-ins, and never for so long that it would be deleted.
+#[tokio::test]
+async fn a_passive_client_checks_in_twice_before_it_would_be_deleted() {
+    let site = Site::still().await;
+    let (client, token) = with_passive(&site, 5_832).await;
+    for (minutes, seconds) in [(5, 150), (60, 1_800), (180, 3_600)] {
+        let body = object(json!({"max_offline_minutes": minutes}));
+        site.run(Command::JumpClient(jump_client::Command::Change(
+            client, body,
+        )))
+        .await;
+        let mut hello = resuming(1, u64::from(client.0), &token);
+        hello.protocols = vec![2];
+        let (mut agent, welcome) = Played::welcomed(&site.hub, hello).await;
+        let ServerFrame::Settings(settings) = agent.frame().await else {
+            panic!("settings were expected")
+        };
+        assert_eq!(settings.remove_after_minutes, minutes);
+        assert_eq!(
+            (welcome.check_in_seconds, settings.check_in_seconds),
+            (seconds, seconds)
+        );
+        agent.lose().await;
+    }
 }

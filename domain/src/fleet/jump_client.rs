@@ -22,7 +22,7 @@ mod tests;
 
 pub use facts::{Facts, FactsChange};
 pub use life::{Expired, Lost, Uninstalled};
-pub use properties::Properties;
+pub use properties::{ConnectionTypeSet, Properties};
 pub use registration::{
     DUPLICATES_MAX, OFFLINE_MINUTES_MAX, OFFLINE_MINUTES_MIN, Overrides, Register, Registered,
     Reinstalled,
@@ -87,6 +87,19 @@ pub struct JumpClient {
     pub last_access_at: Option<Timestamp>,
 }
 
+/// When a client is handed a new identity token. What was handed out before and not confirmed, the client may have stored
+/// and use from then on, so only one who shows that it did not is handed another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// While it is connected on this link, and nothing else is handed out.
+    OnLink(LinkId),
+    /// When it came back and showed this token, which shows that it has not stored a newer one.
+    AtResume {
+        /// Keyed hash of the token it showed.
+        shown: KeyedHash,
+    },
+}
+
 /// What may be asked of Jump Clients.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -103,10 +116,13 @@ pub enum Command {
         /// Random per boot of the agent.
         boot_id: String,
     },
-    /// A connected client says how its machine is. Nothing happens where nothing changed.
+    /// A connected client says how its machine is. Nothing happens where nothing changed, nor on a link that is not the
+    /// client's any more.
     CheckIn {
         /// Who.
         client: JumpClientId,
+        /// On which link.
+        link: LinkId,
         /// All facts as they are.
         facts: Box<Facts>,
     },
@@ -130,10 +146,13 @@ pub enum Command {
         /// On which link.
         link: LinkId,
     },
-    /// A new identity token was handed out.
+    /// A new identity token was handed out. Nothing happens where it might take the place of one that the client may have
+    /// stored already.
     OfferToken {
         /// To whom.
         client: JumpClientId,
+        /// When.
+        offer: Offer,
         /// Keyed hash of the token.
         token: KeyedHash,
     },
@@ -141,10 +160,13 @@ pub enum Command {
     ConfirmToken {
         /// Who.
         client: JumpClientId,
+        /// On which link it said so; none where it showed the token in place of saying so.
+        link: Option<LinkId>,
         /// Keyed hash of the token.
         token: KeyedHash,
     },
-    /// Two machines showed one identity.
+    /// Two machines showed one identity. This names no link: who has seen it is the link of before, or one that was not let
+    /// in, and it stays true whichever machine is connected by then.
     Quarantine {
         /// Whose.
         client: JumpClientId,
@@ -155,6 +177,9 @@ pub enum Command {
     Copy(JumpClientId, record::Object),
     /// Change the properties.
     Change(JumpClientId, record::Object),
+    /// The same from the Jump interface, where the connection type can be changed as well (CLNT-48); for the Configuration API
+    /// it is only shown.
+    Edit(JumpClientId, record::Object),
     /// Remove it from the console; an agent that is connected is told to uninstall.
     Delete(JumpClientId),
 }
@@ -235,6 +260,8 @@ pub enum Event {
     Expired(Expired),
     /// It was uninstalled at the endpoint; where the site wants that, the deletion of its items follows.
     Uninstalled(Uninstalled),
+    /// It connects otherwise from now on.
+    ConnectionTypeSet(ConnectionTypeSet),
     /// It was handed a new token.
     TokenOffered(Token),
     /// It stored the new token.
@@ -258,6 +285,7 @@ impl Event {
         "JumpClientLost",
         "JumpClientExpired",
         "JumpClientUninstalled",
+        "JumpClientConnectionTypeSet",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "JumpClientQuarantined",
@@ -278,6 +306,7 @@ impl Event {
             Self::Lost(_) => "JumpClientLost",
             Self::Expired(_) => "JumpClientExpired",
             Self::Uninstalled(_) => "JumpClientUninstalled",
+            Self::ConnectionTypeSet(_) => "JumpClientConnectionTypeSet",
             Self::TokenOffered(_) => "JumpClientTokenOffered",
             Self::TokenConfirmed(_) => "JumpClientTokenConfirmed",
             Self::Quarantined(_) => "JumpClientQuarantined",
@@ -313,6 +342,9 @@ impl Event {
             }
             "JumpClientUninstalled" => {
                 serde_json::from_slice(text).map(|event| Some(Self::Uninstalled(event)))
+            }
+            "JumpClientConnectionTypeSet" => {
+                serde_json::from_slice(text).map(|event| Some(Self::ConnectionTypeSet(event)))
             }
             "JumpClientTokenOffered" => {
                 serde_json::from_slice(text).map(|event| Some(Self::TokenOffered(event)))
@@ -352,7 +384,11 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
                 boot_id: boot_id.clone(),
             },
         ),
-        Command::CheckIn { client, facts } => decide_check_in(world, *client, facts),
+        Command::CheckIn {
+            client,
+            link,
+            facts,
+        } => decide_check_in(world, *client, *link, facts),
         Command::Disconnect {
             client,
             link,
@@ -363,11 +399,20 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::Uninstall { client, link } => {
             life::decide_uninstall(world, *client, *link, context)
         }
-        Command::OfferToken { client, token } => decide_offer_token(world, *client, token),
-        Command::ConfirmToken { client, token } => decide_confirm_token(world, *client, token),
+        Command::OfferToken {
+            client,
+            offer,
+            token,
+        } => decide_offer_token(world, *client, offer, token),
+        Command::ConfirmToken {
+            client,
+            link,
+            token,
+        } => decide_confirm_token(world, *client, *link, token),
         Command::Quarantine { client, evidence } => decide_quarantine(world, *client, evidence),
         Command::Copy(client, body) => decide_copy(world, *client, body, context),
         Command::Change(client, body) => decide_change(world, *client, body, context),
+        Command::Edit(client, body) => decide_edit(world, *client, body, context),
         Command::Delete(client) => decide_delete(world, *client, context),
     }
 }
@@ -413,13 +458,14 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
         // The deletion that follows takes it out of the world.
         Event::Expired(_) => {}
         Event::Uninstalled(_) => life::apply_uninstalled(world, id, at),
+        Event::ConnectionTypeSet(set) => world.change_endpoint(id, |client| {
+            client.connection_type.clone_from(&set.to);
+        }),
         Event::Disconnected(_) => world.change_endpoint(id, |client| {
             client.presence = Presence::Disconnected;
             client.last_disconnect_at = Some(at);
         }),
-        Event::CheckedIn(checked_in) => {
-            world.change_endpoint(id, |client| checked_in.changed.apply_to(&mut client.facts));
-        }
+        Event::CheckedIn(checked_in) => world.change_facts(id, &checked_in.changed),
         Event::TokenOffered(offered) => {
             world.change_endpoint(id, |client| {
                 client.offered_token = Some(offered.token.clone())
@@ -470,8 +516,11 @@ fn decide_connect(world: &World, id: JumpClientId, connected: Connected) -> Deci
     happened(crate::Event::JumpClient(id, Event::Connected(connected)))
 }
 
-fn decide_check_in(world: &World, id: JumpClientId, facts: &Facts) -> Decision {
+fn decide_check_in(world: &World, id: JumpClientId, link: LinkId, facts: &Facts) -> Decision {
     let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
+    if client.presence != Presence::Connected(link) {
+        return nothing();
+    }
     let changed = FactsChange::between(&client.facts, facts);
     if changed.is_empty() {
         return nothing();
@@ -499,7 +548,27 @@ fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str
     }
 }
 
-fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
+fn decide_offer_token(
+    world: &World,
+    id: JumpClientId,
+    offer: &Offer,
+    token: &KeyedHash,
+) -> Decision {
+    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
+    let may = match offer {
+        Offer::OnLink(link) => {
+            client.presence == Presence::Connected(*link) && client.offered_token.is_none()
+        }
+        Offer::AtResume { shown } => client.token == *shown,
+    };
+    if !may {
+        return nothing();
+    }
+    offered(world, id, token)
+}
+
+/// Hands a token out, whatever was handed out before.
+fn offered(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
     let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
     if client.offered_token.as_ref() == Some(token) {
         return nothing();
@@ -512,8 +581,16 @@ fn decide_offer_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Dec
     ))
 }
 
-fn decide_confirm_token(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
+fn decide_confirm_token(
+    world: &World,
+    id: JumpClientId,
+    link: Option<LinkId>,
+    token: &KeyedHash,
+) -> Decision {
     let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
+    if link.is_some_and(|link| client.presence != Presence::Connected(link)) {
+        return nothing();
+    }
     if client.token == *token && client.attempt.is_none() && client.offered_token.is_none() {
         return nothing();
     }
@@ -559,6 +636,27 @@ fn decide_change(
         properties::may_change(world, *user, id, changes)?;
     }
     happened(crate::Event::JumpClient(id, Event::Record(event)))
+}
+
+fn decide_edit(
+    world: &World,
+    id: JumpClientId,
+    body: &record::Object,
+    context: &Context,
+) -> Decision {
+    let mut body = body.clone();
+    // First, so that nobody who may not see the item learns of its type.
+    rights::seen(world, JumpItemRef::JumpClient(id), context)?;
+    let connection_type = match body.contains_key("connection_type") {
+        true if world.jump_clients.get(&id).is_some_and(|client| world.is_uninstalled(client)) => {
+            return Err(Refusal::JumpClientUninstalled);
+        }
+        true => properties::decide_connection_type(world, id, &mut body, context)?,
+        false => None,
+    };
+    let mut events = decide_change(world, id, &body, context)?;
+    events.extend(connection_type);
+    Ok(events)
 }
 
 fn decide_copy(

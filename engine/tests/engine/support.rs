@@ -290,6 +290,7 @@ pub(crate) fn facts(number: u64, console_user: &str) -> Facts {
 pub(crate) fn check_in(client: JumpClientId, console_user: &str) -> Command {
     Command::JumpClient(jump_client::Command::CheckIn {
         client,
+        link: link(u64::from(client.0)),
         facts: Box::new(facts(u64::from(client.0), console_user)),
     })
 }

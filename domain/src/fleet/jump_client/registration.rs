@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Connected, Event, Facts, JumpClient, Properties};
 use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpClientInstallerId, KeyedHash, LinkId};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::{Context, Decision, Refusal, Timestamp, World};
 
 mod duplicates;
@@ -118,10 +118,8 @@ pub(super) fn decide(world: &World, register: &Register, context: &Context) -> D
     let (id, became) = match duplicates::machine(world, installer, &register.facts)? {
         Machine::Known(id) => {
             let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
-            // One that was uninstalled takes a place anew.
-            if world.is_uninstalled(client) {
-                capacity::room_for(world, &installer.connection_type)?;
-            }
+            // One that was uninstalled takes a place anew, and one that becomes active a place among the active ones.
+            capacity::room_to_become(world, client, &installer.connection_type)?;
             let reinstalled = Reinstalled {
                 installer: register.installer,
                 connection_type: installer.connection_type.clone(),
@@ -184,7 +182,7 @@ fn decide_again(
     token: &KeyedHash,
     connected: Connected,
 ) -> Decision {
-    let mut events = super::decide_offer_token(world, id, token)?;
+    let mut events = super::offered(world, id, token)?;
     events.extend(super::decide_connect(world, id, connected)?);
     Ok(events)
 }
@@ -195,7 +193,10 @@ fn name(register: &Register, of_installer: &str) -> String {
     let given = passed.unwrap_or(of_installer);
     match (given, register.facts.hostname.as_str()) {
         ("", "") => "Jump Client".to_owned(),
-        ("", hostname) => hostname.chars().take(128).collect(),
+        ("", hostname) => {
+            let fit = hostname.chars().filter(|c| record::fits_a_line(*c));
+            fit.take(128).collect()
+        }
         (given, _) => given.to_owned(),
     }
 }

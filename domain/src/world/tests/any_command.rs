@@ -27,8 +27,8 @@ use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, CARA, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
     USER_SYSTEMS, USERS, WEB_SERVERS, add_member, change, client, create, delete, drawn, end,
-    group, group_policy, installer, jumpoint, jumpoint_user, member, member_under, person, policy,
-    policy_member, policy_row, register, schedule, session, session_policy, start, team,
+    group, group_policy, installer, jumpoint, jumpoint_user, member, member_under, object, person,
+    policy, policy_member, policy_row, register, schedule, session, session_policy, start, team,
     team_member,
 };
 use crate::{Actor, Cause, Command, Event, record};
@@ -305,6 +305,7 @@ fn of_clients(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         .into(),
         26 => jump_client::Command::CheckIn {
             client,
+            link,
             facts: Box::new(Facts {
                 hostname: format!("host-{b}"),
                 disabled: c == 3,
@@ -312,12 +313,27 @@ fn of_clients(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             }),
         }
         .into(),
-        27 => jump_client::Command::OfferToken { client, token }.into(),
-        28 => jump_client::Command::ConfirmToken { client, token }.into(),
+        27 => jump_client::Command::OfferToken {
+            client,
+            offer: jump_client::Offer::OnLink(link),
+            token,
+        }
+        .into(),
+        28 => jump_client::Command::ConfirmToken {
+            client,
+            link: Some(link).filter(|_| flag),
+            token,
+        }
+        .into(),
         29 if b == c => jump_client::Command::Quarantine {
             client,
             evidence: String::new(),
         }
+        .into(),
+        29 if flag => jump_client::Command::Edit(
+            client,
+            object(json!({"connection_type": if c == 1 { "passive" } else { "active" }})),
+        )
         .into(),
         29 | 30 => change::<Properties>(
             client,

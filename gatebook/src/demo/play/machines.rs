@@ -95,6 +95,7 @@ impl Player<'_> {
         change(&mut client.facts);
         let check_in = jump_client::Command::CheckIn {
             client: client.id,
+            link: client.link.context("it is connected")?,
             facts: Box::new(client.facts.clone()),
         };
         let actor = Actor::JumpClient(client.id);

@@ -195,6 +195,7 @@ pub(crate) fn check_in(client: JumpClientId, turn: u32) -> Command {
     };
     Command::JumpClient(jump_client::Command::CheckIn {
         client,
+        link: register.link,
         facts: Box::new(facts),
     })
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Command, Connected, Event, Facts, Properties, disconnect, is_online, link, token};
+use super::{
+    Command, Connected, Event, Facts, Offer, Properties, disconnect, is_online, link, token,
+};
 use crate::access::jump_group::JumpGroup;
 use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, Lsid};
@@ -87,6 +89,7 @@ fn copies_share_the_state_of_their_endpoint() {
             Actor::JumpClient(PC1),
             Command::CheckIn {
                 client: PC1,
+                link: link(1),
                 facts: Box::new(facts),
             },
         )
@@ -155,6 +158,7 @@ fn removing_one_leaves_the_others_and_the_endpoint() {
             Actor::System,
             Command::OfferToken {
                 client: PC1,
+                offer: Offer::OnLink(link(9)),
                 token: token("next"),
             },
         )

@@ -178,6 +178,39 @@ fn a_site_may_merge_duplicates() {
     assert_eq!(site.world().jump_clients.len(), 1);
 }
 
+/// LIM-04, LIM-05: a passive client that is installed anew as an active one takes a place among those; one that stays what it is
+/// takes none, also above a limit.
+#[test]
+fn a_merged_registration_asks_for_the_place_it_takes() {
+    let passive = site("merge")
+        .when(
+            ADMIN,
+            Command::Edit(
+                PC1,
+                crate::testing::object(json!({"connection_type": "passive"})),
+            ),
+        )
+        .then_something()
+        .and([registered(PC3, SHARED, |_| {})]);
+    let limits = |site: Given, active: u32, total: u32| {
+        let limits = json!({"active_jump_clients_max": active, "jump_clients_max": total});
+        site.when(ADMIN, change::<SiteSettings>(SiteSettingsId(1), limits))
+            .then_something()
+    };
+    let again = || machine("m-1", 7);
+    let full = limits(passive.clone(), 1, 2)
+        .when(Actor::NewJumpClient, again())
+        .then_refused(Refusal::ActiveJumpClientsFull);
+    assert_eq!(full.world().installed_clients().active, 1);
+    let room = limits(passive, 2, 2)
+        .when(Actor::NewJumpClient, again())
+        .then_something();
+    assert_eq!(room.world().installed_clients().active, 2);
+    limits(room, 1, 1)
+        .when(Actor::NewJumpClient, machine("m-1", 8))
+        .then_something();
+}
+
 /// INST-57: who knows what a machine calls itself does not get its client: not while it is online, not once it is under
 /// suspicion, not where the installer's creator may not deploy.
 #[test]
@@ -277,9 +310,13 @@ fn a_client_is_found_by_what_its_agent_said_last() {
     facts.machine_id = "m-9".to_owned();
     let moved = Command::CheckIn {
         client: PC1,
+        link: link(1),
         facts: Box::new(facts),
     };
-    let site = site("refuse").when(PC1, moved).then_something();
+    let site = site("refuse")
+        .and([connected(PC1, 1)])
+        .when(PC1, moved)
+        .then_something();
     let site = site
         .when(Actor::NewJumpClient, machine("m-1", 7))
         .then_something();

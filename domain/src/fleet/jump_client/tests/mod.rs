@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Command, Connected, Event, Facts, Presence, Properties, Register, Token};
+use super::{Command, Connected, Event, Facts, Offer, Presence, Properties, Register, Token};
 use crate::access::role::{JumpItemPermission, START_SESSIONS_ONLY};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::ids::{
@@ -17,6 +17,7 @@ use crate::testing::{
 use crate::time::{DAY, HOUR};
 use crate::{Actor, Event as Happened, Refusal, World};
 
+mod connection_type;
 mod copies;
 mod duplicates;
 mod life;
@@ -250,6 +251,7 @@ fn a_repeated_registration_is_the_same_client() {
             PC1,
             Command::ConfirmToken {
                 client: PC1,
+                link: Some(link(2)),
                 token: token("token-2"),
             },
         )
@@ -350,6 +352,7 @@ fn a_check_in_tells_what_changed_and_only_that() {
         .clone();
     let check_in = |facts: &Facts| Command::CheckIn {
         client: PC1,
+        link: link(1),
         facts: Box::new(facts.clone()),
     };
     let disabled = Facts {
@@ -377,6 +380,7 @@ fn a_check_in_tells_what_changed_and_only_that() {
         PC2,
         Command::CheckIn {
             client: PC2,
+            link: link(2),
             facts: Box::default(),
         },
     )
@@ -388,10 +392,14 @@ fn a_check_in_tells_what_changed_and_only_that() {
 fn an_identity_is_one_machines() {
     let offer = |text| Command::OfferToken {
         client: PC1,
+        offer: Offer::AtResume {
+            shown: token("token of pc-1"),
+        },
         token: token(text),
     };
     let confirm = |text| Command::ConfirmToken {
         client: PC1,
+        link: Some(link(1)),
         token: token(text),
     };
     let site = given([group(WEB_SERVERS, "Web Servers")])
@@ -428,6 +436,71 @@ fn an_identity_is_one_machines() {
         .then_nothing()
         .when(PC1, connect)
         .then_refused(Refusal::JumpClientIdentityFailed);
+}
+
+/// CLNT-30, threat T: what was said on a link that is not the client's any more changes nothing, and a token that the
+/// client may have stored is never lost to another.
+#[test]
+fn late_words_of_a_superseded_link_change_nothing() {
+    let offer = |link, text| Command::OfferToken {
+        client: PC1,
+        offer: Offer::OnLink(link),
+        token: token(text),
+    };
+    let resume = |shown, text| Command::OfferToken {
+        client: PC1,
+        offer: Offer::AtResume {
+            shown: token(shown),
+        },
+        token: token(text),
+    };
+    let confirm = |link, text| Command::ConfirmToken {
+        client: PC1,
+        link,
+        token: token(text),
+    };
+    let check_in = |connection| Command::CheckIn {
+        client: PC1,
+        link: link(connection),
+        facts: Box::new(Facts {
+            hostname: format!("said on link {connection}"),
+            ..Facts::default()
+        }),
+    };
+    // It is back on link 5, and was handed a token then; what link 1 still had to say comes now.
+    let site = given([group(WEB_SERVERS, "Web Servers")])
+        .and(client(PC1, SHARED))
+        .when(PC1, resume("token of pc-1", "t2"))
+        .then_something()
+        .when(PC1, offer(link(1), "t3"))
+        .then_nothing()
+        .and([connected(PC1, 5)])
+        .when(PC1, offer(link(1), "t3"))
+        .then_nothing()
+        .when(PC1, check_in(1))
+        .then_nothing()
+        .when(PC1, confirm(Some(link(1)), "t2"))
+        .then_nothing()
+        // Nor does its own link put another in the place of one that it may have stored.
+        .when(PC1, offer(link(5), "t4"))
+        .then_nothing()
+        .when(PC1, check_in(5))
+        .then_something()
+        .when(PC1, confirm(Some(link(5)), "t2"))
+        .then_something();
+    let pc = site.world().jump_clients.get(&PC1).expect("there");
+    assert_eq!((&pc.token, &pc.offered_token), (&token("t2"), &None));
+    // Who showed the token of before does not know the newest.
+    let site = site
+        .when(PC1, resume("token of pc-1", "t5"))
+        .then_nothing()
+        .when(PC1, offer(link(5), "t6"))
+        .then_something()
+        // One that is shown was stored, on whichever link that was said.
+        .when(PC1, confirm(None, "t6"))
+        .then_something();
+    let pc = site.world().jump_clients.get(&PC1).expect("there");
+    assert_eq!(pc.token, token("t6"));
 }
 
 /// ROLE-21, ROLE-22, ROLE-23, ROLE-24, ROLE-25, CLNT-48
