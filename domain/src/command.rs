@@ -223,6 +223,7 @@ impl Command {
                 jump_client::Command::Quarantine { .. } => "jump_client.quarantine",
                 jump_client::Command::Copy(..) => "jump_client.copy",
                 jump_client::Command::Change(..) => "jump_client.change",
+                jump_client::Command::Edit(..) => "jump_client.edit",
                 jump_client::Command::Delete(_) => "jump_client.delete",
             },
             Self::ShellJump(command) => match command {
@@ -387,6 +388,7 @@ impl Command {
                 | jump_client::Command::Quarantine { client, .. }
                 | jump_client::Command::Copy(client, _)
                 | jump_client::Command::Change(client, _)
+                | jump_client::Command::Edit(client, _)
                 | jump_client::Command::Delete(client) => of("jump_client", client),
             },
             Self::AccessSession(command) => match command {

@@ -217,11 +217,11 @@ pub trait Record:
     /// The fields that are not right, or what else stands against it.
     fn check(&self, world: &World, id: Option<Self::Id>) -> Result<(), Refusal>;
 
-    /// Whether the record may go.
+    /// Whether the record may go now.
     ///
     /// # Errors
     /// [`Refusal::InUse`] with who uses it.
-    fn may_be_deleted(_world: &World, _id: Self::Id) -> Result<(), Refusal> {
+    fn may_be_deleted(_world: &World, _id: Self::Id, _now: Timestamp) -> Result<(), Refusal> {
         Ok(())
     }
 }
@@ -304,7 +304,7 @@ pub fn decide<R: Record>(world: &World, command: &Command<R>, context: &Context)
         Command::ChangePermissions(id, body) => {
             decide_change(world, *id, body, Purpose::Permissions, context)
         }
-        Command::Delete(id) => decide_delete::<R>(world, *id).map(Some),
+        Command::Delete(id) => decide_delete::<R>(world, *id, context.now).map(Some),
     }
 }
 
@@ -344,9 +344,13 @@ fn decide_change<R: Record>(
     Ok(Some((id, Event::Changed(changes))))
 }
 
-fn decide_delete<R: Record>(world: &World, id: R::Id) -> Result<(R::Id, Event<R>), Refusal> {
+fn decide_delete<R: Record>(
+    world: &World,
+    id: R::Id,
+    now: Timestamp,
+) -> Result<(R::Id, Event<R>), Refusal> {
     let current = R::find(world, id).ok_or(Refusal::not_found(R::TITLE))?;
-    R::may_be_deleted(world, id)?;
+    R::may_be_deleted(world, id, now)?;
     Ok((
         id,
         Event::Deleted(Deleted {
@@ -638,6 +642,27 @@ fn sized(name: &str, value: &Value, min: usize, max: usize) -> Result<Value, Str
         Err(format!("The {name} field must not hold a NUL character."))
     } else {
         Ok(value.clone())
+    }
+}
+
+/// Whether a character may be in the name of a Jump Client: no control character, nothing that XML can't carry, and nothing that
+/// ends a line or turns the direction of what follows, by which a name could look like another.
+pub(crate) fn fits_a_line(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// The rule for the names of Jump Clients and of their installers, however they are given.
+///
+/// # Errors
+/// A sentence that names the field.
+pub(crate) fn one_line(name: &str, text: &str) -> Result<(), String> {
+    if text.chars().all(fits_a_line) {
+        Ok(())
+    } else {
+        Err(format!(
+            "The {name} field must not hold control characters, or ones that turn the direction of text."
+        ))
     }
 }
 

@@ -38,8 +38,8 @@ DAY = 86_400
 SESSIONS_MAX = 64
 CHECK_INS_WAITING_MAX = 8
 LOOK_AT_FACTS_EVERY = 5
-# How often, and for how many seconds, the site must be out of reach before the client goes for good.
-TRIES_MIN, TRYING_MIN = 3, 120
+# How often the site must be out of reach before the client goes for good.
+TRIES_MIN = 3
 
 
 def tell(what, **members):
@@ -155,7 +155,7 @@ class Client:
             self.out_of_reach = []
             return
         self.out_of_reach.append(time.monotonic())
-        if len(self.out_of_reach) < TRIES_MIN or time.monotonic() - self.out_of_reach[0] < TRYING_MIN:
+        if len(self.out_of_reach) < TRIES_MIN or time.monotonic() - self.out_of_reach[0] < self.arguments.trying_seconds:
             return
         if time.time() - last >= settings["remove_after_minutes"] * 60:
             raise Removed("the site was out of reach for too long")
@@ -482,6 +482,7 @@ def main():
     parser.add_argument("--console-user", default="", help="file that says who is logged on at the machine")
     parser.add_argument("--protocol", type=int, action="append", help="speak only this one; may come again")
     parser.add_argument("--disabled", action="store_true", help="the user has switched the client off")
+    parser.add_argument("--trying-seconds", type=float, default=120, help="how long the site must be out of reach at least")
     arguments = parser.parse_args()
     arguments.protocol = arguments.protocol or [2, 1]
     try:

@@ -339,13 +339,15 @@ async fn a_client_written_from_the_page_removes_itself_when_it_was_away_for_too_
     machine.running.stop()?;
     ensure!(file.exists());
     was_last_online_at(0)?;
-    let mut machine = client(&fleet, "away", &[])?;
+    // Its two minutes of trying are two seconds here.
+    let mut machine = client(&fleet, "away", &["--trying-seconds", "2"])?;
     until_ended(&mut machine).await?;
     ensure!(
         machine.count("removed")? == 1 && !file.exists(),
         "{:?}",
         machine.told()?
     );
+    ensure!(machine.count("failed")? >= 3, "{:?}", machine.told()?);
     Ok(())
 }
 

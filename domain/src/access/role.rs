@@ -271,7 +271,7 @@ impl Record for JumpItemRole {
         errors.into_result(())
     }
 
-    fn may_be_deleted(world: &World, id: JumpItemRoleId) -> Result<(), Refusal> {
+    fn may_be_deleted(world: &World, id: JumpItemRoleId, _now: Timestamp) -> Result<(), Refusal> {
         if id == NO_ACCESS {
             // The published schema's default for every slot names it (config-api.md 2.7, User).
             return Err(Refusal::InUse {

@@ -40,7 +40,11 @@ impl Installed {
     /// What one endpoint counts.
     #[must_use]
     pub(crate) fn of(client: &JumpClient) -> Self {
-        match client.connection_type.as_str() {
+        Self::of_type(&client.connection_type)
+    }
+
+    fn of_type(connection_type: &str) -> Self {
+        match connection_type {
             "active" => Self {
                 total: 1,
                 active: 1,
@@ -88,16 +92,70 @@ pub fn capacity(settings: &SiteSettings) -> Capacity {
 /// # Errors
 /// [`Refusal::JumpClientsFull`] or, for an active one, [`Refusal::ActiveJumpClientsFull`].
 pub fn room_for(world: &World, connection_type: &str) -> Result<(), Refusal> {
+    room_for_more(world, Installed::of_type(connection_type))
+}
+
+/// Whether a client that is there may be of this connection type from now on: only what it takes beside what it takes already is
+/// asked for, so that one that stays what it is stays also above a limit (LIM-04).
+///
+/// # Errors
+/// As [`room_for`].
+pub(crate) fn room_to_become(
+    world: &World,
+    client: &JumpClient,
+    connection_type: &str,
+) -> Result<(), Refusal> {
+    let mut more = Installed::of_type(connection_type);
+    more.take(Installed::of(client));
+    room_for_more(world, more)
+}
+
+fn room_for_more(world: &World, more: Installed) -> Result<(), Refusal> {
     let capacity = capacity(&world.settings);
     let installed = world.installed_clients();
     let is_full = |installed: u32, limit: Option<u32>| limit.is_some_and(|max| installed >= max);
-    if is_full(installed.total, capacity.total) {
+    if more.total > 0 && is_full(installed.total, capacity.total) {
         return Err(Refusal::JumpClientsFull);
     }
-    if connection_type == "active" && is_full(installed.active, capacity.active) {
+    if more.active > 0 && is_full(installed.active, capacity.active) {
         return Err(Refusal::ActiveJumpClientsFull);
     }
     Ok(())
+}
+
+/// The model of a site whose clients keep their connections (CLNT-61).
+const CLOUD: &str = "cloud";
+
+/// Whether clients of this connection type may be on the site: passive ones not on a cloud site (CLNT-61).
+///
+/// # Errors
+/// The field `connection_type`.
+pub fn connection_type_allowed(
+    settings: &SiteSettings,
+    connection_type: &str,
+) -> Result<(), Refusal> {
+    if settings.appliance_model == CLOUD && connection_type == "passive" {
+        return Err(Refusal::field(
+            "connection_type",
+            "The connection_type field must be active: Jump Clients of a cloud site can't be passive.",
+        ));
+    }
+    Ok(())
+}
+
+/// Why the site can't be of this model from now on: a cloud site has no passive clients (CLNT-61). One that is a cloud site
+/// already is not asked again.
+pub(crate) fn model_objection(world: &World, model: &str) -> Option<String> {
+    if model != CLOUD || world.settings.appliance_model == CLOUD {
+        return None;
+    }
+    let Installed { total, active } = world.installed_clients();
+    let passive = total.saturating_sub(active);
+    (passive > 0).then(|| {
+        format!(
+            "The appliance_model field can't be cloud while Jump Clients are passive, of which there are {passive}: make them active first."
+        )
+    })
 }
 
 /// Whether a session may begin on `item`: every endpoint that is worked on takes a license, however many users are there and

@@ -334,7 +334,14 @@ impl Record for JumpClientInstaller {
     }
 
     fn check(&self, world: &World, _id: Option<JumpClientInstallerId>) -> Result<(), Refusal> {
+        capacity::connection_type_allowed(&world.settings, &self.connection_type)?;
         let mut errors = FieldErrors::default();
+        // The same for its clients, where the same may be said at install.
+        for (field, text) in [("name", &self.name), ("tag", &self.tag)] {
+            if let Err(message) = record::one_line(field, text) {
+                errors.push(field, message);
+            }
+        }
         if self
             .jumpoint_proxy
             .as_deref()

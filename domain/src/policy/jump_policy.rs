@@ -336,8 +336,8 @@ impl Record for JumpPolicy {
         errors.into_result(())
     }
 
-    fn may_be_deleted(world: &World, id: JumpPolicyId) -> Result<(), Refusal> {
-        world.not_used(Self::TITLE, world.users_of_policy(id))
+    fn may_be_deleted(world: &World, id: JumpPolicyId, now: Timestamp) -> Result<(), Refusal> {
+        world.not_used(Self::TITLE, world.users_of_policy(id, now))
     }
 }
 

@@ -98,7 +98,7 @@ impl Record for SessionPolicy {
         errors.into_result(())
     }
 
-    fn may_be_deleted(world: &World, id: SessionPolicyId) -> Result<(), Refusal> {
-        world.not_used(Self::TITLE, world.users_of_session_policy(id))
+    fn may_be_deleted(world: &World, id: SessionPolicyId, now: Timestamp) -> Result<(), Refusal> {
+        world.not_used(Self::TITLE, world.users_of_session_policy(id, now))
     }
 }

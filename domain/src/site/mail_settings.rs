@@ -200,7 +200,7 @@ impl Record for MailSettings {
         errors.into_result(())
     }
 
-    fn may_be_deleted(_world: &World, _id: MailSettingsId) -> Result<(), Refusal> {
+    fn may_be_deleted(_world: &World, _id: MailSettingsId, _now: Timestamp) -> Result<(), Refusal> {
         Err(Refusal::InUse {
             what: Self::TITLE,
             by: vec!["the site".to_owned()],

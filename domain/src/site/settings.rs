@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::capacity;
 use crate::ids::SiteSettingsId;
 use crate::record::{Field, Kind, Record};
 use crate::site::api_account;
@@ -285,12 +286,15 @@ impl Record for SiteSettings {
         world.settings = Self::default();
     }
 
-    fn check(&self, _world: &World, id: Option<SiteSettingsId>) -> Result<(), Refusal> {
+    fn check(&self, world: &World, id: Option<SiteSettingsId>) -> Result<(), Refusal> {
         if id.is_none() {
             // There is one record, made with the site.
             return Err(Refusal::SiteExists);
         }
         let mut errors = FieldErrors::default();
+        if let Some(objection) = capacity::model_objection(world, &self.appliance_model) {
+            errors.push("appliance_model", objection);
+        }
         if self.lost_days >= self.deletion_days {
             errors.push(
                 "lost_days",
@@ -322,7 +326,7 @@ impl Record for SiteSettings {
         errors.into_result(())
     }
 
-    fn may_be_deleted(_world: &World, _id: SiteSettingsId) -> Result<(), Refusal> {
+    fn may_be_deleted(_world: &World, _id: SiteSettingsId, _now: Timestamp) -> Result<(), Refusal> {
         Err(Refusal::InUse {
             what: Self::TITLE,
             by: vec!["the site".to_owned()],

@@ -188,7 +188,7 @@ impl Record for TicketSystem {
         errors.into_result(())
     }
 
-    fn may_be_deleted(_world: &World, _id: TicketSystemId) -> Result<(), Refusal> {
+    fn may_be_deleted(_world: &World, _id: TicketSystemId, _now: Timestamp) -> Result<(), Refusal> {
         Err(Refusal::InUse {
             what: Self::TITLE,
             by: vec!["the site".to_owned()],

@@ -325,7 +325,7 @@ impl Record for User {
         errors.into_result(())
     }
 
-    fn may_be_deleted(world: &World, id: UserId) -> Result<(), Refusal> {
+    fn may_be_deleted(world: &World, id: UserId, _now: Timestamp) -> Result<(), Refusal> {
         if world.users.get(&id).is_some_and(|user| user.perm_admin) {
             // Only non-administrators can be deleted over the API (config-api.md 2.5).
             return Err(Refusal::field(

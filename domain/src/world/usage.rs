@@ -1,12 +1,13 @@
 //! Who uses what: asked before a record is deleted (ROLE-33).
 
-use crate::Refusal;
-use crate::World;
 use crate::access::group_policy::{Of, Row};
 use crate::access::jump_group::Membership;
+use crate::fleet::installer::JumpClientInstaller;
 use crate::ids::{
-    GroupPolicyId, JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId, SessionPolicyId, UserId,
+    GroupPolicyId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpItemRoleId, JumpPolicyId,
+    SessionPolicyId, UserId,
 };
+use crate::{Refusal, Timestamp, World};
 
 impl World {
     /// Refuses where `users` names anyone.
@@ -59,15 +60,24 @@ impl World {
             .collect()
     }
 
+    /// The installers that bring clients still: what is over is never used again (INST-12).
+    fn usable_installers(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&JumpClientInstallerId, &JumpClientInstaller)> {
+        self.installers
+            .iter()
+            .filter(move |(_, installer)| installer.usable(self, now).is_ok())
+    }
+
     /// Who uses a Jump Policy: memberships, group policies, installers, Jump Clients (ROLE-33).
-    pub(crate) fn users_of_policy(&self, policy: JumpPolicyId) -> Vec<String> {
+    pub(crate) fn users_of_policy(&self, policy: JumpPolicyId, now: Timestamp) -> Vec<String> {
         let members = self
             .members
             .iter()
             .filter(|(_, member)| member.jump_policy_id == Some(policy));
         let installers = self
-            .installers
-            .iter()
+            .usable_installers(now)
             .filter(|(_, installer)| installer.jump_policy_id == Some(policy));
         let clients = self
             .jump_clients
@@ -113,11 +123,14 @@ impl World {
     }
 
     /// Who uses a session policy: installers and items.
-    pub(crate) fn users_of_session_policy(&self, policy: SessionPolicyId) -> Vec<String> {
+    pub(crate) fn users_of_session_policy(
+        &self,
+        policy: SessionPolicyId,
+        now: Timestamp,
+    ) -> Vec<String> {
         let policy = Some(policy.0);
         let installers = self
-            .installers
-            .iter()
+            .usable_installers(now)
             .filter(|(_, installer)| installer.session_policy_id == policy);
         let clients = self
             .jump_clients

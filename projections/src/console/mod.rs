@@ -344,6 +344,7 @@ impl ConsoleView {
             jump_client::Event::Connected(_)
             | jump_client::Event::Disconnected(_)
             | jump_client::Event::Uninstalled(_)
+            | jump_client::Event::ConnectionTypeSet(_)
             | jump_client::Event::Quarantined(_) => {
                 for item in world.items_of_endpoint(id) {
                     self.refresh_state(item, world);
@@ -651,6 +652,7 @@ mod tests {
         "AccessSessionJoined",
         "JumpClientConnected",
         "JumpClientUninstalled",
+        "JumpClientConnectionTypeSet",
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",

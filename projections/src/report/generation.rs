@@ -591,6 +591,7 @@ mod tests {
         "JumpClientLost",
         "JumpClientExpired",
         "JumpClientUninstalled",
+        "JumpClientConnectionTypeSet",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
         "JumpClientQuarantined",

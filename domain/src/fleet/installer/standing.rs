@@ -3,6 +3,7 @@
 use super::{JumpClientInstaller, VALID_MINUTES_MAX, VALID_MINUTES_MIN};
 use crate::access::permission;
 use crate::access::role::JumpItemPermission;
+use crate::fleet::capacity;
 use crate::ids::{JumpClientInstallerId, JumpGroupRef, UserId};
 use crate::record::{self, Change};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, time};
@@ -14,7 +15,8 @@ pub enum Standing {
     Valid,
     /// Its time is over (INST-04).
     Expired,
-    /// The server was upgraded since it was made (INST-08).
+    /// The server was upgraded since it was made (INST-08), or what it was made for is not there any more: its group, or that
+    /// the site has passive clients.
     Invalidated,
 }
 
@@ -36,22 +38,35 @@ impl JumpClientInstaller {
     pub fn standing(&self, world: &World, now: Timestamp) -> Standing {
         if now >= self.expiration_timestamp {
             Standing::Expired
-        } else if self.site_builds < world.site_builds() {
+        } else if self.site_builds < world.site_builds() || self.has_a_place(world).is_err() {
             Standing::Invalidated
         } else {
             Standing::Valid
         }
     }
 
+    /// Whether its clients could be anywhere: its group is there (an installer outlives it, and can be deleted), and the site may
+    /// have clients of their kind (CLNT-61).
+    fn has_a_place(&self, world: &World) -> Result<(), Refusal> {
+        let group = self.group();
+        if !world.has_group(group) {
+            return Err(Refusal::NoSuchJumpGroup { group });
+        }
+        capacity::connection_type_allowed(&world.settings, &self.connection_type)
+    }
+
     /// Whether it still brings clients: asked by whoever registers one, hands it out or packs it.
     ///
     /// # Errors
-    /// [`Refusal::InstallerExpired`] (INST-04) or [`Refusal::InstallerInvalidated`] (INST-08).
+    /// [`Refusal::InstallerExpired`] (INST-04), [`Refusal::InstallerInvalidated`] (INST-08), or what is not there any more.
     pub fn usable(&self, world: &World, now: Timestamp) -> Result<(), Refusal> {
         match self.standing(world, now) {
             Standing::Valid => Ok(()),
             Standing::Expired => Err(Refusal::InstallerExpired),
-            Standing::Invalidated => Err(Refusal::InstallerInvalidated),
+            Standing::Invalidated => {
+                self.has_a_place(world)?;
+                Err(Refusal::InstallerInvalidated)
+            }
         }
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::permission;
+use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
 use crate::items::rights;
-use crate::record::{Change, Field, Kind, Record, Reference, Write};
-use crate::{Refusal, Timestamp, World};
+use crate::record::{self, Change, Field, Kind, Record, Reference, Write};
+use crate::{Actor, Context, FieldErrors, Refusal, Timestamp, World};
 
 /// What may be changed from outside (CLNT-48). Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -224,8 +226,64 @@ impl Record for Properties {
     }
 
     fn check(&self, _world: &World, _id: Option<JumpClientId>) -> Result<(), Refusal> {
-        Ok(())
+        let mut errors = FieldErrors::default();
+        for (field, text) in [("name", &self.name), ("tag", &self.tag)] {
+            if let Err(message) = record::one_line(field, text) {
+                errors.push(field, message);
+            }
+        }
+        errors.into_result(())
     }
+}
+
+/// Its connection type was changed, for all items of the endpoint: they share its agent (CLNT-48). Expected rate: a few a month.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionTypeSet {
+    /// What it was: `active` or `passive`.
+    pub from: String,
+    /// What it is from now on: `active` or `passive`.
+    pub to: String,
+}
+
+const CONNECTION_TYPE: Field = Field::new(
+    "connection_type",
+    Kind::Word(&["active", "passive"]),
+    "How it connects.",
+);
+
+/// Takes the connection type out of the body of a change, and decides what becomes of it: nothing where it is that already.
+///
+/// # Errors
+/// The field where it is none, or a cloud site may not have it (CLNT-61); that the user's role lacks what it needs (ROLE-25); or
+/// that there is no room (LIM-05).
+pub(super) fn decide_connection_type(
+    world: &World,
+    id: JumpClientId,
+    body: &mut record::Object,
+    context: &Context,
+) -> Result<Option<crate::Event>, Refusal> {
+    let Some(asked) = body.remove(CONNECTION_TYPE.name) else {
+        return Ok(None);
+    };
+    let asked = record::read_value(&CONNECTION_TYPE, &asked)
+        .map_err(|message| Refusal::field(CONNECTION_TYPE.name, message))?;
+    let to = asked.as_str().unwrap_or_default();
+    let client = world.jump_clients.get(&id).ok_or(Refusal::JumpClientGone)?;
+    if client.connection_type == to {
+        return Ok(None);
+    }
+    if let Actor::User(user) = context.actor() {
+        let needed = rights::permission_for(CONNECTION_TYPE.name);
+        permission::need(world, *user, JumpItemRef::JumpClient(id), needed)?;
+    }
+    capacity::connection_type_allowed(&world.settings, to)?;
+    capacity::room_to_become(world, client, to)?;
+    let set = ConnectionTypeSet {
+        from: client.connection_type.clone(),
+        to: to.to_owned(),
+    };
+    let event = super::Event::ConnectionTypeSet(set);
+    Ok(Some(crate::Event::JumpClient(client.endpoint, event)))
 }
 
 /// Asks for what `changes` need: in the group the client is in and, for a move, in the one it goes to (ROLE-18).

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{
-    self, CheckedIn, Copied, Disconnected, Expired, Facts, FactsChange, Lost, Properties,
-    Quarantined, Registered, Reinstalled, Token, Uninstalled,
+    self, CheckedIn, ConnectionTypeSet, Copied, Disconnected, Expired, Facts, FactsChange, Lost,
+    Properties, Quarantined, Registered, Reinstalled, Token, Uninstalled,
 };
 use crate::ids::{
     CustomFieldId, CustomSessionAttributeId, JumpClientInstallerId, JumpItemRef, JumpointId,
@@ -104,6 +104,10 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
             offline_minutes: 5,
         })),
         of_client(jump_client::Event::Uninstalled(Uninstalled { link })),
+        of_client(jump_client::Event::ConnectionTypeSet(ConnectionTypeSet {
+            from: "active".to_owned(),
+            to: "passive".to_owned(),
+        })),
         of_client(jump_client::Event::TokenOffered(Token { token: hash('4') })),
         of_client(jump_client::Event::TokenConfirmed(Token {
             token: hash('4'),

@@ -93,6 +93,106 @@ fn an_expired_installer_is_not_extended() {
         .then_refused(Refusal::InstallerExpired);
 }
 
+/// INST-02, INST-11: an installer whose Jump Group is gone brings nothing, is handed to nobody and can be deleted.
+#[test]
+fn an_installer_without_its_group_is_not_used() {
+    let gone = || Refusal::NoSuchJumpGroup { group: SHARED };
+    let site = handled()
+        .when(
+            ADMIN,
+            delete::<crate::access::jump_group::JumpGroup>(WEB_SERVERS),
+        )
+        .then_something();
+    let installer = site.world().installers.get(&INSTALLER);
+    let installer = installer.expect("it is there");
+    assert_eq!(installer.usable(site.world(), site.now()), Err(gone()));
+    assert_eq!(
+        installer.standing(site.world(), site.now()),
+        Standing::Invalidated
+    );
+    site.clone().when(ADMIN, extend(YEAR)).then_refused(gone());
+    site.clone()
+        .when(Actor::NewJumpClient, register(INSTALLER, 1))
+        .then_refused(gone());
+    site.when(ADMIN, delete::<JumpClientInstaller>(INSTALLER))
+        .then_something();
+}
+
+/// ROLE-33: an installer that is over uses no policy any more.
+#[test]
+fn what_is_over_keeps_no_policy() {
+    use crate::ids::JumpPolicyId;
+    use crate::policy::jump_policy::JumpPolicy;
+    use crate::policy::session_policy::SessionPolicy;
+    use crate::testing::{policy, session_policy};
+
+    let hours = JumpPolicyId(7);
+    let watched = crate::ids::SessionPolicyId(5);
+    let site = given([
+        group(WEB_SERVERS, "Web Servers"),
+        policy(hours, |_| {}),
+        session_policy(watched),
+        installer(INSTALLER, SHARED, |installer| {
+            installer.jump_policy_id = Some(hours);
+            installer.session_policy_id = Some(watched.0);
+        }),
+    ]);
+    let asks = || -> [crate::Command; 2] {
+        [
+            delete::<JumpPolicy>(hours),
+            delete::<SessionPolicy>(watched),
+        ]
+    };
+    for (ask, what) in asks().into_iter().zip(["Jump Policy", "Session Policy"]) {
+        let by = vec!["installer 1".to_owned()];
+        site.clone()
+            .when(ADMIN, ask)
+            .then_refused(Refusal::InUse { what, by });
+    }
+    let late = site.after(DAY);
+    for ask in asks() {
+        late.clone().when(ADMIN, ask).then_something();
+    }
+}
+
+/// INST-26: the name of an installer is a line, as one that is passed at install is.
+#[test]
+fn a_name_is_one_line_however_it_is_given() {
+    let bad = [
+        "\u{1b}[31mred",
+        "two\nlines",
+        "\u{202e}exe.pc",
+        "a\u{2066}b",
+        "\u{85}",
+    ];
+    let site = handled().and([installer(JumpClientInstallerId(2), SHARED, |installer| {
+        installer.allow_override_name = true;
+    })]);
+    for name in bad {
+        let made = crate::testing::create::<JumpClientInstaller>(serde_json::json!({
+            "jump_group_id": WEB_SERVERS.0, "secret_hash": "5".repeat(64), "name": name,
+        }));
+        site.clone().when(API, made).then_invalid(&["name"]);
+        let mut passed = register(JumpClientInstallerId(2), 1);
+        passed.overrides.name = Some(name.to_owned());
+        site.clone()
+            .when(Actor::NewJumpClient, passed)
+            .then_invalid(&["name"]);
+        site.clone()
+            .and([crate::testing::registered(PC1, SHARED, |_| {})])
+            .when(
+                ADMIN,
+                change::<Properties>(PC1, serde_json::json!({"name": name})),
+            )
+            .then_invalid(&["name"]);
+    }
+    // Right-to-left names themselves are names.
+    let made = crate::testing::create::<JumpClientInstaller>(serde_json::json!({
+        "jump_group_id": WEB_SERVERS.0, "secret_hash": "5".repeat(64), "name": "\u{5e9}\u{5e8}\u{5ea}",
+    }));
+    site.when(API, made).then_something();
+}
+
 /// INST-11, INST-62: administrators and those who may deploy into the group; nobody else, and nobody learns of what they do
 /// not see.
 #[test]

@@ -140,7 +140,13 @@ fn check_text(name: &'static str, value: Option<&String>, errors: &mut FieldErro
     let fields = [&TAG].into_iter().chain(Properties::FIELDS);
     let field = fields.into_iter().find(|field| field.name == name);
     if let (Some(field), Some(value)) = (field, value)
-        && let Err(message) = record::read_value(field, &value.as_str().into())
+        && let Err(message) = record::read_value(field, &value.as_str().into()).and_then(|_| {
+            match name {
+                // The only one with more than one line.
+                "comments" => Ok(()),
+                _ => record::one_line(name, value),
+            }
+        })
     {
         errors.push(name, message);
     }

@@ -206,7 +206,8 @@ fn a_merged_registration_asks_for_the_place_it_takes() {
         .when(Actor::NewJumpClient, again())
         .then_something();
     assert_eq!(room.world().installed_clients().active, 2);
-    limits(room, 1, 1)
+    let away = room.when(PC1, disconnect(PC1, 7)).then_something();
+    limits(away, 1, 1)
         .when(Actor::NewJumpClient, machine("m-1", 8))
         .then_something();
 }

@@ -11,7 +11,7 @@ use crate::record;
 use crate::site::settings::{SETTINGS, SiteSettings};
 use crate::testing::{
     ADMIN, API, Given, MONDAY, NODE, PC1, PC2, SHARED, WEB_SERVERS, change, client, connected,
-    delete, given, group, register, registered,
+    delete, given, group, object, register, registered, start,
 };
 use crate::time::{DAY, MINUTE};
 use crate::{Actor, Event as Happened, Refusal, Timestamp, World};
@@ -439,4 +439,28 @@ fn an_outdated_client_can_be_modified() {
     )
     .then_something();
     assert_eq!(group_of(&moved), 2);
+}
+
+/// ERR-06, ERR-18, CLNT-40: that a client is offline stands in the way of what needs the client, which a jump alone does; every
+/// other action is done without it.
+#[test]
+fn err_06_only_what_needs_the_client_is_refused_while_it_is_offline() {
+    let told = Refusal::JumpClientOffline;
+    assert_eq!(told.to_string(), "The Jump Client is offline.");
+    offline().when(ADMIN, start(ADMIN, PC1)).then_refused(told);
+    let into =
+        json!({"jump_group_id": WEB_SERVERS.0, "jump_group_type": "shared", "name": "second"});
+    let actions: [crate::Command; 5] = [
+        change::<Properties>(
+            PC1,
+            json!({"comments": "rack 5", "tag": "web", "name": "pc"}),
+        ),
+        Command::Edit(PC1, object(json!({"connection_type": "passive"}))).into(),
+        Command::Copy(PC1, object(into)).into(),
+        change::<Properties>(PC1, json!({"max_offline_minutes": 7})),
+        delete::<Properties>(PC1),
+    ];
+    for action in actions {
+        offline().when(ADMIN, action).then_something();
+    }
 }
