@@ -505,7 +505,7 @@ async fn threat_g_a_revoked_role_takes_the_items_out_of_sight() {
     let anna = served.jumper("anna").await;
     assert_eq!(names(&anna, "").await.len(), 1);
     served
-        .permit(anna.id, json!({"unassigned_jump_item_role_id": 3}))
+        .permit(anna.id, json!({"unassigned_jump_item_role_id": 1}))
         .await;
     assert_eq!(names(&anna, "").await.len(), 0);
     assert_eq!(names(&anna, "search=host").await.len(), 0);
@@ -544,7 +544,7 @@ async fn recently_used_items_are_listed_newest_first() {
     assert_eq!(hers[0]["in_session"], true);
     assert_eq!(hers[0]["group"]["name"], "Fleet");
     assert!(recent(&berta).await.is_empty());
-    let nothing = json!({"unassigned_jump_item_role_id": 3});
+    let nothing = json!({"unassigned_jump_item_role_id": 1});
     served.permit(anna.id, nothing).await;
     assert!(recent(&anna).await.is_empty());
 }
