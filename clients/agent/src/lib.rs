@@ -41,6 +41,6 @@ pub use agent::{Agent, AgentError, Options, Stopped};
 pub use calls::Calls;
 pub use dial::{Dial, TlsDial};
 pub use endpoint::Endpoint;
-pub use machine::Machine;
+pub use machine::{DISABLED, Machine};
 pub use store::Store;
 pub use wall_clock::WallClock;

@@ -13,6 +13,9 @@ use sysinfo::{Disks, MINIMUM_CPU_UPDATE_INTERVAL, System};
 
 use crate::logged_on;
 
+/// The file in an agent's state folder that is there while the client is switched off.
+pub const DISABLED: &str = "disabled";
+
 /// How long the domain name is kept before the resolver, which may hang, is asked again.
 const FQDN_FOR: Duration = Duration::from_secs(3_600);
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent::proxy::Proxy;
-use agent::{Agent, Endpoint, Machine, Options, Stopped, Store, TlsDial};
+use agent::{Agent, DISABLED, Endpoint, Machine, Options, Stopped, Store, TlsDial};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use link_protocol::parameters::{MayOverride, Parameters, Spelling, System, parse};
@@ -27,9 +27,6 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(3);
 /// The state folder of an install directory.
 #[cfg(unix)]
 const STATE: &str = "state";
-
-/// The file in the state folder that is there while the client is switched off.
-const DISABLED: &str = "disabled";
 
 #[derive(Parser)]
 #[command(

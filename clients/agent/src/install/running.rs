@@ -15,7 +15,7 @@ use super::removing::{Left, remove};
 use super::system_log;
 use crate::agent::{Agent, AgentError, Options, Stopped};
 use crate::dial::Dial;
-use crate::machine::Machine;
+use crate::machine::{DISABLED, Machine};
 use crate::store::{Store, StoreError};
 
 /// How long the site is given to hear that a client is uninstalled.
@@ -112,7 +112,7 @@ async fn agent<D: Dial>(
         overrides: installation.overrides.clone(),
     };
     let machine =
-        Machine::new(installation.kind.mode()).disabled_by(layout.state().join("disabled"));
+        Machine::new(installation.kind.mode()).disabled_by(layout.state().join(DISABLED));
     Ok(Agent::new(dial, store, machine, options).await?)
 }
 
