@@ -423,6 +423,24 @@ async fn threat_l_a_flood_of_empty_parts_ends_the_link() -> Result<()> {
     server.stop()
 }
 
+/// Threat M: sockets that only begin to say hello to TLS take no turn from those that say it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_m_handshakes_that_stall_keep_nobody_waiting() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let mut stalled = Vec::new();
+    for _ in 0..600 {
+        let mut socket = std::net::TcpStream::connect(fleet.site.https)?;
+        std::io::Write::write_all(&mut socket, b"\x16")?;
+        stalled.push(socket);
+    }
+    let began = Instant::now();
+    let wire = Wire::upgrade(&fleet.site)?;
+    let took = began.elapsed();
+    ensure!(took < Duration::from_secs(1), "it took {took:?}");
+    drop((wire, stalled));
+    server.stop()
+}
+
 /// Threat L: who offers compression gets none, who comes from a page is not let in, and who says no hello gets nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threat_l_what_a_handshake_offers_beside_is_not_taken() -> Result<()> {
