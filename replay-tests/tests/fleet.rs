@@ -127,6 +127,9 @@ async fn threat_t_a_fleet_that_comes_and_goes_leaves_a_log_that_fits() -> Result
         report["refusals"]["quarantined"].as_u64() >= Some(quarantined as u64),
         "{report}"
     );
+    // Each of them is told how to be whenever it comes, and nothing that it does not know.
+    ensure!(report["settings"].as_u64() >= Some(300), "{report}");
+    ensure!(report["other_frames"] == 0, "{report}");
     for wrong in ["misspoke", "4400", "4404", "4405", "4413"] {
         ensure!(report["ends"][wrong].is_null(), "{wrong}: {report}");
     }

@@ -86,6 +86,40 @@ async fn a_client_that_does_not_reach_its_site_goes_at_the_time_it_was_told_last
     }
 }
 
+/// CLNT-19: what the site says again is on disk already; only when the time the site was there is a minute old is it written.
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_told_again_are_written_once() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock()).await;
+    let (_, mut server) = running.connected().await;
+    let told = settings(&["cpu"], 60);
+    take_registration(&mut server, told.clone()).await;
+    // Every write is another file. The answer to the anchors comes when all before them is done.
+    let file = folder.path().join("identity.json");
+    let told_again = async |server: &mut FarSide<DuplexStream>, told: &Settings| {
+        server.send(ServerFrame::Settings(told.clone())).await;
+        server.send(ServerFrame::Anchors(system_anchors(1))).await;
+        let held = ClientFrame::AnchorsStored { version: 1 };
+        assert_eq!(server.frame().await, held);
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let first = told_again(&mut server, &told).await;
+    let written = std::fs::metadata(&file).unwrap().ino();
+    for _ in 0..3 {
+        assert_eq!(told_again(&mut server, &told).await, first);
+        assert_eq!(std::fs::metadata(&file).unwrap().ino(), written);
+    }
+    let other = settings(&["cpu"], 61);
+    assert_ne!(told_again(&mut server, &other).await, first);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let before = std::fs::read_to_string(&file).unwrap();
+    assert_ne!(told_again(&mut server, &other).await, before);
+    running.stop(server).await;
+}
+
 /// CLNT-19: also where the machine was off meanwhile; but first it tries to reach its site, more than once and for more than a
 /// moment: it may have started before its network and its clock.
 #[tokio::test(start_paused = true)]

@@ -129,6 +129,62 @@ async fn a_token_that_cannot_be_kept_is_not_confirmed_and_the_present_one_stays(
     running.stop(server).await;
 }
 
+/// A disk that takes its time keeps no ping waiting, and nothing is confirmed before it is there.
+#[test]
+fn pings_are_answered_while_the_disk_is_slow() {
+    // One thread for all that blocks, which the test holds: a disk that takes nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let folder = folder();
+        let (running, mut server) = registered(folder.path()).await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let disk = tokio::task::spawn_blocking(move || held.recv());
+        server
+            .send(ServerFrame::RotateToken {
+                token: Secret::new(SECOND_TOKEN),
+            })
+            .await;
+        server.send(ServerFrame::Anchors(system_anchors(2))).await;
+        for nonce in 0..3 {
+            server.send(ServerFrame::Ping { nonce }).await;
+            assert_eq!(server.frame().await, ClientFrame::Pong { nonce });
+        }
+        assert_eq!(running.token_on_disk().as_deref(), Some(FIRST_TOKEN));
+        release.send(()).unwrap();
+        disk.await.unwrap().unwrap();
+        assert_eq!(server.frame().await, ClientFrame::TokenStored {});
+        assert_eq!(running.token_on_disk().as_deref(), Some(SECOND_TOKEN));
+        assert_eq!(
+            server.frame().await,
+            ClientFrame::AnchorsStored { version: 2 }
+        );
+        running.stop(server).await;
+    });
+}
+
+/// What was told before the link broke is on disk when the next one begins.
+#[tokio::test(start_paused = true)]
+async fn what_was_told_last_is_kept_though_the_link_breaks() {
+    let folder = folder();
+    let (mut running, mut server) = registered(folder.path()).await;
+    server
+        .send(ServerFrame::RotateToken {
+            token: Secret::new(SECOND_TOKEN),
+        })
+        .await;
+    server.send(ServerFrame::Ping { nonce: 1 }).await;
+    // The confirmation may come before the answer or after it.
+    while server.frame().await != (ClientFrame::Pong { nonce: 1 }) {}
+    drop(server);
+    let (_, mut server) = running.connected().await;
+    server.resume(SECOND_TOKEN).await;
+    running.stop(server).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn newer_anchors_are_kept_and_older_ones_never() {
     let folder = folder();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use link_protocol::{
     CheckIn, ClientFrame, CloseCode, Disk, Facts, Figures, Hello, Identity, InstallMode, Overrides,
-    Refused, Register, Resume, Secret, ServerFrame, SessionEndReason, Welcome, version,
+    Refused, Register, Resume, Secret, ServerFrame, SessionEndReason, Settings, Welcome, version,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -29,6 +29,9 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(30);
 const SENT_WITHIN: Duration = Duration::from_secs(30);
 /// How long the server may take to close after `goodbye`.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+/// How often, and for how long at least, the server must be out of reach before a machine takes itself off.
+const TRIES_MIN: u32 = 3;
+const TRYING_MIN: Duration = Duration::from_secs(120);
 /// How long one that stops reading does not read. Unit: seconds.
 const DEAF_SECONDS: std::ops::Range<u64> = 45..180;
 
@@ -79,6 +82,15 @@ pub struct Machine {
     phase: u64,
     /// A connection that the next one overtakes.
     before: Option<Socket>,
+    /// How the server wants it to be.
+    settings: Option<Settings>,
+    /// When to check in next, whatever connections come and go until then.
+    check_in_due: Option<Instant>,
+    /// The check-in that was sent because it was due, until it is recorded.
+    due_sent: Option<u64>,
+    /// When the server was last there, and since when and how often it was not reached.
+    seen_at: Instant,
+    out_of_reach: Option<(Instant, u32)>,
 }
 
 impl Machine {
@@ -108,6 +120,11 @@ impl Machine {
             sessions: BTreeSet::new(),
             phase: 0,
             before: None,
+            settings: None,
+            check_in_due: None,
+            due_sent: None,
+            seen_at: Instant::now(),
+            out_of_reach: None,
         }
     }
 
@@ -121,6 +138,12 @@ impl Machine {
         }
         loop {
             let (ended, online_for) = self.connect().await;
+            self.note_reach(&ended, online_for);
+            if self.is_over() {
+                self.fleet.count(|tally| tally.expired += 1);
+                // Nothing of it is left on the machine.
+                return (self.number, None);
+            }
             let Some(pause) = self.pause_after(&ended, online_for) else {
                 return (self.number, self.known);
             };
@@ -145,6 +168,43 @@ impl Machine {
             // The machine to be copied never came to an identity.
             None => std::future::pending().await,
         }
+    }
+
+    /// Notes whether the server was there: it was where it said anything.
+    fn note_reach(&mut self, ended: &Ended, online_for: Duration) {
+        let answered = match ended {
+            Ended::NotNow(hint) => hint.is_some(),
+            Ended::Lost | Ended::Cut => false,
+            Ended::Stopped | Ended::Refused(_) | Ended::Restarted | Ended::Overtaken => true,
+        };
+        let now = Instant::now();
+        if answered || online_for > Duration::ZERO {
+            self.seen_at = now;
+            self.out_of_reach = None;
+        } else {
+            let (since, tries) = self.out_of_reach.unwrap_or((now, 0));
+            self.out_of_reach = Some((since, tries + 1));
+        }
+    }
+
+    /// Whether it was away for as long as it was told last (CLNT-19).
+    fn is_over(&self) -> bool {
+        let (Some(settings), Some((since, tries))) = (&self.settings, self.out_of_reach) else {
+            return false;
+        };
+        let may = Duration::from_secs(u64::from(settings.remove_after_minutes) * 60);
+        tries >= TRIES_MIN && since.elapsed() >= TRYING_MIN && self.seen_at.elapsed() >= may
+    }
+
+    /// How often to check in, by the clock of the machine.
+    fn interval(&self, welcome: &Welcome) -> Duration {
+        let seconds = self
+            .settings
+            .as_ref()
+            .map_or(welcome.check_in_seconds, |settings| {
+                settings.check_in_seconds
+            });
+        Duration::from_secs(u64::from(seconds)).div_f64(self.role.clock_speed())
     }
 
     /// How long to stay away; none: for good.
@@ -313,16 +373,14 @@ impl Machine {
         let mut storms = self.fleet.storms();
         storms.mark_unchanged();
         let silence = Duration::from_secs(u64::from(welcome.heartbeat_seconds)) * 5 / 2;
-        let interval = Duration::from_secs(u64::from(welcome.check_in_seconds))
-            .div_f64(self.role.clock_speed());
         let began = Instant::now();
         let mut heard_at = began;
         let mut sequence = 0;
-        let mut next_check_in = if welcome.check_in_now {
-            began
-        } else {
-            began + interval
-        };
+        self.due_sent = None;
+        let latest = began + self.interval(welcome);
+        let due = self.check_in_due.unwrap_or(latest).min(latest);
+        let mut next_check_in = if welcome.check_in_now { began } else { due };
+        self.check_in_due = Some(next_check_in);
         let mut leaves_at = match self.role {
             Role::Churn => Some(began + self.how_long()),
             _ => None,
@@ -347,7 +405,17 @@ impl Machine {
                 frame = self.hear(socket) => {
                     heard_at = Instant::now();
                     if let Some(frame) = frame? {
+                        let before = self.interval(welcome);
                         self.obey(socket, frame).await?;
+                        let interval = self.interval(welcome);
+                        if interval != before {
+                            next_check_in = next_check_in.min(heard_at + interval);
+                            self.check_in_due = self.check_in_due.map(|due| due.min(next_check_in));
+                        }
+                        if self.due_sent.is_none() && sequence > 0 {
+                            // Recorded: the next is due by when this one was.
+                            self.check_in_due = Some(next_check_in);
+                        }
                     }
                 }
                 () = sleep_until(wake) => {}
@@ -358,7 +426,8 @@ impl Machine {
             }
             if now >= next_check_in {
                 sequence += 1;
-                next_check_in = now + interval;
+                next_check_in = now + self.interval(welcome);
+                self.due_sent = Some(sequence);
                 self.check_in(socket, sequence).await?;
             }
             if leaves_at.is_some_and(|at| now >= at) {
@@ -421,8 +490,17 @@ impl Machine {
                 self.fleet.count(|tally| tally.pings += 1);
                 self.send(socket, ClientFrame::Pong { nonce }).await
             }
-            ServerFrame::CheckInRecorded { .. } => {
+            ServerFrame::CheckInRecorded { sequence } => {
                 self.fleet.count(|tally| tally.check_ins_recorded += 1);
+                self.due_sent.take_if(|sent| *sent <= sequence);
+                Ok(())
+            }
+            ServerFrame::Settings(settings) => {
+                self.fleet.count(|tally| {
+                    tally.settings += 1;
+                    tally.settings_passive += u32::from(settings.passive);
+                });
+                self.settings = Some(settings);
                 Ok(())
             }
             ServerFrame::StartSession(start) => {
@@ -466,7 +544,7 @@ impl Machine {
         let check_in = CheckIn {
             sequence,
             facts: Facts::default(),
-            figures: self.figures(),
+            figures: self.wanted_figures(),
         };
         self.send(socket, ClientFrame::CheckIn(Box::new(check_in)))
             .await
@@ -543,7 +621,22 @@ impl Machine {
             time_zone: Some("Etc/UTC".to_owned()),
             utc_offset_minutes: Some(skew),
             disabled: Some(false),
+            // None of them can be called; where it is asked to be passive, it says so and stays.
+            listen_port: self
+                .settings
+                .as_ref()
+                .is_some_and(|settings| settings.passive)
+                .then_some(0),
             ..Facts::default()
+        }
+    }
+
+    /// Only what the server wants.
+    fn wanted_figures(&mut self) -> Figures {
+        let figures = self.figures();
+        match &self.settings {
+            Some(settings) => figures.only(|statistic| settings.collects(statistic)),
+            None => figures,
         }
     }
 

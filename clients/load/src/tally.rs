@@ -98,6 +98,12 @@ pub struct Tally {
     pub sessions: u32,
     /// Tokens replaced.
     pub tokens: u32,
+    /// Settings taken.
+    pub settings: u32,
+    /// Of them such as ask for a passive client; the machines have no port to be called at, and stay.
+    pub settings_passive: u32,
+    /// Machines that were away for as long as they may, and took themselves off.
+    pub expired: u32,
     /// Frames of types that mean nothing to a simulated machine.
     pub other_frames: u32,
     /// Connections without a hello that were opened.
@@ -127,6 +133,9 @@ impl Tally {
             (&mut self.pings, other.pings),
             (&mut self.sessions, other.sessions),
             (&mut self.tokens, other.tokens),
+            (&mut self.settings, other.settings),
+            (&mut self.settings_passive, other.settings_passive),
+            (&mut self.expired, other.expired),
             (&mut self.other_frames, other.other_frames),
             (&mut self.half_open, other.half_open),
             (&mut self.half_open_closed, other.half_open_closed),
