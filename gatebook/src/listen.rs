@@ -220,11 +220,13 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let capped = self.clone();
-        // Taken before anything is waited for. Without TLS it is a proxy that connects, for everybody.
+        // Taken before anything is waited for. Without TLS it is a proxy that connects, for everybody; and who is on this machine
+        // needs no connections to be in its way.
         let place = stream.peer_addr().map(|peer| {
-            let source = Source::of(peer.ip());
-            let counted = capped.turns.is_some().then_some(source);
-            (source, capped.cap.take(counted))
+            let address = peer.ip().to_canonical();
+            let source = Source::of(address);
+            let counts = capped.turns.is_some() && !address.is_loopback();
+            (source, capped.cap.take(counts.then_some(source)))
         });
         Box::pin(async move {
             let (source, place) = place?;
