@@ -209,6 +209,12 @@ fn me() -> Vec<(&'static str, RefOr<Schema>)> {
         ("email_address", text()),
         ("administrator", flag()),
         ("may_access_endpoints", flag()),
+        ("may_share_with_other_teams", flag()),
+        ("may_invite_external_users", flag()),
+        ("may_enable_extended_availability", flag()),
+        ("may_edit_external_key", flag()),
+        ("may_show_screen", flag()),
+        ("may_give_control", flag()),
         ("expires_at", text()),
         ("csrf", text()),
     ]

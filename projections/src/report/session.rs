@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use domain::Timestamp;
-use domain::ids::{JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, UserId};
+use domain::ids::{JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid};
 use domain::session::access_session::{
     AttributesChanged, Customer, Departed, EndReason, Ended, Joined, OwnerChanged, Representative,
     Started,
@@ -184,12 +184,6 @@ impl SessionReport {
     #[must_use]
     pub fn owner(&self) -> Option<&Member> {
         self.members.iter().find(|member| member.owner)
-    }
-
-    /// The owner's user id.
-    #[must_use]
-    pub fn owner_id(&self) -> Option<UserId> {
-        self.owner().map(|member| member.representative.user_id)
     }
 
     /// Whether it was closed abnormally, and so has no end time (REP-28).
