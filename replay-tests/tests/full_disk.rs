@@ -97,7 +97,8 @@ impl Steady {
             let facts = json!({"console_user": said});
             wire.say(&json!({"type": "check_in", "sequence": sequence, "facts": facts}))?;
             loop {
-                match wire.hear(Duration::from_secs(60))? {
+                // Beyond ten changes of facts the next one is written after a minute.
+                match wire.hear(Duration::from_secs(90))? {
                     Heard::Frame(frame) if frame["type"] == "ping" => {
                         wire.say(&json!({"type": "pong", "nonce": frame["nonce"]}))?;
                     }
@@ -119,8 +120,8 @@ impl Steady {
             if last {
                 return Ok(true);
             }
-            // 100 frames in 10 seconds, pongs among them.
-            pause(Duration::from_millis(120));
+            // Ten changes of facts are written at once: enough for as long as the disk takes to be full.
+            pause(Duration::from_millis(1_500));
         }
         Ok(false)
     }
