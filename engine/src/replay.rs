@@ -45,9 +45,9 @@ pub(crate) fn decode(
     Ok(page)
 }
 
-/// Decodes of each event what the World folds, in the order of the log.
-fn decode_page(stored: &FoldPage) -> Result<Vec<Unfolded>, FoldError> {
-    let mut page = Vec::with_capacity(stored.count());
+/// Decodes of each event what the World folds, in the order of the log, into `page`.
+fn decode_page(stored: &FoldPage, page: &mut Vec<Unfolded>) -> Result<(), FoldError> {
+    page.reserve(stored.count());
     stored.each(|event| {
         let unreadable = |why| UnreadableEvent {
             position: event.position,
@@ -65,8 +65,7 @@ fn decode_page(stored: &FoldPage) -> Result<Vec<Unfolded>, FoldError> {
             event: decoded.map_err(|error| unreadable(error.into()))?,
         });
         Ok(())
-    })?;
-    Ok(page)
+    })
 }
 
 /// What the World takes of an event; who asked for it is left out.
@@ -124,6 +123,8 @@ impl Fold {
 
     /// Takes pages, decodes them and folds them in their turn, until there are none or one failed.
     fn work(&self, unread: &Unread) {
+        // Kept from page to page: a megabyte that is given back and asked for again has to be cleared each time.
+        let mut unfolded = Vec::new();
         loop {
             let (number, page) = {
                 let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,16 +139,17 @@ impl Fold {
                 fold: self,
                 page: number,
             };
-            let page = decode_page(&page);
+            let decoded = decode_page(&page, &mut unfolded);
             let mut state = self.wait_for(number);
             if state.failed.is_none()
-                && let Err(error) = page.and_then(|page| state.fold(page))
+                && let Err(error) = decoded.and_then(|()| state.fold(&unfolded))
             {
                 state.failed = Some(error);
             }
             let failed = state.failed.is_some();
             drop(state);
             drop(turn);
+            unfolded.clear();
             if failed {
                 // Whoever reads stops when there is no place left.
                 unread
@@ -162,8 +164,8 @@ impl Fold {
 }
 
 impl FoldState {
-    fn fold(&mut self, page: Vec<Unfolded>) -> Result<(), FoldError> {
-        for unfolded in &page {
+    fn fold(&mut self, page: &[Unfolded]) -> Result<(), FoldError> {
+        for unfolded in page {
             follow(
                 &mut self.folded.tail,
                 unfolded.position,

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::append::batch::Known;
 use crate::error::StoreError;
 use crate::event::{Direction, Head, RecordedEvent, Selection};
+use crate::postgres::copied;
 use crate::replay::{FoldPage, FoldRows};
 use crate::store::{Backend, EventStore};
 
@@ -77,6 +80,7 @@ impl EventStore {
     /// The same of what a fold takes. The page has the events of all positions that it says, or can't be folded.
     pub(crate) async fn read_fold_page(
         &self,
+        copying: &mut Option<PgConnection>,
         after: u64,
         until: u64,
         limit: usize,
@@ -91,11 +95,17 @@ impl EventStore {
             }
             Backend::Postgres(postgres) => {
                 self.inner.check_usable()?;
-                let reading = postgres.deadline.wait(async {
-                    let mut connection = postgres.pool.acquire().await?;
-                    crate::postgres::read::rows_for_fold(&mut connection, after, last).await
-                });
-                FoldRows::Postgres(reading.await?)
+                // Taken out, so that it closes if this is cut off: a copy ends where it ends.
+                let mut connection = match copying.take() {
+                    Some(connection) => connection,
+                    None => postgres.deadline.wait(postgres.connect.connect()).await?,
+                };
+                let page = postgres
+                    .deadline
+                    .wait(copied::page_after(&mut connection, after, last))
+                    .await?;
+                *copying = Some(connection);
+                FoldRows::Copied(page)
             }
         };
         Ok(FoldPage::new(after, last, rows))

@@ -1,14 +1,14 @@
 //! Replay: the whole log or the rest of it, as fast as it can be read, with the next pages read
 //! ahead in the background.
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
 use crate::event::RecordedEvent;
-use crate::postgres;
+use crate::postgres::copied;
 use crate::sqlite::packed;
 use crate::store::EventStore;
 
@@ -100,6 +100,9 @@ impl<P> Pages<P> {
 
 /// What a replay consists of.
 trait Page: Sized + Send + 'static {
+    /// What is kept from page to page.
+    type Source: Default + Send;
+
     /// Most events of a page.
     const EVENTS_MAX: usize;
 
@@ -108,6 +111,7 @@ trait Page: Sized + Send + 'static {
 
     /// At most `limit` events after a position and up to `until`.
     fn read(
+        source: &mut Self::Source,
         store: &EventStore,
         after: u64,
         until: u64,
@@ -122,10 +126,13 @@ trait Page: Sized + Send + 'static {
 }
 
 impl Page for Vec<RecordedEvent> {
+    type Source = ();
+
     const EVENTS_MAX: usize = 4_000;
     const BYTES: usize = 2 * 1024 * 1024;
 
     async fn read(
+        (): &mut (),
         store: &EventStore,
         after: u64,
         until: u64,
@@ -156,17 +163,21 @@ impl Page for Vec<RecordedEvent> {
 }
 
 impl Page for FoldPage {
+    /// A connection of its own, once one was needed: PostgreSQL copies on it.
+    type Source = Option<PgConnection>;
+
     const EVENTS_MAX: usize = 4_000;
     // Small enough to stay in a core's cache on its way from the database to the fold.
     const BYTES: usize = 384 * 1024;
 
     async fn read(
+        copying: &mut Option<PgConnection>,
         store: &EventStore,
         after: u64,
         until: u64,
         limit: usize,
     ) -> Result<Self, StoreError> {
-        store.read_fold_page(after, until, limit).await
+        store.read_fold_page(copying, after, until, limit).await
     }
 
     /// It is taken apart, and checked, when it is folded.
@@ -177,8 +188,7 @@ impl Page for FoldPage {
     fn bytes(&self) -> usize {
         match &self.rows {
             FoldRows::Packed(row) => packed::packed(row).map_or(0, <[u8]>::len),
-            // Rows are cheap to hold in any number.
-            FoldRows::Postgres(rows) => rows.len() * 128,
+            FoldRows::Copied(page) => page.len(),
         }
     }
 }
@@ -193,8 +203,8 @@ pub struct FoldPage {
 pub(crate) enum FoldRows {
     /// One row with all events; see `sqlite::packed`.
     Packed(SqliteRow),
-    /// A row an event.
-    Postgres(Vec<PgRow>),
+    /// A copy of all events; see `postgres::copied`.
+    Copied(Vec<u8>),
 }
 
 /// What a fold takes of an event.
@@ -249,9 +259,10 @@ impl FoldPage {
                     in_order(event)?;
                 }
             }
-            FoldRows::Postgres(rows) => {
-                for row in rows {
-                    in_order(postgres::read::fold_event(row).map_err(StoreError::from)?)?;
+            FoldRows::Copied(page) => {
+                let mut copied = copied::CopiedEvents::of(page).map_err(StoreError::from)?;
+                while let Some(event) = copied.next().map_err(StoreError::from)? {
+                    in_order(event)?;
                 }
             }
         }
@@ -266,10 +277,11 @@ impl FoldPage {
 fn start<P: Page>(store: EventStore, after: u64, until: u64) -> Reading<P> {
     let (send, pages) = mpsc::channel(PAGES_AHEAD);
     let task = tokio::spawn(async move {
+        let mut source = P::Source::default();
         let mut after = after;
         let mut limit = PAGE_FIRST;
         while after < until {
-            let page = next_page::<P>(&store, after, until, limit).await;
+            let page = next_page::<P>(&mut source, &store, after, until, limit).await;
             if let Ok((page, last)) = &page {
                 limit = next_limit(page, last - after);
                 after = *last;
@@ -284,15 +296,16 @@ fn start<P: Page>(store: EventStore, after: u64, until: u64) -> Reading<P> {
 }
 
 async fn next_page<P: Page>(
+    source: &mut P::Source,
     store: &EventStore,
     after: u64,
     until: u64,
     limit: usize,
 ) -> Result<(P, u64), StoreError> {
-    let page = match P::read(store, after, until, limit).await {
+    let page = match P::read(source, store, after, until, limit).await {
         Ok(page) => page,
         // A run of unusually large events may exceed what one row can hold.
-        Err(StoreError::Database(_)) => P::read(store, after, until, PAGE_FIRST).await?,
+        Err(StoreError::Database(_)) => P::read(source, store, after, until, PAGE_FIRST).await?,
         Err(error) => return Err(error),
     };
     let last = page.check(after)?;

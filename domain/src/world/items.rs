@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::World;
 use crate::fleet::capacity::Installed;
 use crate::fleet::installer::JumpClientInstaller;
-use crate::fleet::jump_client::{JumpClient, Presence};
+use crate::fleet::jump_client::{FactsChange, JumpClient, Presence};
 use crate::ids::{
     JumpClientId, JumpClientInstallerId, JumpGroupRef, JumpItemRef, JumpPolicyId, KeyedHash,
     ShellJumpId,
@@ -325,6 +325,25 @@ impl World {
             change(bare);
             let after = Counted::of(bare);
             self.recount(endpoint, Some(before), Some(after));
+        }
+    }
+
+    /// The same for what an agent says of its machine: what a fleet does most, and seldom of interest to an index.
+    pub(crate) fn change_facts(&mut self, endpoint: JumpClientId, changed: &FactsChange) {
+        if changed.machine_id.is_some() {
+            self.change_endpoint(endpoint, |client| changed.apply_to(&mut client.facts));
+            return;
+        }
+        let copies: Vec<JumpClientId> = self.copies_of(endpoint).collect();
+        for item in std::iter::once(endpoint).chain(copies) {
+            if let Some(client) = self.jump_clients.get_mut(&item)
+                && client.endpoint == endpoint
+            {
+                changed.apply_to(&mut client.facts);
+            }
+        }
+        if let Some(bare) = self.bare_endpoints.get_mut(&endpoint) {
+            changed.apply_to(&mut bare.facts);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The log in PostgreSQL: many nodes share it, the row of `log_head` decides who appends.
 
+pub(crate) mod copied;
 mod open;
 pub(crate) mod read;
 pub(crate) mod write;

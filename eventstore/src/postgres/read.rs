@@ -5,7 +5,6 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::event::{Direction, Head, RecordedEvent, Selection};
 use crate::postgres::write;
-use crate::replay::FoldEvent;
 use crate::side::{SideRow, SideTable};
 
 const COLUMNS: &str =
@@ -68,35 +67,6 @@ pub(crate) async fn after(
         limit,
     )
     .await
-}
-
-/// What a fold takes of the events after a position and up to another.
-pub(crate) async fn rows_for_fold(
-    connection: &mut PgConnection,
-    after: u64,
-    last: u64,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    sqlx::query(
-        "SELECT position, stream, type, data, codec, recorded_at, leaf_hash FROM event \
-         WHERE position > $1 AND position <= $2 ORDER BY position",
-    )
-    .bind(signed(after))
-    .bind(signed(last))
-    .fetch_all(connection)
-    .await
-}
-
-/// A row of [`rows_for_fold`].
-pub(crate) fn fold_event(row: &PgRow) -> Result<FoldEvent<'_>, sqlx::Error> {
-    Ok(FoldEvent {
-        position: unsigned(row, 0)?,
-        stream: row.try_get_unchecked(1)?,
-        event_type: row.try_get_unchecked(2)?,
-        data: row.try_get_unchecked(3)?,
-        codec: row.try_get_unchecked(4)?,
-        recorded_at: row.try_get_unchecked(5)?,
-        leaf_hash: hash_of(row.try_get_unchecked(6)?, 6)?,
-    })
 }
 
 /// The first revision of a stream whose event lies after a position.

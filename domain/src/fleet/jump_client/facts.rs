@@ -110,7 +110,7 @@ impl FactsChange {
         *self == Self::default()
     }
 
-    pub(super) fn apply_to(&self, facts: &mut Facts) {
+    pub(crate) fn apply_to(&self, facts: &mut Facts) {
         fn set<T: Clone>(change: Option<&T>, into: &mut T) {
             if let Some(value) = change {
                 into.clone_from(value);
