@@ -78,10 +78,11 @@ pub async fn run<D: Dial>(
     );
     let stopped = {
         let mut running = std::pin::pin!(agent.run(stop));
+        // Answers no more than that: what it looks through must not stay locked while the agent goes on.
+        let comes = async { registered.wait_for(|is| *is).await.is_ok() };
         tokio::select! {
             stopped = &mut running => stopped?,
-            // Never said where there is an identity already, or where none comes.
-            Ok(_) = registered.wait_for(|registered| *registered), if installation.key_info.is_some() => {
+            true = comes, if installation.key_info.is_some() => {
                 if let Err(error) = installation.forget_key(&layout) {
                     tracing::error!(error = &error as &dyn std::error::Error, "the installer's key is still there");
                 }
@@ -111,8 +112,7 @@ async fn agent<D: Dial>(
         servers: Vec::new(),
         overrides: installation.overrides.clone(),
     };
-    let machine =
-        Machine::new(installation.kind.mode()).disabled_by(layout.state().join(DISABLED));
+    let machine = Machine::new(installation.kind.mode()).disabled_by(layout.state().join(DISABLED));
     Ok(Agent::new(dial, store, machine, options).await?)
 }
 
