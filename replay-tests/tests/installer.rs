@@ -1,12 +1,9 @@
 //! From nothing to a machine and back, with the real programs: an installer is made over HTTP, its package is fetched with
 //! curl, run with sh by an ordinary user, used, and taken away. Then all that must not install anything.
-//!
-//! Where the tests run as root, the ordinary user is `nobody`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,199 +11,16 @@ use engine::Clock;
 use eventstore::Selection;
 use eventstore::testing::TestDatabase;
 use gatebook::clock::SystemClock;
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use replay_tests::caller::Caller;
 use replay_tests::clocked::ClockedSite;
 use replay_tests::fleet::{Fleet, until};
+use replay_tests::machine::{
+    Cleared, Machine, NOBODY, Said, authority, fetch, installer, key_of, number_of, until_status,
+};
 use replay_tests::program::Site;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// The unprivileged user of the machine, where the tests run as root.
-const NOBODY: u32 = 65_534;
-
-/// A machine with one ordinary user who has a folder of their own.
-struct Machine {
-    folder: TempDir,
-    user: User,
-}
-
-/// What a program said and how it ended.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    error: String,
-}
-
-impl Said {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            error: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    fn must(self, code: i32, words: &str) -> Result<Self> {
-        let (out, error) = (&self.out, &self.error);
-        ensure!(
-            self.code == Some(code) && (out.contains(words) || error.contains(words)),
-            "{code} and \"{words}\" were expected: {:?}\n{out}\n{error}",
-            self.code
-        );
-        Ok(self)
-    }
-}
-
-impl Machine {
-    fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let own = geteuid();
-        let user = if own.is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
-            User::from_uid(NOBODY.into())?
-        } else {
-            User::from_uid(own)?
-        };
-        let user = user.context("the user has a name")?;
-        Ok(Self { folder, user })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A program that the ordinary user runs.
-    fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = if geteuid().is_root() {
-            let mut command = Command::new("runuser");
-            command
-                .args(["-u", &self.user.name, "--"])
-                .arg(program.as_ref());
-            command
-        } else {
-            Command::new(program.as_ref())
-        };
-        self.prepare(&mut command);
-        command
-    }
-
-    /// A program that root runs.
-    fn command_of_root(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        self.prepare(&mut command);
-        command.env_remove("SUDO_UID");
-        command
-    }
-
-    fn prepare(&self, command: &mut Command) {
-        command
-            .current_dir(self.folder.path())
-            .env("RUST_LOG", "info")
-            .env("HOME", self.folder.path())
-            // No syslog listens here: entries go beside the install directory.
-            .env("GATEBOOK_AGENT_LOG_SOCKET", self.path("no-syslog"));
-    }
-
-    /// Runs a package with sh, as its user.
-    fn install(&self, package: &Path, words: &[&str]) -> Result<Said> {
-        let mut command = self.command("sh");
-        Ok(Said::of(command.arg(package).args(words).output()?))
-    }
-
-    /// Runs a script of an installation, as its user.
-    fn script(&self, directory: &Path, name: &str, words: &[&str]) -> Result<Said> {
-        let mut command = self.command(directory.join(name));
-        Ok(Said::of(command.args(words).output()?))
-    }
-}
-
-/// Ends the agent of an installation that is still there when a test is over, by its own script.
-struct Cleared<'m>(&'m Machine, PathBuf);
-
-impl Drop for Cleared<'_> {
-    fn drop(&mut self) {
-        if self.1.join("init-script").exists()
-            && let Err(error) = self.0.script(&self.1, "init-script", &["stop"])
-        {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
-/// Makes an installer.
-async fn installer(fleet: &Fleet, mut body: Value) -> Result<Value> {
-    body["jump_group_id"] = fleet.group.into();
-    let path = "/api/config/v1/jump-client/installer";
-    fleet.api.send(Method::POST, path, &body).await
-}
-
-/// Fetches the package for a machine without a desktop by the Direct Download Link, with curl, which keeps the name it is sent.
-fn fetch(
-    url: &str,
-    authority: &Path,
-    made: &Value,
-    platform: Option<&str>,
-    to: &Path,
-) -> Result<PathBuf> {
-    let path = made["key_info"]["linux64-x86"]["installerPath"]
-        .as_str()
-        .context("a link")?;
-    let link = path.rsplit_once('/').context("a platform")?.0;
-    let link = platform.map_or_else(|| link.to_owned(), |platform| format!("{link}/{platform}"));
-    let done = Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--location",
-            "--remote-name",
-            "--remote-header-name",
-        ])
-        .arg("--cacert")
-        .arg(authority)
-        .arg("--output-dir")
-        .arg(to)
-        .arg(format!("{url}{link}"))
-        .output()?;
-    ensure!(
-        done.status.success(),
-        "curl: {}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-    let uid = made["installer_id"].as_str().context("an id")?;
-    let suffix = if platform == Some("linux-64") {
-        "desktop"
-    } else {
-        "bin"
-    };
-    let package = to.join(format!("bomgar-pec-{uid}.{suffix}"));
-    ensure!(
-        package.is_file(),
-        "curl kept no file of the name that was sent"
-    );
-    fs::set_permissions(&package, fs::Permissions::from_mode(0o644))?;
-    Ok(package)
-}
-
-fn authority(fleet: &Fleet) -> PathBuf {
-    fleet.site.data.join("site-ca.pem")
-}
-
-async fn item_of(fleet: &Fleet, name: &str) -> Result<Option<Value>> {
-    let items = fleet.items().await?;
-    Ok(items.into_iter().find(|item| item["name"] == name))
-}
-
-async fn until_status(fleet: &Fleet, name: &str, status: &str) -> Result<Value> {
-    until(&format!("{name} is {status}"), async || {
-        let item = item_of(fleet, name).await?;
-        Ok(item.is_some_and(|item| item["status"] == status))
-    })
-    .await?;
-    item_of(fleet, name).await?.context("the item")
-}
 
 /// CLNT-05, CLNT-07, CLNT-25, CLNT-27, INST-05, INST-06, INST-16, INST-26, INST-33, INST-45, INST-46, INST-48, INST-49, INST-50
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,6 +64,12 @@ async fn a_machine_comes_is_used_and_goes() -> Result<()> {
         "{}",
         told.out
     );
+    let as_user = format!(
+        "runuser -u '{}' -- '{}'",
+        machine.user.name,
+        directory.join("uninstall").display()
+    );
+    ensure!(told.out.contains(&as_user), "{}", told.out);
     ensure!(
         fs::metadata(&directory)?.mode() & 0o777 == 0o700,
         "others may look in"
@@ -272,6 +92,12 @@ async fn a_machine_comes_is_used_and_goes() -> Result<()> {
     script("status")?.must(0, "runs as process")?;
     script("start")?.must(0, "runs already")?;
     check_secrets(&directory, &made)?;
+    // With an identity it is of no use but to a thief, however long the agent runs.
+    let description = directory.join("state/installation.json");
+    until("the key is forgotten", async || {
+        Ok(!fs::read_to_string(&description)?.contains(key_of(&made)?))
+    })
+    .await?;
 
     let path = format!(
         "/api/console/v1/items/{}",
@@ -287,8 +113,6 @@ async fn a_machine_comes_is_used_and_goes() -> Result<()> {
     fleet.end(&session).await?;
 
     script("restart")?.must(0, "runs as process")?;
-    let text = fs::read_to_string(directory.join("state/installation.json"))?;
-    ensure!(!text.contains(key_of(&made)?), "the key outlived its use");
     let item = until_status(&fleet, "db one", "active").await?;
 
     machine
@@ -319,16 +143,9 @@ async fn a_machine_comes_is_used_and_goes() -> Result<()> {
     server.stop()
 }
 
-fn key_of(made: &Value) -> Result<&str> {
-    let key = made["key_info"]["linux64-x86"]["encodedInfo"].as_str();
-    key.context("a key")
-}
-
 /// threat C: neither the command line of the process nor its log shows a secret.
 fn check_secrets(directory: &Path, made: &Value) -> Result<()> {
-    let key = made["key_info"]["linux64-x86"]["encodedInfo"]
-        .as_str()
-        .context("a key")?;
+    let key = key_of(made)?;
     let process = fs::read_to_string(directory.join("state/agent.pid"))?;
     let line = fs::read(format!("/proc/{}/cmdline", process.trim()))?;
     let line = String::from_utf8_lossy(&line);
@@ -430,8 +247,11 @@ fn hostile_directories(machine: &Machine, package: &Path) -> Result<()> {
         )?;
         chown(machine.path("of-another"), Some(1), None)?;
         into("of-another/client")?.must(1, "belongs to another user")?;
+        make("of-a-group", 0o770)?;
+        chown(machine.path("of-a-group"), None, Some(1))?;
+        into("of-a-group/client")?.must(1, "is writable for a group")?;
     }
-    for name in ["there", "open", "locked", "of-another"] {
+    for name in ["there", "open", "locked", "of-another", "of-a-group"] {
         let path = machine.path(name);
         ensure!(
             !path.exists() || fs::read_dir(&path)?.next().is_none(),
@@ -565,46 +385,6 @@ async fn what_root_installs_does_not_run_as_root() -> Result<()> {
     server.stop()
 }
 
-/// CLNT-07, CLNT-60, INST-44: a user-mode client goes when its item is removed. Only root can play a user who has no home, in
-/// which a desktop would be told to start it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_mode_client_goes_when_its_item_is_removed() -> Result<()> {
-    if !geteuid().is_root() {
-        return Ok(());
-    }
-    let (fleet, server) = Fleet::begin().await?;
-    let machine = Machine::new()?;
-    let made = installer(&fleet, json!({"name": "desk"})).await?;
-    let package = fetch(
-        &fleet.https(),
-        &authority(&fleet),
-        &made,
-        Some("linux-64"),
-        machine.folder.path(),
-    )?;
-    let directory = machine.path("desk");
-    let cleared = Cleared(&machine, directory.clone());
-    let told = format!("runs as {}", machine.user.name);
-    machine
-        .install(&package, &["--install-dir", "desk"])?
-        .must(0, &told)?;
-    let item = until_status(&fleet, "desk", "active").await?;
-    let number = number_of(&item)?;
-    let path = format!("/api/config/v1/jump-client/{number}");
-    ensure!(fleet.api.get(&path).await?["install_mode"] == "user");
-    let deleted = fleet.api.request(Method::DELETE, &path).send().await?;
-    ensure!(deleted.status() == 204, "{}", deleted.status());
-    until("it took itself away", async || Ok(!directory.exists())).await?;
-    drop(cleared);
-    server.stop()
-}
-
-/// The number in an item's id.
-fn number_of(item: &Value) -> Result<String> {
-    let id = item["id"].as_str().context("an id")?;
-    Ok(id.rsplit('-').next().context("a number")?.to_owned())
-}
-
 /// CLNT-26, INST-04, INST-05
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_installer_that_ran_out_installs_nothing_and_takes_back_what_never_came() -> Result<()> {
@@ -645,7 +425,7 @@ async fn an_installer_that_ran_out_installs_nothing_and_takes_back_what_never_ca
     );
     machine
         .install(&package, &["--install-dir", "later"])?
-        .must(1, "this installer was valid until")?;
+        .must(1, "if its time was extended, download it again")?;
     ensure!(!machine.path("later").exists());
     drop(cleared);
     Ok(())
