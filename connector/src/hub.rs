@@ -16,18 +16,17 @@ use domain::fleet::jump_client::{self, JumpClient, Presence};
 use domain::ids::{JumpClientId, JumpItemRef, LinkId, Lsid, NodeEpoch};
 use domain::session::access_session::{self, EndReason, SPAWN_TIMEOUT};
 use domain::site::user;
-use domain::{Event, Refusal, World, node, record};
+use domain::{Event, World, node, record};
 use engine::{CommittedStream, Engine, StreamBroken};
-use link_protocol::refusing::CloseCode;
-use link_protocol::{
-    AnchorList, EndSession, Refused, RefusedCode, ServerFrame, Settings, StartSession, limits,
-};
+use link_protocol::{AnchorList, EndSession, ServerFrame, Settings, StartSession, limits};
 use projections::Recorded;
 use secrets::Sealer;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::out_of_service::out_of_service;
+pub(crate) use self::out_of_service::quarantined;
 use crate::admission::Admission;
 use crate::call;
 use crate::check_ins::{self, CheckIns};
@@ -38,6 +37,8 @@ use crate::mailbox::{End, Mailbox, Order};
 use crate::outbound::Outbound;
 use crate::pace::Pace;
 use crate::transport::Transport;
+
+mod out_of_service;
 
 /// How long a shutdown waits for the links to end.
 const LINKS_END_WITHIN: Duration = Duration::from_secs(8);
@@ -498,34 +499,6 @@ pub(crate) fn for_people(text: &str, chars_max: usize) -> String {
         })
         .take(chars_max)
         .collect()
-}
-
-/// Why a client is served no more, by what the world says of it.
-fn out_of_service(world: &World, client: JumpClientId) -> Option<End> {
-    match world.endpoint(client) {
-        None => Some(cut(RefusedCode::ClientRemoved, &Refusal::JumpClientGone)),
-        Some(client) if client.quarantined => Some(quarantined()),
-        Some(_) => None,
-    }
-}
-
-/// The end of a link whose identity is in quarantine.
-pub(crate) fn quarantined() -> End {
-    cut(RefusedCode::Quarantined, &Refusal::JumpClientIdentityFailed)
-}
-
-fn cut(code: RefusedCode, refusal: &Refusal) -> End {
-    let refused = Refused {
-        code,
-        message: for_people(&refusal.to_string(), limits::MESSAGE_CHARS_MAX),
-        retry_after_ms: None,
-        is_final: true,
-    };
-    End {
-        code: CloseCode::Refused,
-        last: Some(Box::new(ServerFrame::Refused(refused))),
-        reason: "served no more",
-    }
 }
 
 // --- following the log ---
