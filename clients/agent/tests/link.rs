@@ -141,7 +141,7 @@ fn pings_are_answered_while_the_disk_is_slow() {
     runtime.block_on(async {
         let folder = folder();
         let (running, mut server) = registered(folder.path()).await;
-        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
         let disk = tokio::task::spawn_blocking(move || held.recv());
         server
             .send(ServerFrame::RotateToken {

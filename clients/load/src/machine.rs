@@ -627,7 +627,6 @@ impl Machine {
                 .as_ref()
                 .is_some_and(|settings| settings.passive)
                 .then_some(0),
-            ..Facts::default()
         }
     }
 

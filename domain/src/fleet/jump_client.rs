@@ -648,7 +648,11 @@ fn decide_edit(
     // First, so that nobody who may not see the item learns of its type.
     rights::seen(world, JumpItemRef::JumpClient(id), context)?;
     let connection_type = match body.contains_key("connection_type") {
-        true if world.jump_clients.get(&id).is_some_and(|client| world.is_uninstalled(client)) => {
+        true if world
+            .jump_clients
+            .get(&id)
+            .is_some_and(|client| world.is_uninstalled(client)) =>
+        {
             return Err(Refusal::JumpClientUninstalled);
         }
         true => properties::decide_connection_type(world, id, &mut body, context)?,

@@ -148,14 +148,14 @@ fn the_example_of_a_service_is_safe() {
 /// threat R: root is never told to run or to copy a file that the client's user may change.
 #[test]
 fn threat_r_root_is_told_to_run_nothing_of_the_users() {
-    let layout = Layout::of("/home/it's/client".into());
+    let layout = Layout::of("/srv/it's/client".into());
     let mut installation = played(Kind::Headless);
     installation.user = "it's".to_owned();
     let told = farewell(&layout, &installation, "tomorrow", Owner::User);
     assert!(!told.contains("example.service"), "{told}");
     for line in [
-        r"    runuser -u 'it'\''s' -- '/home/it'\''s/client/init-script' start",
-        r"    runuser -u 'it'\''s' -- '/home/it'\''s/client/uninstall'",
+        r"    runuser -u 'it'\''s' -- '/srv/it'\''s/client/init-script' start",
+        r"    runuser -u 'it'\''s' -- '/srv/it'\''s/client/uninstall'",
     ] {
         assert!(told.lines().any(|found| found == line), "{line}: {told}");
     }
