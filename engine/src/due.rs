@@ -40,6 +40,8 @@ pub(crate) async fn serve(
     let mut lease = held.borrow_and_update().clone();
     let mut pause = PAUSE_MIN;
     loop {
+        // Read before the lease is looked at: nothing is due here by a time at which it was another's.
+        let now = engine.clock().now();
         // Without the lease nothing is asked.
         if !*lease.borrow_and_update() {
             tokio::select! {
@@ -56,7 +58,6 @@ pub(crate) async fn serve(
         position.borrow_and_update();
         let published = engine.published();
         let settings = &published.world.settings;
-        let now = engine.clock().now();
         let timers = &engine.views().timers;
         let due: Vec<Command> = timers
             .due(now, settings, PAGE)

@@ -33,6 +33,9 @@ for path in sys.argv[2:]:
     print(json.dumps({'errors': errors, 'texts': texts}))
 ";
 
+/// What clients are called that have no name of their own.
+const INSTALLER_NAME: &str = "strangers";
+
 /// What strangers say.
 fn corpus() -> Vec<(&'static str, String)> {
     let texts = [
@@ -81,6 +84,20 @@ fn corpus() -> Vec<(&'static str, String)> {
     corpus
 }
 
+/// Whether a text may be the name of a client: one line that reads one way.
+fn may_be_a_name(text: &str) -> bool {
+    !text.contains(|letter| matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+/// What a client is called that says this text everywhere: as the installer says, where the text may not be a name.
+fn name_of(text: &str) -> &str {
+    if may_be_a_name(text) {
+        text
+    } else {
+        INSTALLER_NAME
+    }
+}
+
 /// An agent that says one text everywhere.
 struct Stranger {
     text: String,
@@ -98,10 +115,21 @@ impl Stranger {
             "hostname": text, "fqdn": text, "operating_system": text, "console_user": text,
             "machine_id": short, "time_zone": short, "private_ip": "10.1.2.3",
         });
-        let overrides = json!({
-            "name": text, "tag": text,
+        let mut overrides = json!({
             "comments": format!("{text}\r\n\t{text}\nX-Injected: 1"),
         });
+        for field in ["name", "tag"] {
+            if may_be_a_name(text) {
+                overrides[field] = json!(text);
+                continue;
+            }
+            let said = json!({"overrides": {field: text}});
+            let (_, refused) = Wire::register(&fleet.site, key, &said, &facts)?;
+            ensure!(
+                refused["code"] == "override_not_allowed",
+                "{field} {text:?}: {refused}"
+            );
+        }
         let said = json!({"overrides": overrides});
         let (mut wire, welcome) = Wire::register(&fleet.site, key, &said, &facts)?;
         ensure!(welcome["type"] == "welcome", "{text:?}: {welcome}");
@@ -178,7 +206,7 @@ async fn told_fleet(fleet: &Fleet, mails: &MailServer) -> Result<String> {
     let path = "/api/config/v1/jump-policy";
     let policy = fleet.api.send(Method::POST, path, &policy).await?;
     let body = json!({
-        "name": "strangers", "jump_group_id": fleet.group, "jump_policy_id": policy["id"],
+        "name": INSTALLER_NAME, "jump_group_id": fleet.group, "jump_policy_id": policy["id"],
         "allow_override_name": true, "allow_override_tag": true, "allow_override_comments": true,
     });
     installer(&fleet.api, body).await
@@ -198,7 +226,12 @@ fn facts_are(row: &Value, text: &str, surface: &str) -> Result<()> {
             ensure!(surface != "details", "{surface} without {field}: {row}");
             continue;
         };
-        ensure!(value == text, "{surface}, {field}: {value} of {text:?}");
+        let expected = match field {
+            "name" => name_of(text),
+            "tag" if !may_be_a_name(text) => "",
+            _ => text,
+        };
+        ensure!(value == expected, "{surface}, {field}: {value} of {text:?}");
     }
     Ok(())
 }
@@ -374,10 +407,10 @@ async fn slow_threat_k_hostile_strings_of_agents_come_back_harmless() -> Result<
             .context(name)?;
         let lsid = session["lsid"].as_str().context("an lsid")?.to_owned();
         let mail = tokio::time::timeout(SOON, mails.mail()).await?;
-        mail_is_harmless(&mail, &text, "Start").context(name)?;
+        mail_is_harmless(&mail, name_of(&text), "Start").context(name)?;
         fleet.end(&lsid).await?;
         let mail = tokio::time::timeout(SOON, mails.mail()).await?;
-        mail_is_harmless(&mail, &text, "End").context(name)?;
+        mail_is_harmless(&mail, name_of(&text), "End").context(name)?;
         lsids.push(lsid);
 
         // The next one fails, with the text as its reason: the user gets our words, and the log keeps theirs as a text.
