@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -45,9 +45,13 @@ use turns::{Turn, Turns};
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many handshakes work at once. Each takes some tenths of a millisecond of a processor; were thousands ready to run, every
-/// other task would wait for all of them at each of its steps, the writer of the log first.
-const HANDSHAKES_AT_WORK_MAX: usize = 64;
+/// How many handshakes work at once. Each takes some tenths of a millisecond of a processor and waits for nothing; were thousands
+/// ready to run, every other task would wait for all of them at each of its steps, the writer of the log first.
+const HANDSHAKES_AT_WORK_MAX: usize = 8;
+
+/// How many connections the system may hold for us before we accept them (it may allow fewer). One more is dropped without a
+/// word and tries again after a second, then two, then four: a fleet that comes back after a restart must fit in.
+const NOT_ACCEPTED_MAX: u32 = 4_096;
 
 /// How long a connection may wait for its turn. Below the 30 s in which agents have to connect: who waits longer has given up.
 const TURN_WITHIN: Duration = Duration::from_secs(20);
@@ -107,13 +111,22 @@ pub struct Bound {
 /// # Errors
 /// The address can't be had.
 pub async fn bind(address: SocketAddr) -> Result<Bound> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening on {address}"))?;
+    let listener = listen(address).with_context(|| format!("listening on {address}"))?;
     let address = listener
         .local_addr()
         .context("asking for the listener's address")?;
     Ok(Bound { address, listener })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As every server: the port is free again as soon as the one before is gone.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(NOT_ACCEPTED_MAX)
 }
 
 /// Serves with TLS.
