@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -45,9 +46,14 @@ use turns::{Turn, Turns};
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many handshakes work at once. Each takes some tenths of a millisecond of a processor and waits for nothing; were thousands
-/// ready to run, every other task would wait for all of them at each of its steps, the writer of the log first.
-const HANDSHAKES_AT_WORK_MAX: usize = 8;
+/// How many handshakes work at once. Each takes some tenths of a millisecond of a processor; were thousands ready to run, every
+/// other task would wait for all of them at each of its steps, the writer of the log first.
+const HANDSHAKES_AT_WORK_MAX: usize = 64;
+
+/// How long a turn goes on while the other side answers our hello. Where machines are near, what they say next is worked on in the
+/// same turn, and no more of them are let in than their greetings can be worked on; where they are far, or never answer, nobody
+/// waits for them.
+const ANSWER_WITHIN: Duration = Duration::from_millis(25);
 
 /// How many connections the system may hold for us before we accept them (it may allow fewer). One more is dropped without a
 /// word and tries again after a second, then two, then four: a fleet that comes back after a restart must fit in.
@@ -249,6 +255,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
                 stream,
                 _place: place,
                 turn: None,
+                going_on: None,
+                has_answered: false,
                 first: Vec::new(),
                 taken: 0,
                 bytes: BytesLeft::default(),
@@ -291,8 +299,12 @@ where
 struct Held {
     stream: TcpStream,
     _place: Place,
-    /// While it is at work on its handshake: until what was said first is answered.
+    /// While it is at work on its hello.
     turn: Option<Turn>,
+    /// While its turn goes on after that; dropped, it is over.
+    going_on: Option<oneshot::Sender<()>>,
+    /// Whether more was said than the hello.
+    has_answered: bool,
     /// What was said first, and how much of it was taken.
     first: Vec<u8>,
     taken: usize,
@@ -300,8 +312,7 @@ struct Held {
 }
 
 impl Held {
-    /// Waits until the other side has said hello and it is this connection's turn. A turn is a matter of our own work alone:
-    /// nobody far away can make it longer.
+    /// Waits until the other side has said hello and it is this connection's turn.
     async fn wait_for_turn(&mut self, source: Source, turns: &Turns) -> io::Result<()> {
         self.first = timeout(HANDSHAKE_WITHIN, hello::first_record(&mut self.stream)).await??;
         self.turn = Some(timeout(TURN_WITHIN, turns.take(source)).await?);
@@ -321,10 +332,20 @@ impl AsyncRead for Held {
             self.taken = end;
             return Poll::Ready(Ok(()));
         }
-        if self.turn.take().is_some() {
-            // The hello was worked on, and more is wanted: the next one's turn.
+        if self.has_answered {
+            // That was worked on, and more is wanted: the next one's turn.
+            self.going_on = None;
+        }
+        if let Some(turn) = self.turn.take() {
             self.first = Vec::new();
             self.taken = 0;
+            let (going_on, over) = oneshot::channel();
+            self.going_on = Some(going_on);
+            tokio::spawn(async move {
+                // Over, or out of time: both end the turn.
+                drop(timeout(ANSWER_WITHIN, over).await);
+                drop(turn);
+            });
         }
         if self.bytes.is_used_up() {
             // Who asked for that bound is given the word: it looks whenever there is nothing to read.
@@ -333,7 +354,9 @@ impl AsyncRead for Held {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.bytes.was_read(buffer.filled().len() - before);
+        let count = buffer.filled().len() - before;
+        self.has_answered |= count > 0;
+        self.bytes.was_read(count);
         read
     }
 }
@@ -394,6 +417,8 @@ mod tests {
             stream,
             _place: ConnectionCap::new(1).take(None).unwrap(),
             turn: None,
+            going_on: None,
+            has_answered: false,
             first: Vec::new(),
             taken: 0,
             bytes: BytesLeft::default(),
@@ -401,8 +426,8 @@ mod tests {
         (far, held)
     }
 
-    /// threat M: who says nothing, or only begins its hello, has no turn; who said it keeps its turn only until we have
-    /// answered, and not until the other side goes on.
+    /// threat M: who says nothing, or only begins its hello, has no turn; who said it keeps its turn only for a moment after
+    /// we have answered, and not until the other side goes on.
     #[tokio::test]
     async fn threat_m_a_turn_is_only_had_by_whom_there_is_work_for() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
