@@ -1,6 +1,6 @@
 //! Makes the fingerprint of snapshots: any change of what decides their bytes changes it, so a snapshot of another build is
 //! thrown away and nobody has to remember anything. It covers the sources of `domain`, `projections` and of the snapshot
-//! itself, the target, the compiler's profile, and the locked versions of every crate that `domain` and `projections` use.
+//! itself, the target, the compiler, and the locked versions of every crate that `domain` and `projections` use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "domain/Cargo.toml",
         "projections/Cargo.toml",
         "engine/src/snapshot.rs",
+        "rust-toolchain.toml",
     ] {
         println!("cargo::rerun-if-changed={}", root.join(file).display());
         sources.push(root.join(file));

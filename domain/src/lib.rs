@@ -12,6 +12,7 @@ pub mod time;
 pub mod context;
 pub mod refusal;
 
+mod late;
 pub mod record;
 pub mod table;
 

@@ -1,10 +1,11 @@
-//! The rkyv form of a [`World`]: its tables as plain lists. Indexes are made anew when it is read.
-//!
-//! `rows` cuts the large tables into parts.
+//! The rkyv form of a [`World`], in sections that are read apart from each other: one with the small tables as plain lists, of
+//! which the indexes are made anew; one for each index over the large tables; and the rows of these in parts. All but the
+//! first lie where they are until somebody asks for what is in them.
 
 use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{JumpGroup, Membership};
 use crate::access::role::JumpItemRole;
+use crate::fleet::capacity::Installed;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::JumpClient;
 use crate::ids::TicketRequestId;
@@ -33,61 +34,58 @@ use crate::site::mail_template::MailTemplate;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
-use crate::site::user::User;
 use crate::table::Table;
 use crate::{Timestamp, World};
 
-mod rows;
+mod sections;
 
-pub use rows::{RowIndexes, Rows, RowsSnapshot};
+pub use sections::{Rest, Section, SharedBytes, Unreadable, open, write};
 
-/// A [`World`] as lists, to be written and read in one go.
-#[derive(Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each member is the table of the same name in World"
-)]
-pub struct WorldSnapshot {
-    pub site: Option<Site>,
-    pub settings: SiteSettings,
-    pub ticket_system: TicketSystem,
-    pub ticket_connection: ticket_system::Connection,
-    pub mail_settings: MailSettings,
-    pub mail_templates: Vec<(MailTemplateId, MailTemplate)>,
-    pub mail_deliveries: Vec<(MailDeliveryId, Delivery)>,
-    pub users: Vec<(UserId, User)>,
-    pub api_accounts: Vec<(ApiAccountId, ApiAccount)>,
-    pub teams: Vec<(TeamId, Team)>,
-    pub jump_item_roles: Vec<(JumpItemRoleId, JumpItemRole)>,
-    pub jump_groups: Vec<(JumpGroupId, JumpGroup)>,
-    pub group_policies: Vec<(GroupPolicyId, GroupPolicy)>,
-    pub jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
-    pub schedules: Vec<(JumpPolicyId, Schedule)>,
-    pub access_requests: Vec<(AccessRequestId, AccessRequest)>,
-    pub ticket_requests: Vec<(TicketRequestId, TicketRequest)>,
-    pub installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
-    pub jump_clients: Vec<(JumpClientId, JumpClient)>,
-    pub shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
-    pub bare_endpoints: Vec<(JumpClientId, JumpClient)>,
-    pub jumpoints: Vec<(JumpointId, Jumpoint)>,
-    pub jumpoint_users: Vec<(JumpointId, UserId)>,
-    pub session_policies: Vec<(SessionPolicyId, SessionPolicy)>,
-    pub custom_fields: Vec<(CustomFieldId, CustomField)>,
-    pub custom_values: Vec<(JumpItemRef, Vec<(CustomFieldId, String)>)>,
-    pub custom_session_attributes: Vec<(CustomSessionAttributeId, CustomSessionAttribute)>,
-    pub sessions: Vec<(Lsid, AccessSession)>,
-    pub startup_items: Vec<(UserId, JumpItemRef)>,
-    pub recent_items: Vec<(UserId, Vec<JumpItemRef>)>,
-    pub nodes: Vec<(NodeEpoch, Node)>,
-    pub members: Vec<((JumpGroupId, UserId), Membership)>,
-    pub team_members: Vec<((TeamId, UserId), TeamRole)>,
-    pub group_policy_order: Vec<GroupPolicyId>,
-    pub group_policy_members: Vec<((GroupPolicyId, UserId), GroupPolicyMemberId)>,
-    pub group_policy_rows: Vec<((GroupPolicyId, group_policy::Of), group_policy::Row)>,
-    pub stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
-    pub earlier_deletion_days: Vec<(Timestamp, u32)>,
-    pub seen_from: Vec<(ApiAccountId, SeenFrom)>,
-    pub counters: Vec<(String, u32)>,
+/// What is not read later: the small tables as lists, the keys of the large ones.
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct First {
+    rows_a_section: u32,
+    user_ids: Vec<UserId>,
+    jump_client_ids: Vec<JumpClientId>,
+    installed: Installed,
+    site: Option<Site>,
+    settings: SiteSettings,
+    ticket_system: TicketSystem,
+    ticket_connection: ticket_system::Connection,
+    mail_settings: MailSettings,
+    mail_templates: Vec<(MailTemplateId, MailTemplate)>,
+    mail_deliveries: Vec<(MailDeliveryId, Delivery)>,
+    api_accounts: Vec<(ApiAccountId, ApiAccount)>,
+    teams: Vec<(TeamId, Team)>,
+    jump_item_roles: Vec<(JumpItemRoleId, JumpItemRole)>,
+    jump_groups: Vec<(JumpGroupId, JumpGroup)>,
+    group_policies: Vec<(GroupPolicyId, GroupPolicy)>,
+    jump_policies: Vec<(JumpPolicyId, JumpPolicy)>,
+    schedules: Vec<(JumpPolicyId, Schedule)>,
+    access_requests: Vec<(AccessRequestId, AccessRequest)>,
+    ticket_requests: Vec<(TicketRequestId, TicketRequest)>,
+    installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
+    shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
+    bare_endpoints: Vec<(JumpClientId, JumpClient)>,
+    jumpoints: Vec<(JumpointId, Jumpoint)>,
+    jumpoint_users: Vec<(JumpointId, UserId)>,
+    session_policies: Vec<(SessionPolicyId, SessionPolicy)>,
+    custom_fields: Vec<(CustomFieldId, CustomField)>,
+    custom_values: Vec<(JumpItemRef, Vec<(CustomFieldId, String)>)>,
+    custom_session_attributes: Vec<(CustomSessionAttributeId, CustomSessionAttribute)>,
+    sessions: Vec<(Lsid, AccessSession)>,
+    startup_items: Vec<(UserId, JumpItemRef)>,
+    recent_items: Vec<(UserId, Vec<JumpItemRef>)>,
+    nodes: Vec<(NodeEpoch, Node)>,
+    members: Vec<((JumpGroupId, UserId), Membership)>,
+    team_members: Vec<((TeamId, UserId), TeamRole)>,
+    group_policy_order: Vec<GroupPolicyId>,
+    group_policy_members: Vec<((GroupPolicyId, UserId), GroupPolicyMemberId)>,
+    group_policy_rows: Vec<((GroupPolicyId, group_policy::Of), group_policy::Row)>,
+    stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
+    earlier_deletion_days: Vec<(Timestamp, u32)>,
+    seen_from: Vec<(ApiAccountId, SeenFrom)>,
+    counters: Vec<(String, u32)>,
 }
 
 fn rows<K: Ord + Clone, V: Clone>(table: &Table<K, V>) -> Vec<(K, V)> {
@@ -97,9 +95,13 @@ fn rows<K: Ord + Clone, V: Clone>(table: &Table<K, V>) -> Vec<(K, V)> {
         .collect()
 }
 
-impl From<&World> for WorldSnapshot {
-    fn from(world: &World) -> Self {
+impl First {
+    fn of(world: &World, rows_a_section: u32) -> Self {
         Self {
+            rows_a_section,
+            user_ids: world.users.keys().copied().collect(),
+            jump_client_ids: world.jump_clients.keys().copied().collect(),
+            installed: world.installed,
             site: world.site.clone(),
             settings: world.settings.clone(),
             ticket_system: world.ticket_system.clone(),
@@ -107,7 +109,6 @@ impl From<&World> for WorldSnapshot {
             mail_settings: world.mail_settings.clone(),
             mail_templates: rows(&world.mail_templates),
             mail_deliveries: rows(&world.mail_deliveries),
-            users: rows(&world.users),
             api_accounts: rows(&world.api_accounts),
             teams: rows(&world.teams),
             jump_item_roles: rows(&world.jump_item_roles),
@@ -118,7 +119,6 @@ impl From<&World> for WorldSnapshot {
             access_requests: rows(&world.access_requests),
             ticket_requests: rows(&world.ticket_requests),
             installers: rows(&world.installers),
-            jump_clients: rows(&world.jump_clients),
             shell_jumps: rows(&world.shell_jumps),
             bare_endpoints: rows(&world.bare_endpoints),
             jumpoints: rows(&world.jumpoints),
@@ -159,24 +159,11 @@ impl From<&World> for WorldSnapshot {
     }
 }
 
-impl From<WorldSnapshot> for World {
-    fn from(mut snapshot: WorldSnapshot) -> Self {
-        let rows: Vec<Rows> = snapshot
-            .take_rows(usize::MAX)
-            .into_iter()
-            .map(Rows::from)
-            .collect();
-        let mut world = Self::of_snapshot(snapshot, &rows);
-        world.put_row_indexes(RowIndexes::of(&rows));
-        world
-    }
-}
-
-impl World {
-    /// The world of a snapshot whose large tables were taken out, with their rows. [`World::put_row_indexes`] makes it whole.
-    #[must_use]
-    pub fn of_snapshot(snapshot: WorldSnapshot, rows: &[Rows]) -> Self {
-        let mut world = Self {
+impl First {
+    /// The world of the small tables.
+    fn into_world(self) -> World {
+        let snapshot = self;
+        let mut world = World {
             site: snapshot.site,
             settings: snapshot.settings,
             ticket_system: snapshot.ticket_system,
@@ -218,12 +205,12 @@ impl World {
             earlier_deletion_days: snapshot.earlier_deletion_days.into_iter().collect(),
             seen_from: snapshot.seen_from.into_iter().collect(),
             counters: snapshot.counters.into_iter().collect(),
-            ..Self::default()
+            installed: snapshot.installed,
+            ..World::default()
         };
         for ((policy, of), row) in snapshot.group_policy_rows {
             world.put_policy_row(policy, of, row);
         }
-        world.put_rows(rows);
         world.rebuild_indexes();
         world
     }

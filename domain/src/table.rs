@@ -3,11 +3,66 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+pub(crate) mod kept;
+
+use kept::Kept;
+
 /// A sorted map whose copies share everything that did not change, so a copy of the whole world costs nothing.
 ///
-/// Values are behind an [`Arc`]: a change of one row copies that row, not its neighbours.
+/// Each row is shared for itself: a change of one row copies that row, not its neighbours.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table<K: Ord + Clone, V: Clone>(imbl::OrdMap<K, Arc<V>>);
+pub struct Table<K: Ord + Clone, V: Clone>(imbl::OrdMap<K, Row<V>>);
+
+/// Where a row is.
+#[derive(Clone)]
+enum Row<V> {
+    Own(Arc<V>),
+    /// In a snapshot; the place of the row among its neighbours.
+    Kept(Arc<Kept<V>>, u32),
+}
+
+impl<V> Row<V> {
+    fn new(row: V) -> Self {
+        Self::Own(Arc::new(row))
+    }
+
+    fn shared(&self) -> &Arc<V> {
+        match self {
+            Self::Own(row) => row,
+            Self::Kept(kept, place) => kept.row(*place),
+        }
+    }
+
+    fn get(&self) -> &V {
+        self.shared()
+    }
+}
+
+impl<V: Clone> Row<V> {
+    /// The row to change, which is one of its own from now on.
+    fn to_change(&mut self) -> &mut V {
+        if let Self::Kept(kept, place) = self {
+            *self = Self::Own(Arc::clone(kept.row(*place)));
+        }
+        match self {
+            Self::Own(row) => Arc::make_mut(row),
+            Self::Kept(..) => unreachable!("it was just made a row of its own"),
+        }
+    }
+}
+
+impl<V: PartialEq> PartialEq for Row<V> {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (self.shared(), other.shared());
+        Arc::ptr_eq(one, other) || one == other
+    }
+}
+
+impl<V: std::fmt::Debug> std::fmt::Debug for Row<V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(formatter)
+    }
+}
 
 impl<K: Ord + Clone, V: Clone> Default for Table<K, V> {
     fn default() -> Self {
@@ -21,7 +76,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).map(Arc::as_ref)
+        self.0.get(key).map(Row::get)
     }
 
     /// The row under `key`, to change; copied first if another version of the world shares it.
@@ -29,7 +84,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get_mut(key).map(Arc::make_mut)
+        self.0.get_mut(key).map(Row::to_change)
     }
 
     /// Whether there is a row under `key`.
@@ -42,12 +97,26 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 
     /// Puts a row, replacing what was there.
     pub fn insert(&mut self, key: K, row: V) {
-        self.0.insert(key, Arc::new(row));
+        self.0.insert(key, Row::new(row));
     }
 
-    /// The table of rows that are shared already.
-    pub(crate) fn of_shared(rows: impl IntoIterator<Item = (K, Arc<V>)>) -> Self {
-        Self(rows.into_iter().collect())
+    /// The table of rows that lie in a snapshot, under the keys given.
+    pub(crate) fn of_kept(keys: impl IntoIterator<Item = K>, parts: &[Arc<Kept<V>>]) -> Self {
+        let rows = parts
+            .iter()
+            .flat_map(|part| (0..part.count()).map(|place| Row::Kept(Arc::clone(part), place)));
+        Self(keys.into_iter().zip(rows).collect())
+    }
+
+    /// Lets go of the snapshot: makes every row one of its own. Costs what it costs to read those that nobody has asked for.
+    pub(crate) fn let_go(&mut self) {
+        if self.0.values().any(|row| matches!(row, Row::Kept(..))) {
+            self.0 = self
+                .0
+                .iter()
+                .map(|(key, row)| (key.clone(), Row::Own(Arc::clone(row.shared()))))
+                .collect();
+        }
     }
 
     /// Takes a row out.
@@ -55,12 +124,21 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.remove(key).map(Arc::unwrap_or_clone)
+        let row = match self.0.remove(key)? {
+            Row::Own(row) => row,
+            Row::Kept(kept, place) => Arc::clone(kept.row(place)),
+        };
+        Some(Arc::unwrap_or_clone(row))
+    }
+
+    /// All keys, rising.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
+        self.0.keys()
     }
 
     /// All rows by rising key.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + Clone {
-        self.0.iter().map(|(key, row)| (key, row.as_ref()))
+        self.0.iter().map(|(key, row)| (key, row.get()))
     }
 
     /// The rows whose key lies in `range`, by rising key.
@@ -68,7 +146,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         &self,
         range: R,
     ) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.0.range(range).map(|(key, row)| (key, row.as_ref()))
+        self.0.range(range).map(|(key, row)| (key, row.get()))
     }
 
     /// How many rows there are.
@@ -88,7 +166,7 @@ impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for Table<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(rows: I) -> Self {
         Self(
             rows.into_iter()
-                .map(|(key, row)| (key, Arc::new(row)))
+                .map(|(key, row)| (key, Row::new(row)))
                 .collect(),
         )
     }

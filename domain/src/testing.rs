@@ -10,10 +10,13 @@
 //! Every story begins on a site that has been set up ([`ADMIN`], [`API`] and the seeded roles are there) and whose node
 //! [`NODE`] runs, on [`MONDAY`]. Each `when` draws its own fresh values, see [`drawn`].
 
+use std::sync::Arc;
+
 use crate::ids::{
     ApiAccountId, GroupPolicyId, JumpClientId, JumpClientInstallerId, JumpGroupId, JumpGroupRef,
     JumpPolicyId, Lsid, NodeEpoch, TeamId, UserId,
 };
+use crate::snapshot::{self, Section};
 use crate::{
     Actor, Cause, Command, Context, Decision, Event, Fresh, Refusal, Surface, Timestamp, World,
     decide, node,
@@ -312,4 +315,23 @@ fn assert_survives_storage(event: &Event) {
         Ok(Ok(read)) => assert_eq!(read, *event, "what was stored reads differently"),
         other => panic!("{event:?} can't be read back: {other:?}"),
     }
+}
+
+/// The world that a snapshot of `world` gives back, cut into sections of `rows_a_section` rows.
+///
+/// # Panics
+/// When it does not.
+#[must_use]
+pub fn through_a_snapshot(world: &World, rows_a_section: u32) -> World {
+    let sections = snapshot::write(world, rows_a_section).expect("bytes");
+    let sections = sections
+        .into_iter()
+        .map(|bytes| {
+            let whole = 0..bytes.len();
+            Section::new(Arc::new(bytes), whole).expect("all of it")
+        })
+        .collect();
+    let (first, rest) = snapshot::open(sections).expect("adds up");
+    rest.check().expect("well");
+    rest.world(first)
 }

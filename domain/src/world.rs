@@ -24,6 +24,7 @@ use crate::ids::{
 use crate::items::custom_field::{self, CustomField};
 use crate::items::jumpoint::{self, Jumpoint};
 use crate::items::shell::{self, ShellJumpItem};
+use crate::late::Late;
 use crate::node::{self, Node};
 use crate::policy::access_request::{self, AccessRequest};
 use crate::policy::jump_policy::{self, JumpPolicy};
@@ -50,6 +51,7 @@ use crate::{Command, Context, Decision, Event, Timestamp, audit};
 
 mod group_policies;
 mod groups;
+mod in_short;
 mod items;
 mod jumpoints;
 mod mail;
@@ -148,15 +150,16 @@ pub struct World {
     pub(crate) requests_by_item: OrdSet<(JumpItemRef, AccessRequestId)>,
     pub(crate) requests_by_requester: OrdSet<(UserId, AccessRequestId)>,
     pub(crate) requests_by_approver: OrdSet<(UserId, AccessRequestId)>,
-    pub(crate) users_by_name: OrdMap<String, UserId>,
+    pub(crate) users_by_name: Late<OrdMap<String, UserId>>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
-    pub(crate) clients_by_attempt: OrdMap<KeyedHash, JumpClientId>,
-    pub(crate) copies: OrdSet<(JumpClientId, JumpClientId)>,
-    /// Endpoints by what their agents say identifies their machine.
-    pub(crate) endpoints_by_machine: OrdSet<(String, JumpClientId)>,
+    /// By a short form of the attempt.
+    pub(crate) clients_by_attempt: Late<OrdMap<u64, JumpClientId>>,
+    pub(crate) copies: Late<OrdSet<(JumpClientId, JumpClientId)>>,
+    /// Endpoints by a short form of what their agents say identifies their machine.
+    pub(crate) endpoints_by_machine: Late<OrdSet<(u64, JumpClientId)>>,
     pub(crate) installed: Installed,
-    pub(crate) items_by_group: OrdSet<(JumpGroupRef, JumpItemRef)>,
+    pub(crate) items_by_group: Late<OrdSet<(JumpGroupRef, JumpItemRef)>>,
     pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
@@ -293,6 +296,18 @@ impl World {
         [free.next().unwrap_or(1), free.next().unwrap_or(2)]
     }
 
+    /// Lets go of the snapshot that it was read from, if any, whose bytes stay in memory while something in it is unread.
+    /// Blocks for as long as it takes to read that.
+    pub fn let_go_of_snapshot(&mut self) {
+        self.users.let_go();
+        self.jump_clients.let_go();
+        self.users_by_name.let_go();
+        self.clients_by_attempt.let_go();
+        self.endpoints_by_machine.let_go();
+        self.items_by_group.let_go();
+        self.copies.let_go();
+    }
+
     /// Makes the indexes of the small tables anew, after these were put in place by a snapshot.
     pub(crate) fn rebuild_indexes(&mut self) {
         self.groups_of_member = self
@@ -327,26 +342,6 @@ impl World {
             .iter()
             .map(|(id, installer)| (installer.installer_id.clone(), *id))
             .collect();
-        self.items_by_group = self
-            .shell_jumps
-            .iter()
-            .map(|(id, item)| (item.properties.group(), JumpItemRef::ShellJump(*id)))
-            .collect();
-        self.clients_by_attempt = self
-            .bare_endpoints
-            .iter()
-            .filter_map(|(id, client)| Some((client.attempt.clone()?, *id)))
-            .collect();
-        self.endpoints_by_machine = self
-            .bare_endpoints
-            .iter()
-            .map(|(id, client)| (client.facts.machine_id.clone(), *id))
-            .filter(|(machine, _)| !machine.is_empty())
-            .collect();
-        self.installed = Installed::default();
-        for (_, client) in self.bare_endpoints.iter() {
-            self.installed.add(Installed::of(client));
-        }
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {
             self.index_mail(*id, delivery);

@@ -39,6 +39,13 @@ pub(crate) async fn serve(
 ) {
     let mut lease = held.borrow_and_update().clone();
     let mut pause = PAUSE_MIN;
+    // Waited for where blocking holds nobody up.
+    let views = engine.clone();
+    let made = tokio::task::spawn_blocking(move || views.views().bookmark());
+    if let Err(error) = made.await {
+        tracing::error!(%error, "due dates are not served: the views can't be waited for");
+        return;
+    }
     loop {
         // Read before the lease is looked at: nothing is due here by a time at which it was another's.
         let now = engine.clock().now();

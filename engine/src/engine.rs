@@ -142,9 +142,11 @@ impl Engine {
         let mut tasks = JoinSet::new();
         let views = Arc::clone(&board);
         let views = tokio::task::spawn_blocking(move || views.make_views());
+        let (all_read_sender, all_read) = oneshot::channel();
         tasks.spawn(publish_all(
             Arc::clone(&board),
             views,
+            all_read_sender,
             publications,
             answered_sender,
             halted_sender.clone(),
@@ -157,6 +159,7 @@ impl Engine {
             queue,
             base: folded,
             publisher,
+            all_read: Some(all_read),
             answers: Answers {
                 answered,
                 given: 0,

@@ -65,6 +65,11 @@ impl Board {
         let _ = self.views.set(views);
     }
 
+    /// Reads all that lies in a snapshot still.
+    pub(crate) fn read_all(&self) {
+        self.load().world.clone().let_go_of_snapshot();
+    }
+
     /// Lets nobody wait for views that can't be made.
     pub(crate) fn give_views_up(&self) {
         let _ = self.views.set(Views::default());

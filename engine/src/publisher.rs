@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::Timestamp;
 use eventstore::Tail;
 use projections::Recorded;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::draft::{Decided, Draft, Outcome, Pending};
@@ -42,6 +42,7 @@ pub(crate) struct Batch {
 pub(crate) async fn publish_all(
     board: Arc<Board>,
     views: JoinHandle<()>,
+    all_read: oneshot::Sender<()>,
     mut publications: mpsc::Receiver<Publication>,
     answered: watch::Sender<u64>,
     halted: watch::Sender<Option<Arc<Halt>>>,
@@ -52,6 +53,12 @@ pub(crate) async fn publish_all(
         halted.send_replace(Some(Arc::new(halt)));
         board.give_views_up();
     }
+    let unread = Arc::clone(&board);
+    tokio::task::spawn_blocking(move || {
+        unread.read_all();
+        // The writer has stopped: fine.
+        let _ = all_read.send(());
+    });
     while let Some(publication) = publications.recv().await {
         match publication {
             Publication::Followed { published, page } => {

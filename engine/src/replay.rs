@@ -17,7 +17,7 @@ use crate::published::Published;
 const PAGES_AHEAD: usize = 4;
 
 /// Most threads that decode: folding is one after the other, and more could not keep it busier.
-const THREADS_MAX: usize = 4;
+const THREADS_MAX: usize = 5;
 
 /// Why the log can't be folded.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,8 @@ pub(crate) fn decode(
 /// Decodes of each event what the World folds, in the order of the log, into `page`.
 fn decode_page(stored: &FoldPage, page: &mut Vec<Unfolded>) -> Result<(), FoldError> {
     page.reserve(stored.count());
-    stored.each(|event| {
+    for event in stored.events() {
+        let event = event?;
         let unreadable = |why| UnreadableEvent {
             position: event.position,
             why,
@@ -64,8 +65,8 @@ fn decode_page(stored: &FoldPage, page: &mut Vec<Unfolded>) -> Result<(), FoldEr
             recorded_at: Timestamp(event.recorded_at),
             event: decoded.map_err(|error| unreadable(error.into()))?,
         });
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// What the World takes of an event; who asked for it is left out.
@@ -207,7 +208,8 @@ pub(crate) async fn fold_log(
         }),
         turned: Condvar::new(),
     });
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // One more than there are cores, for while one waits for its turn.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) + 1;
     let mut working = JoinSet::new();
     for _ in 0..threads.min(THREADS_MAX) {
         let (fold, unread) = (Arc::clone(&fold), Arc::clone(&unread));

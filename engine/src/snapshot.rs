@@ -1,10 +1,11 @@
 //! Snapshots: the World of one position as rkyv buffers, so that a start reads it instead of the whole log. The views are
 //! made of the World. Any change of what decides their bytes changes the fingerprint and throws them away: replay is the upgrade path.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
-use domain::snapshot::{RowIndexes, Rows, RowsSnapshot, WorldSnapshot};
+use domain::snapshot::{self, Section, SharedBytes};
 use domain::{Timestamp, World};
 use eventstore::{SnapshotFile, SnapshotHeader, StoreError, Tail};
 use rkyv::rancor;
@@ -15,18 +16,11 @@ use crate::published::Published;
 /// Which build wrote a snapshot; see `build.rs`.
 pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/fingerprint.in"));
 
-/// Rows of each large table in a section: few enough that all threads end at the same time.
-const ROWS_A_SECTION: usize = 2_048;
+/// Rows of a large table in a section: few, because whoever asks for one of them waits for all.
+const ROWS_A_SECTION: u32 = 128;
 
 /// Every section begins at a multiple of this, as the content does, which suits any type.
 const ALIGNMENT: usize = 64;
-
-/// What a snapshot holds besides the rows of the large tables.
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct Snapshot {
-    recorded_at: Timestamp,
-    world: WorldSnapshot,
-}
 
 /// A snapshot that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +58,9 @@ pub enum SnapshotError {
 enum Unreadable {
     #[error("its sections do not add up")]
     Sections,
-    #[error("{0}")]
-    Rkyv(#[from] rancor::Error),
-    #[error("a thread that read it failed")]
+    #[error(transparent)]
+    World(#[from] snapshot::Unreadable),
+    #[error("a thread that checked it failed")]
     Thread,
 }
 
@@ -107,7 +101,7 @@ pub(crate) fn read_newest(directory: &Path, epoch: i64, position: u64) -> Option
         );
         return None;
     }
-    match decode(&bytes) {
+    match decode(Arc::new(bytes)) {
         Ok((recorded_at, world)) => Some(Published {
             world,
             tail: Tail {
@@ -127,26 +121,19 @@ pub(crate) fn read_newest(directory: &Path, epoch: i64, position: u64) -> Option
     }
 }
 
-// The content is sections, each an rkyv buffer of its own: first the rows of the large tables in parts, last the rest. Behind
-// them the length of each section and their number, 8 bytes each, big-endian.
+// The content is sections, each an rkyv buffer of its own: those of the World, and before them when the newest event was
+// recorded. Behind them the length of each section and their number, 8 bytes each, big-endian.
 
 fn encode(published: &Published) -> Result<Vec<u8>, rancor::Error> {
-    let mut world = WorldSnapshot::from(&published.world);
+    let recorded_at = rkyv::to_bytes(&published.recorded_at)?;
+    let world = snapshot::write(&published.world, ROWS_A_SECTION)?;
     let mut bytes = Vec::new();
     let mut lengths = Vec::new();
-    let mut push = |section: &[u8]| {
+    for section in std::iter::once(recorded_at).chain(world) {
         bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-        bytes.extend_from_slice(section);
+        bytes.extend_from_slice(&section);
         lengths.push(section.len() as u64);
-    };
-    for rows in world.take_rows(ROWS_A_SECTION) {
-        push(&rkyv::to_bytes::<rancor::Error>(&rows)?);
     }
-    let rest = Snapshot {
-        recorded_at: published.recorded_at,
-        world,
-    };
-    push(&rkyv::to_bytes::<rancor::Error>(&rest)?);
     let count = lengths.len() as u64;
     for number in lengths.into_iter().chain([count]) {
         bytes.extend_from_slice(&number.to_be_bytes());
@@ -154,66 +141,43 @@ fn encode(published: &Published) -> Result<Vec<u8>, rancor::Error> {
     Ok(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Result<(Timestamp, World), Unreadable> {
-    let mut parts = sections(bytes).ok_or(Unreadable::Sections)?;
-    let rest = parts.pop().ok_or(Unreadable::Sections)?;
-    let rows = read_rows(&parts)?;
-    let Snapshot { recorded_at, world } = rkyv::from_bytes::<_, rancor::Error>(rest)?;
-    let world = std::thread::scope(|scope| {
-        let indexes = scope.spawn(|| RowIndexes::of(&rows));
-        let mut world = World::of_snapshot(world, &rows);
-        world.put_row_indexes(indexes.join().map_err(|_| Unreadable::Thread)?);
-        Ok::<World, Unreadable>(world)
-    })?;
-    Ok((recorded_at, world))
+/// Reads what is needed at once, and has the rest checked meanwhile; the World reads that when somebody asks for it.
+fn decode(bytes: SharedBytes) -> Result<(Timestamp, World), Unreadable> {
+    let ranges = sections(&bytes).ok_or(Unreadable::Sections)?;
+    let (recorded_at, world) = ranges.split_first().ok_or(Unreadable::Sections)?;
+    let recorded_at = rkyv::from_bytes::<Timestamp, rancor::Error>(&bytes[recorded_at.clone()])
+        .map_err(snapshot::Unreadable::from)?;
+    let world: Option<Vec<Section>> = world
+        .iter()
+        .map(|range| Section::new(Arc::clone(&bytes), range.clone()))
+        .collect();
+    let (first, rest) = snapshot::open(world.ok_or(Unreadable::Sections)?)?;
+    std::thread::scope(|scope| {
+        let checked = scope.spawn(|| rest.check());
+        let world = rest.world(first);
+        checked.join().map_err(|_| Unreadable::Thread)??;
+        Ok((recorded_at, world))
+    })
 }
 
-/// The sections that the numbers at the end say; `None` if these do not add up.
-fn sections(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+/// The places of the sections that the numbers at the end say; `None` if these do not add up.
+fn sections(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     let (rest, count) = bytes.split_last_chunk::<8>()?;
     let count = usize::try_from(u64::from_be_bytes(*count)).ok()?;
     let numbers = rest.len().checked_sub(count.checked_mul(8)?)?;
-    let (mut sections, lengths) = rest.split_at_checked(numbers)?;
+    let (sections, lengths) = rest.split_at_checked(numbers)?;
     let mut found = Vec::with_capacity(count);
     let mut at = 0_usize;
     for length in lengths.chunks(8) {
         let length = usize::try_from(u64::from_be_bytes(length.try_into().ok()?)).ok()?;
-        let gap = at.next_multiple_of(ALIGNMENT) - at;
-        let (section, later) = sections.get(gap..)?.split_at_checked(length)?;
-        found.push(section);
-        sections = later;
-        at += gap + length;
+        let start = at.next_multiple_of(ALIGNMENT);
+        at = start.checked_add(length)?;
+        if at > sections.len() {
+            return None;
+        }
+        found.push(start..at);
     }
-    sections.is_empty().then_some(found)
-}
-
-/// Checks and reads the rows on every core: that is most of the time a start takes.
-fn read_rows(sections: &[&[u8]]) -> Result<Vec<Rows>, Unreadable> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let read = || {
-        let mut rows = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(section) = sections.get(index) else {
-                return Ok::<_, Unreadable>(rows);
-            };
-            let snapshot = rkyv::from_bytes::<RowsSnapshot, rancor::Error>(section)?;
-            rows.push((index, Rows::from(snapshot)));
-        }
-    };
-    let mut rows = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(sections.len()))
-            .map(|_| scope.spawn(read))
-            .collect();
-        let mut rows = read()?;
-        for other in others {
-            rows.extend(other.join().map_err(|_| Unreadable::Thread)??);
-        }
-        Ok::<_, Unreadable>(rows)
-    })?;
-    rows.sort_by_key(|(index, _)| *index);
-    Ok(rows.into_iter().map(|(_, rows)| rows).collect())
+    (at == sections.len()).then_some(found)
 }
 
 #[cfg(test)]
@@ -228,10 +192,7 @@ mod tests {
         for number in [5_u64, 6, 2] {
             whole.extend(number.to_be_bytes());
         }
-        assert_eq!(
-            sections(&whole),
-            Some(vec![b"first".as_slice(), b"second".as_slice()])
-        );
+        assert_eq!(sections(&whole), Some(vec![0..5, ALIGNMENT..ALIGNMENT + 6]));
         for length in 0..whole.len() {
             assert_eq!(sections(&whole[..length]), None, "cut to {length}");
         }

@@ -11,7 +11,7 @@ use eventstore::{
     StoreError, Tail,
 };
 use projections::UnreadableEvent;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::draft::{Draft, Outcome, Pending, decide_guarded, is_recorded};
@@ -43,6 +43,8 @@ pub(crate) struct Writer {
     /// All that is in the log as far as it was folded here.
     pub(crate) base: Arc<Published>,
     pub(crate) publisher: mpsc::Sender<Publication>,
+    /// Told when nothing of the World lies unread in a snapshot any more; none once it was.
+    pub(crate) all_read: Option<oneshot::Receiver<()>>,
     pub(crate) answers: Answers,
     /// Positions that readers wait for.
     pub(crate) wanted: watch::Receiver<u64>,
@@ -91,8 +93,21 @@ enum Next {
     Follow,
     /// The store woke those who follow.
     Head,
+    AllRead,
     Stop,
     End,
+}
+
+/// Ends once, when it is told; never where that was or can't be.
+async fn told(once: &mut Option<oneshot::Receiver<()>>) {
+    let told = match once {
+        Some(receiver) => receiver.await.is_ok(),
+        None => false,
+    };
+    *once = None;
+    if !told {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Writer {
@@ -110,6 +125,7 @@ impl Writer {
                 _ = stop.changed(), if !stopping => Next::Stop,
                 Ok(()) = head.changed() => Next::Head,
                 Ok(()) = self.wanted.changed() => Next::Follow,
+                _ = told(&mut self.all_read) => Next::AllRead,
                 () = tokio::time::sleep_until(retry), if follow_again.is_some() => Next::Follow,
             };
             match next {
@@ -118,6 +134,7 @@ impl Writer {
                     self.batch(first).await;
                 }
                 Next::End => return,
+                Next::AllRead => self.let_go_of_snapshot(),
                 Next::Stop => {
                     stopping = true;
                     self.queue.close();
@@ -133,6 +150,14 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Gives the memory of the snapshot back that the World was read from. All is read: this takes some milliseconds for
+    /// 100,000 clients.
+    fn let_go_of_snapshot(&mut self) {
+        let mut base = Published::clone(&self.base);
+        base.world.let_go_of_snapshot();
+        self.base = Arc::new(base);
     }
 
     // --- following other nodes ---

@@ -96,6 +96,23 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// The same for what SQLite said without sqlx between.
+pub(crate) fn classify_sqlite(error: rusqlite::Error) -> StoreError {
+    let code = error
+        .sqlite_error()
+        .map_or(0, |error| error.extended_code.cast_unsigned());
+    let wrapped = |error| Arc::new(sqlx::Error::AnyDriverError(Box::new(error)));
+    match sqlite_meaning(code) {
+        Meaning::Busy => StoreError::Busy,
+        Meaning::ReadOnly => StoreError::ReadOnly,
+        Meaning::Full => StoreError::Full,
+        Meaning::Unavailable => StoreError::Unavailable(wrapped(error)),
+        Meaning::Closed => StoreError::Closed,
+        Meaning::Damaged => StoreError::Damaged(error.to_string()),
+        Meaning::Duplicate | Meaning::Other => StoreError::Database(wrapped(error)),
+    }
+}
+
 /// Whether a failed COMMIT may have been carried out all the same. A plain error from the database
 /// says it was not; anything that broke the conversation leaves it open.
 pub(crate) fn commit_is_in_doubt(error: &sqlx::Error) -> bool {

@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::append::batch::Known;
 use crate::error::StoreError;
 use crate::event::{Direction, Head, RecordedEvent, Selection};
-use crate::postgres::copied;
-use crate::replay::{FoldPage, FoldRows};
 use crate::store::{Backend, EventStore};
 
 /// Runs one of the two databases' versions of a function on a connection for reading.
@@ -57,58 +53,6 @@ impl EventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         on_reader!(self, read::after(position, limit))
-    }
-
-    /// The next `limit` events after a position and up to `until`, in the quickest way.
-    pub(crate) async fn read_for_replay(
-        &self,
-        after: u64,
-        until: u64,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let limit = limit.min(usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX));
-        match &self.inner.backend {
-            Backend::Sqlite(sqlite) => {
-                self.inner.check_usable()?;
-                let mut connection = sqlite.readers.acquire().await?;
-                Ok(crate::sqlite::packed::after(&mut connection, after, limit).await?)
-            }
-            Backend::Postgres(_) => self.read_after(after, limit).await,
-        }
-    }
-
-    /// The same of what a fold takes. The page has the events of all positions that it says, or can't be folded.
-    pub(crate) async fn read_fold_page(
-        &self,
-        copying: &mut Option<PgConnection>,
-        after: u64,
-        until: u64,
-        limit: usize,
-    ) -> Result<FoldPage, StoreError> {
-        let last = until.min(after.saturating_add(limit as u64));
-        let rows = match &self.inner.backend {
-            Backend::Sqlite(sqlite) => {
-                self.inner.check_usable()?;
-                let mut connection = sqlite.readers.acquire().await?;
-                let row = crate::sqlite::packed::row_after(&mut connection, after, last).await?;
-                FoldRows::Packed(row)
-            }
-            Backend::Postgres(postgres) => {
-                self.inner.check_usable()?;
-                // Taken out, so that it closes if this is cut off: a copy ends where it ends.
-                let mut connection = match copying.take() {
-                    Some(connection) => connection,
-                    None => postgres.deadline.wait(postgres.connect.connect()).await?,
-                };
-                let page = postgres
-                    .deadline
-                    .wait(copied::page_after(&mut connection, after, last))
-                    .await?;
-                *copying = Some(connection);
-                FoldRows::Copied(page)
-            }
-        };
-        Ok(FoldPage::new(after, last, rows))
     }
 
     /// The first revision of a stream after a position.

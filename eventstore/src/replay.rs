@@ -1,22 +1,23 @@
 //! Replay: the whole log or the rest of it, as fast as it can be read, with the next pages read
 //! ahead in the background.
 
-use sqlx::postgres::PgConnection;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
 use crate::event::RecordedEvent;
 use crate::postgres::copied;
-use crate::sqlite::packed;
-use crate::store::EventStore;
+use crate::sqlite::stepped::{self, Reader};
+use crate::store::{Backend, EventStore};
 
 /// Pages that may wait for the one who folds.
 const PAGES_AHEAD: usize = 2;
 
-/// Events of the first page, while nothing is known of their size.
-const PAGE_FIRST: usize = 64;
+/// Rows of the first page, where it is read by number and nothing is known of their size.
+const ROWS_FIRST: usize = 64;
+
+/// Most rows of a page that is read by number.
+const ROWS_MAX: usize = 4_000;
 
 /// A replay of whole events. Dropped, it stops reading.
 pub type Replay = Pages<Vec<RecordedEvent>>;
@@ -100,111 +101,88 @@ impl<P> Pages<P> {
 
 /// What a replay consists of.
 trait Page: Sized + Send + 'static {
-    /// What is kept from page to page.
-    type Source: Default + Send;
-
-    /// Most events of a page.
-    const EVENTS_MAX: usize;
-
     /// Bytes that a page aims at.
     const BYTES: usize;
 
-    /// At most `limit` events after a position and up to `until`.
-    fn read(
-        source: &mut Self::Source,
+    /// Reads all events after a position and up to `until`, and gives them on page by page, none of them empty, until nobody
+    /// wants them any more.
+    fn read_all(
         store: &EventStore,
         after: u64,
         until: u64,
-        limit: usize,
-    ) -> impl Future<Output = Result<Self, StoreError>> + Send;
-
-    /// Position of its last event, once it is known that none is missing.
-    fn check(&self, after: u64) -> Result<u64, StoreError>;
-
-    /// Its size, near enough to choose that of the next.
-    fn bytes(&self) -> usize;
+        give: &Give<Self>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-impl Page for Vec<RecordedEvent> {
-    type Source = ();
+/// Where pages go, each with the position of its last event.
+pub(crate) type Give<P> = mpsc::Sender<Result<(P, u64), StoreError>>;
 
-    const EVENTS_MAX: usize = 4_000;
+impl Page for Vec<RecordedEvent> {
     const BYTES: usize = 2 * 1024 * 1024;
 
-    async fn read(
-        (): &mut (),
+    async fn read_all(
         store: &EventStore,
-        after: u64,
+        mut after: u64,
         until: u64,
-        limit: usize,
-    ) -> Result<Self, StoreError> {
-        store.read_for_replay(after, until, limit).await
-    }
-
-    fn check(&self, after: u64) -> Result<u64, StoreError> {
-        let mut last = after;
-        for event in self {
-            last += 1;
-            if event.position != last {
-                return Err(missing(last));
+        give: &Give<Self>,
+    ) -> Result<(), StoreError> {
+        if let Backend::Sqlite(sqlite) = &store.inner.backend {
+            let read = move |reader: &Reader, after| reader.events(after, until, Self::BYTES);
+            return stepped::read_all(store, sqlite, after, until, give, read).await;
+        }
+        let mut limit = ROWS_FIRST;
+        while after < until {
+            let page = store
+                .read_after(after, limit.min(distance(after, until)))
+                .await?;
+            let last = check(&page, after)?;
+            limit = next_limit(&page);
+            after = last;
+            if give.send(Ok((page, last))).await.is_err() {
+                break;
             }
         }
-        if last == after {
-            return Err(missing(after + 1));
-        }
-        Ok(last)
-    }
-
-    fn bytes(&self) -> usize {
-        self.iter()
-            .map(|event| 128 + event.data.len() + event.meta.len())
-            .sum()
+        Ok(())
     }
 }
 
 impl Page for FoldPage {
-    /// A connection of its own, once one was needed: PostgreSQL copies on it.
-    type Source = Option<PgConnection>;
-
-    const EVENTS_MAX: usize = 4_000;
     // Small enough to stay in a core's cache on its way from the database to the fold.
     const BYTES: usize = 384 * 1024;
 
-    async fn read(
-        copying: &mut Option<PgConnection>,
+    async fn read_all(
         store: &EventStore,
         after: u64,
         until: u64,
-        limit: usize,
-    ) -> Result<Self, StoreError> {
-        store.read_fold_page(copying, after, until, limit).await
-    }
-
-    /// It is taken apart, and checked, when it is folded.
-    fn check(&self, _after: u64) -> Result<u64, StoreError> {
-        Ok(self.last)
-    }
-
-    fn bytes(&self) -> usize {
-        match &self.rows {
-            FoldRows::Packed(row) => packed::packed(row).map_or(0, <[u8]>::len),
-            FoldRows::Copied(page) => page.len(),
+        give: &Give<Self>,
+    ) -> Result<(), StoreError> {
+        match &store.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                let read = move |reader: &Reader, after| reader.fold_page(after, until);
+                stepped::read_all(store, sqlite, after, until, give, read).await
+            }
+            Backend::Postgres(postgres) => {
+                copied::read_all(store, postgres, after, until, give).await
+            }
         }
     }
 }
 
-/// Some events on their way into a fold, as the database gave them.
+/// Some events on their way into a fold, one behind the other without a gap: of each the numbers apart, and its texts and data
+/// in one buffer.
 pub struct FoldPage {
-    after: u64,
     last: u64,
-    rows: FoldRows,
+    rows: Vec<FoldRow>,
+    bytes: Vec<u8>,
 }
 
-pub(crate) enum FoldRows {
-    /// One row with all events; see `sqlite::packed`.
-    Packed(SqliteRow),
-    /// A copy of all events; see `postgres::copied`.
-    Copied(Vec<u8>),
+struct FoldRow {
+    position: u64,
+    codec: i16,
+    recorded_at: i64,
+    leaf_hash: [u8; 32],
+    /// Where its stream, type and data end.
+    ends: [usize; 3],
 }
 
 /// What a fold takes of an event.
@@ -227,98 +205,137 @@ pub struct FoldEvent<'page> {
 }
 
 impl FoldPage {
-    pub(crate) const fn new(after: u64, last: u64, rows: FoldRows) -> Self {
-        Self { after, last, rows }
+    /// An empty page of events after a position.
+    pub(crate) const fn after(after: u64) -> Self {
+        Self {
+            last: after,
+            rows: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Puts the next event in; its stream and its type are not looked at before it is folded.
+    pub(crate) fn push(
+        &mut self,
+        position: u64,
+        codec: i16,
+        recorded_at: i64,
+        leaf_hash: [u8; 32],
+        parts: [&[u8]; 3],
+    ) -> Result<(), StoreError> {
+        if position != self.last + 1 {
+            return Err(missing(self.last + 1));
+        }
+        let ends = parts.map(|part| {
+            self.bytes.extend_from_slice(part);
+            self.bytes.len()
+        });
+        self.rows.push(FoldRow {
+            position,
+            codec,
+            recorded_at,
+            leaf_hash,
+            ends,
+        });
+        self.last = position;
+        Ok(())
+    }
+
+    /// Whether it has as many bytes as a page aims at.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= Self::BYTES
+    }
+
+    /// The page as it is given on.
+    ///
+    /// # Errors
+    /// When there is nothing in it: then the next event is missing.
+    pub(crate) fn whole(self) -> Result<(Self, u64), StoreError> {
+        if self.rows.is_empty() {
+            return Err(missing(self.last + 1));
+        }
+        let last = self.last;
+        Ok((self, last))
     }
 
     /// How many events it has.
     pub fn count(&self) -> usize {
-        usize::try_from(self.last - self.after).unwrap_or(usize::MAX)
+        self.rows.len()
     }
 
-    /// Gives the events to `take`, in the order of their positions.
-    ///
-    /// # Errors
-    /// What `take` says; or when an event is missing or can't be read, and then nobody may believe those before it to be all.
-    pub fn each<E: From<StoreError>>(
-        &self,
-        mut take: impl FnMut(FoldEvent<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut last = self.after;
-        let mut in_order = |event: FoldEvent<'_>| {
-            last += 1;
-            if event.position != last {
-                return Err(missing(last).into());
-            }
-            take(event)
-        };
-        match &self.rows {
-            FoldRows::Packed(row) => {
-                let mut packed = packed::FoldEvents(packed::packed(row).map_err(StoreError::from)?);
-                while let Some(event) = packed.next().map_err(StoreError::from)? {
-                    in_order(event)?;
-                }
-            }
-            FoldRows::Copied(page) => {
-                let mut copied = copied::CopiedEvents::of(page).map_err(StoreError::from)?;
-                while let Some(event) = copied.next().map_err(StoreError::from)? {
-                    in_order(event)?;
-                }
-            }
-        }
-        if last == self.last {
-            Ok(())
-        } else {
-            Err(missing(last + 1).into())
-        }
+    /// The events, in the order of their positions.
+    pub fn events(&self) -> impl Iterator<Item = Result<FoldEvent<'_>, StoreError>> {
+        let mut at = 0;
+        self.rows.iter().map(move |row| {
+            let [stream, event_type, data] = row.ends.map(|end| {
+                let part = &self.bytes[at..end];
+                at = end;
+                part
+            });
+            Ok(FoldEvent {
+                position: row.position,
+                stream: text(row.position, stream)?,
+                event_type: text(row.position, event_type)?,
+                data,
+                codec: row.codec,
+                recorded_at: row.recorded_at,
+                leaf_hash: row.leaf_hash,
+            })
+        })
     }
 }
 
+fn text(position: u64, bytes: &[u8]) -> Result<&str, StoreError> {
+    str::from_utf8(bytes).map_err(|_| {
+        StoreError::Damaged(format!(
+            "the event at position {position} has a text that is not UTF-8"
+        ))
+    })
+}
+
 fn start<P: Page>(store: EventStore, after: u64, until: u64) -> Reading<P> {
-    let (send, pages) = mpsc::channel(PAGES_AHEAD);
+    let (give, pages) = mpsc::channel(PAGES_AHEAD);
     let task = tokio::spawn(async move {
-        let mut source = P::Source::default();
-        let mut after = after;
-        let mut limit = PAGE_FIRST;
-        while after < until {
-            let page = next_page::<P>(&mut source, &store, after, until, limit).await;
-            if let Ok((page, last)) = &page {
-                limit = next_limit(page, last - after);
-                after = *last;
-            }
-            let last = page.is_err();
-            if send.send(page).await.is_err() || last {
-                return;
-            }
+        if let Err(error) = P::read_all(&store, after, until, &give).await {
+            // Nobody wants it: fine.
+            let _ = give.send(Err(error)).await;
         }
     });
     Reading { pages, task }
 }
 
-async fn next_page<P: Page>(
-    source: &mut P::Source,
-    store: &EventStore,
-    after: u64,
-    until: u64,
-    limit: usize,
-) -> Result<(P, u64), StoreError> {
-    let page = match P::read(source, store, after, until, limit).await {
-        Ok(page) => page,
-        // A run of unusually large events may exceed what one row can hold.
-        Err(StoreError::Database(_)) => P::read(source, store, after, until, PAGE_FIRST).await?,
-        Err(error) => return Err(error),
-    };
-    let last = page.check(after)?;
-    Ok((page, last))
+/// The position of the last event of a page, once it is known that none is missing.
+pub(crate) fn check(page: &[RecordedEvent], after: u64) -> Result<u64, StoreError> {
+    let mut last = after;
+    for event in page {
+        last += 1;
+        if event.position != last {
+            return Err(missing(last));
+        }
+    }
+    if last == after {
+        return Err(missing(after + 1));
+    }
+    Ok(last)
 }
 
-fn missing(position: u64) -> StoreError {
+/// About what an event takes.
+pub(crate) fn bytes_of(event: &RecordedEvent) -> usize {
+    128 + event.data.len() + event.meta.len()
+}
+
+pub(crate) fn missing(position: u64) -> StoreError {
     StoreError::Damaged(format!("the event at position {position} is missing"))
 }
 
-/// How many events the next page takes, by the size of those of this one.
-fn next_limit<P: Page>(page: &P, count: u64) -> usize {
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let average = page.bytes() / count.max(1);
-    (P::BYTES / average.max(1)).clamp(PAGE_FIRST, P::EVENTS_MAX)
+/// How many events there may be after a position and up to another.
+fn distance(after: u64, until: u64) -> usize {
+    usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX)
+}
+
+/// How many rows the next page takes, by the size of those of this one.
+fn next_limit(page: &[RecordedEvent]) -> usize {
+    let bytes: usize = page.iter().map(bytes_of).sum();
+    let average = bytes / page.len().max(1);
+    (<Vec<RecordedEvent> as Page>::BYTES / average.max(1)).clamp(ROWS_FIRST, ROWS_MAX)
 }

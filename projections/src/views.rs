@@ -26,9 +26,10 @@ impl Views {
     /// The views of a `World` that was folded up to `position`: after a snapshot was read, or at the end of a replay.
     #[must_use]
     pub fn of(world: &World, position: u64) -> Self {
+        let (console, timers) = rayon::join(|| ConsoleView::of(world), || Timers::of(world));
         Self {
-            console: ConsoleView::of(world),
-            timers: Timers::of(world),
+            console,
+            timers,
             bookmark: AtomicU64::new(position),
         }
     }

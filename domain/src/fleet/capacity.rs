@@ -28,7 +28,9 @@ pub struct Capacity {
 }
 
 /// How many Jump Clients there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct Installed {
     /// Active and passive ones.
     pub total: u32,

@@ -11,19 +11,23 @@ use crate::ids::{
 };
 use crate::items::shell::{ShellJump, ShellJumpItem};
 use crate::time;
+use crate::world::in_short::in_short;
 
 /// What of an endpoint the indexes of the fleet are made of.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 struct Counted {
     installed: Installed,
-    machine_id: String,
+    /// In short; none for a machine that does not say which it is.
+    machine: Option<u64>,
 }
 
 impl Counted {
     fn of(client: &JumpClient) -> Self {
         Self {
             installed: Installed::of(client),
-            machine_id: client.facts.machine_id.clone(),
+            machine: Some(client.facts.machine_id.as_str())
+                .filter(|machine_id| !machine_id.is_empty())
+                .map(in_short),
         }
     }
 }
@@ -187,7 +191,7 @@ impl World {
             self.copies.insert((client.endpoint, id));
         }
         if let Some(attempt) = &client.attempt {
-            self.clients_by_attempt.insert(attempt.clone(), id);
+            self.clients_by_attempt.insert(in_short(&attempt.0), id);
         }
         self.jump_clients.insert(id, client);
     }
@@ -227,16 +231,16 @@ impl World {
 
     fn endpoint_came(&mut self, id: JumpClientId, counted: &Counted) {
         self.installed.add(counted.installed);
-        if !counted.machine_id.is_empty() {
-            self.endpoints_by_machine
-                .insert((counted.machine_id.clone(), id));
+        if let Some(machine) = counted.machine {
+            self.endpoints_by_machine.insert((machine, id));
         }
     }
 
     fn endpoint_went(&mut self, id: JumpClientId, counted: &Counted) {
         self.installed.take(counted.installed);
-        self.endpoints_by_machine
-            .remove(&(counted.machine_id.clone(), id));
+        if let Some(machine) = counted.machine {
+            self.endpoints_by_machine.remove(&(machine, id));
+        }
     }
 
     /// How many Jump Clients count against the site's capacity (LIM-13).
@@ -248,12 +252,15 @@ impl World {
     /// The endpoints whose agents say that they are this machine, uninstalled ones too, by id. None for a machine that does
     /// not say which it is.
     pub fn endpoints_of_machine(&self, machine_id: &str) -> impl Iterator<Item = JumpClientId> {
-        let from = (machine_id.to_owned(), JumpClientId(0));
+        let short = in_short(machine_id);
         let machine_id = machine_id.to_owned();
         self.endpoints_by_machine
-            .range(from..)
-            .take_while(move |(of, _)| !of.is_empty() && *of == machine_id)
+            .range((short, JumpClientId(0))..=(short, JumpClientId(u32::MAX)))
             .map(|(_, endpoint)| *endpoint)
+            .filter(move |endpoint| {
+                self.endpoint(*endpoint)
+                    .is_some_and(|client| client.facts.machine_id == machine_id)
+            })
     }
 
     /// The same without those that were uninstalled: the clients that a machine has (INST-57).
@@ -289,7 +296,7 @@ impl World {
                 .and_then(|client| client.attempt.take()),
         };
         if let Some(attempt) = attempt {
-            self.clients_by_attempt.remove(&attempt);
+            self.clients_by_attempt.remove(&in_short(&attempt.0));
         }
     }
 
@@ -307,7 +314,7 @@ impl World {
         };
         if let Some(client) = endpoint {
             client.attempt = Some(attempt.clone());
-            self.clients_by_attempt.insert(attempt.clone(), id);
+            self.clients_by_attempt.insert(in_short(&attempt.0), id);
         }
     }
 
@@ -372,7 +379,7 @@ impl World {
     fn forget_endpoint(&mut self, id: JumpClientId, client: &JumpClient) {
         self.endpoint_went(id, &Counted::of(client));
         if let Some(attempt) = &client.attempt {
-            self.clients_by_attempt.remove(attempt);
+            self.clients_by_attempt.remove(&in_short(&attempt.0));
         }
     }
 
@@ -429,7 +436,9 @@ impl World {
     /// The client that a registration with this number made, until it has shown that it keeps its token.
     #[must_use]
     pub fn client_of_attempt(&self, attempt: &KeyedHash) -> Option<JumpClientId> {
-        self.clients_by_attempt.get(attempt).copied()
+        let id = *self.clients_by_attempt.get(&in_short(&attempt.0))?;
+        let known = self.endpoint(id)?.attempt.as_ref();
+        (known == Some(attempt)).then_some(id)
     }
 
     /// Whether the client is connected on a node that runs.

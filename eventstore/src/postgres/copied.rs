@@ -1,210 +1,309 @@
 //! Many events as `COPY` sends them, for replay: what a row costs on its way through the driver is the most of it, and this
-//! way there are no rows. (Packing many events in one row, as SQLite does it, costs the server more than that.)
+//! way there are no rows. (Packing many events in one row costs the server more than that.)
 //!
 //! The binary form of `COPY` is described in PostgreSQL's manual, "File Formats" of the page on `COPY`: a signature with a
 //! header, then the rows, each the number of its fields and then each field with its length before it, then the number -1.
+//! Where the parts that arrive are cut is the server's choice.
 
-use futures_util::TryStreamExt;
-use sqlx::postgres::PgConnection;
+use futures_util::{TryStream, TryStreamExt};
+use sqlx::ConnectOptions;
 
-use crate::replay::FoldEvent;
+use crate::error::StoreError;
+use crate::postgres::Postgres;
+use crate::replay::{FoldPage, Give};
+use crate::store::EventStore;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
-/// The number of fields of a row of [`page_after`].
+/// The number of fields of a row.
 const FIELDS: i16 = 7;
 
-/// What a fold takes of the events after a position and up to another, as the server copied it. If this is cut off, the
-/// connection is of no use any more.
-pub(crate) async fn page_after(
-    connection: &mut PgConnection,
+/// Positions of one statement: few enough that it ends well within the time a statement may take.
+const STRETCH: u64 = 65_536;
+
+/// Gives on what a fold takes of the events after a position and up to another, page by page.
+pub(crate) async fn read_all(
+    store: &EventStore,
+    postgres: &Postgres,
     after: u64,
-    last: u64,
-) -> Result<Vec<u8>, sqlx::Error> {
-    // A `COPY` takes no parameters; these are numbers.
-    let statement = format!(
-        "COPY (SELECT position, codec, recorded_at, leaf_hash, stream, type, data FROM event \
-         WHERE position > {after} AND position <= {last} ORDER BY position) TO STDOUT (FORMAT binary)"
-    );
-    let copying = connection.copy_out_raw(&statement).await?;
-    copying
-        .try_fold(Vec::new(), |mut page, part| async move {
-            page.extend_from_slice(&part);
-            Ok(page)
-        })
-        .await
+    until: u64,
+    give: &Give<FoldPage>,
+) -> Result<(), StoreError> {
+    store.inner.check_usable()?;
+    let deadline = postgres.deadline;
+    // One of its own: a connection on which a copy was cut off is of no use any more.
+    let mut connection = deadline.wait(postgres.connect.connect()).await?;
+    let mut after = after;
+    while after < until {
+        let last = until.min(after.saturating_add(STRETCH));
+        // A `COPY` takes no parameters; these are numbers.
+        let statement = format!(
+            "COPY (SELECT position, codec, recorded_at, leaf_hash, stream, type, data FROM event \
+             WHERE position > {after} AND position <= {last} ORDER BY position) TO STDOUT (FORMAT binary)"
+        );
+        let mut copying = deadline.wait(connection.copy_out_raw(&statement)).await?;
+        let mut copied = Copied::after(after);
+        while after < last {
+            let (page, reached) = deadline.bound(copied.page_of(&mut copying)).await?;
+            store.inner.check_usable()?;
+            after = reached;
+            if give.send(Ok((page, reached))).await.is_err() {
+                return Ok(());
+            }
+        }
+        deadline.bound(copied.end_of(&mut copying)).await?;
+    }
+    Ok(())
 }
 
-/// What is left of a page of [`page_after`].
-pub(crate) struct CopiedEvents<'a>(&'a [u8]);
+/// The parts of a copy as they arrive.
+trait Parts: TryStream<Ok: AsRef<[u8]>, Error = sqlx::Error> + Unpin {}
 
-impl<'a> CopiedEvents<'a> {
-    /// The events of a page.
-    pub(crate) fn of(page: &'a [u8]) -> Result<Self, sqlx::Error> {
-        let rest = page.strip_prefix(SIGNATURE).ok_or_else(broken)?;
-        let mut events = Self(rest);
-        let _flags: i32 = events.number()?;
-        let extension = events.length()?;
-        events.take(extension)?;
-        Ok(events)
-    }
+impl<S: TryStream<Ok: AsRef<[u8]>, Error = sqlx::Error> + Unpin> Parts for S {}
 
-    /// The next event; `None` where the end stands, and there must be one.
-    pub(crate) fn next(&mut self) -> Result<Option<FoldEvent<'a>>, sqlx::Error> {
-        match self.number::<i16, 2>()? {
-            FIELDS => self.event().map(Some),
-            -1 if self.0.is_empty() => {
-                // Whoever asks again finds the end again.
-                self.0 = &[0xff; 2];
-                Ok(None)
-            }
-            _ => Err(broken()),
+/// A copy on its way.
+struct Copied {
+    page: FoldPage,
+    at: Place,
+    /// What has arrived of something that is not whole.
+    begun: Vec<u8>,
+}
+
+/// What comes next.
+#[derive(PartialEq, Eq)]
+enum Place {
+    Header,
+    Row,
+    Nothing,
+}
+
+/// Why something could not be read.
+enum Unread {
+    /// The rest of it has not arrived.
+    Short,
+    /// It does not add up.
+    Broken(StoreError),
+}
+
+impl Copied {
+    fn after(after: u64) -> Self {
+        Self {
+            page: FoldPage::after(after),
+            at: Place::Header,
+            begun: Vec::new(),
         }
     }
 
-    fn event(&mut self) -> Result<FoldEvent<'a>, sqlx::Error> {
-        let position: i64 = self.field_number()?;
-        Ok(FoldEvent {
-            position: u64::try_from(position).map_err(|_| broken())?,
-            codec: self.field_number()?,
-            recorded_at: self.field_number()?,
-            leaf_hash: self.field()?.try_into().map_err(|_| broken())?,
-            stream: self.text()?,
-            event_type: self.text()?,
-            data: self.field()?,
-        })
+    /// The next page, with the position of its last event.
+    async fn page_of(&mut self, parts: &mut impl Parts) -> Result<(FoldPage, u64), StoreError> {
+        while !self.page.is_full()
+            && self.at != Place::Nothing
+            && let Some(part) = parts.try_next().await?
+        {
+            self.take_in(part.as_ref())?;
+        }
+        self.turn()
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], sqlx::Error> {
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(broken)?;
+    /// Nothing more may come but the end.
+    async fn end_of(&mut self, parts: &mut impl Parts) -> Result<(), StoreError> {
+        while let Some(part) = parts.try_next().await? {
+            self.take_in(part.as_ref())?;
+        }
+        self.check_end()
+    }
+
+    /// Takes a part in as it arrived.
+    fn take_in(&mut self, part: &[u8]) -> Result<(), StoreError> {
+        if self.begun.is_empty() {
+            let left = self.read(part)?;
+            self.begun.extend_from_slice(left);
+        } else {
+            let mut begun = std::mem::take(&mut self.begun);
+            begun.extend_from_slice(part);
+            let left = self.read(&begun)?.len();
+            begun.drain(..begun.len() - left);
+            self.begun = begun;
+        }
+        Ok(())
+    }
+
+    /// Reads what is whole of `bytes`; gives what is left.
+    fn read<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+        while !bytes.is_empty() {
+            let mut rest = Rest(bytes);
+            match self.read_next(&mut rest) {
+                Ok(()) => bytes = rest.0,
+                Err(Unread::Short) => break,
+                Err(Unread::Broken(error)) => return Err(error),
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn read_next(&mut self, rest: &mut Rest<'_>) -> Result<(), Unread> {
+        match self.at {
+            Place::Header => {
+                if rest.take(SIGNATURE.len())? != SIGNATURE {
+                    return Err(broken());
+                }
+                let _flags: [u8; 4] = rest.array()?;
+                rest.field()?;
+                self.at = Place::Row;
+            }
+            Place::Row => match i16::from_be_bytes(rest.array()?) {
+                FIELDS => self.read_row(rest)?,
+                -1 => self.at = Place::Nothing,
+                _ => return Err(broken()),
+            },
+            Place::Nothing => return Err(broken()),
+        }
+        Ok(())
+    }
+
+    fn read_row(&mut self, rest: &mut Rest<'_>) -> Result<(), Unread> {
+        let position = i64::from_be_bytes(rest.field_array()?);
+        let codec = i16::from_be_bytes(rest.field_array()?);
+        let recorded_at = i64::from_be_bytes(rest.field_array()?);
+        let leaf_hash = rest.field_array()?;
+        let parts = [rest.field()?, rest.field()?, rest.field()?];
+        let position = u64::try_from(position).map_err(|_| broken())?;
+        self.page
+            .push(position, codec, recorded_at, leaf_hash, parts)
+            .map_err(Unread::Broken)
+    }
+
+    /// The page as far as it came, with the position of its last event; the next one begins after it.
+    fn turn(&mut self) -> Result<(FoldPage, u64), StoreError> {
+        let (page, last) = std::mem::replace(&mut self.page, FoldPage::after(0)).whole()?;
+        self.page = FoldPage::after(last);
+        Ok((page, last))
+    }
+
+    /// Whether all has arrived.
+    fn check_end(&self) -> Result<(), StoreError> {
+        if self.at == Place::Nothing {
+            Ok(())
+        } else {
+            Err(damaged())
+        }
+    }
+}
+
+/// What is left of a part.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Unread> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Unread::Short)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    /// A number where it stands.
-    fn number<T: FromBigEndian<N>, const N: usize>(&mut self) -> Result<T, sqlx::Error> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or_else(broken)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unread> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(Unread::Short)?;
         self.0 = rest;
-        Ok(T::from_big_endian(*bytes))
+        Ok(*bytes)
     }
 
-    /// A length; that of a field without a value is none, and no field of an event is without.
-    fn length(&mut self) -> Result<usize, sqlx::Error> {
-        usize::try_from(self.number::<i32, 4>()?).map_err(|_| broken())
-    }
-
-    fn field(&mut self) -> Result<&'a [u8], sqlx::Error> {
-        let length = self.length()?;
+    /// A field behind its length; that of a field without a value is negative, and no field of an event is without.
+    fn field(&mut self) -> Result<&'a [u8], Unread> {
+        let length = usize::try_from(i32::from_be_bytes(self.array()?)).map_err(|_| broken())?;
         self.take(length)
     }
 
-    fn field_number<T: FromBigEndian<N>, const N: usize>(&mut self) -> Result<T, sqlx::Error> {
-        let bytes = self.field()?.try_into().map_err(|_| broken())?;
-        Ok(T::from_big_endian(bytes))
-    }
-
-    fn text(&mut self) -> Result<&'a str, sqlx::Error> {
-        str::from_utf8(self.field()?).map_err(|_| broken())
+    fn field_array<const N: usize>(&mut self) -> Result<[u8; N], Unread> {
+        self.field()?.try_into().map_err(|_| broken())
     }
 }
 
-/// A number as PostgreSQL sends it.
-trait FromBigEndian<const N: usize> {
-    fn from_big_endian(bytes: [u8; N]) -> Self;
+fn broken() -> Unread {
+    Unread::Broken(damaged())
 }
 
-impl FromBigEndian<2> for i16 {
-    fn from_big_endian(bytes: [u8; 2]) -> Self {
-        Self::from_be_bytes(bytes)
-    }
-}
-
-impl FromBigEndian<4> for i32 {
-    fn from_big_endian(bytes: [u8; 4]) -> Self {
-        Self::from_be_bytes(bytes)
-    }
-}
-
-impl FromBigEndian<8> for i64 {
-    fn from_big_endian(bytes: [u8; 8]) -> Self {
-        Self::from_be_bytes(bytes)
-    }
-}
-
-/// A page does not add up.
-fn broken() -> sqlx::Error {
-    sqlx::Error::Decode("a copied page of events does not add up".into())
+fn damaged() -> StoreError {
+    StoreError::Damaged("a copy of events does not add up".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::FoldEvent;
 
-    fn field(page: &mut Vec<u8>, bytes: &[u8]) {
-        page.extend(i32::try_from(bytes.len()).expect("short").to_be_bytes());
-        page.extend(bytes);
+    fn field(copy: &mut Vec<u8>, bytes: &[u8]) {
+        copy.extend(i32::try_from(bytes.len()).expect("short").to_be_bytes());
+        copy.extend(bytes);
     }
 
-    /// A page with one event.
+    /// A copy of two events after position 6.
     fn whole() -> Vec<u8> {
-        let mut page = SIGNATURE.to_vec();
-        page.extend([0; 4]);
-        field(&mut page, b"later");
-        page.extend(FIELDS.to_be_bytes());
-        field(&mut page, &7_i64.to_be_bytes());
-        field(&mut page, &0_i16.to_be_bytes());
-        field(&mut page, &(-5_i64).to_be_bytes());
-        field(&mut page, &[2; 32]);
-        for bytes in [&b"s1"[..], b"T", b"\0\xff"] {
-            field(&mut page, bytes);
+        let mut copy = SIGNATURE.to_vec();
+        copy.extend([0; 4]);
+        field(&mut copy, b"later");
+        for position in [7_i64, 8] {
+            copy.extend(FIELDS.to_be_bytes());
+            field(&mut copy, &position.to_be_bytes());
+            field(&mut copy, &0_i16.to_be_bytes());
+            field(&mut copy, &(-5_i64).to_be_bytes());
+            field(&mut copy, &[2; 32]);
+            for bytes in [&b"s1"[..], b"T", b"\0\xff"] {
+                field(&mut copy, bytes);
+            }
         }
-        page.extend((-1_i16).to_be_bytes());
-        page
+        copy.extend((-1_i16).to_be_bytes());
+        copy
     }
 
-    fn read(page: &[u8]) -> Result<usize, sqlx::Error> {
-        let mut events = CopiedEvents::of(page)?;
-        let mut count = 0;
-        while events.next()?.is_some() {
-            count += 1;
+    /// Reads a copy that arrives in parts of `length` bytes.
+    fn read(copy: &[u8], length: usize) -> Result<FoldPage, StoreError> {
+        let mut copied = Copied::after(6);
+        for part in copy.chunks(length) {
+            copied.take_in(part)?;
         }
-        Ok(count)
-    }
-
-    #[test]
-    fn a_page_is_read_as_it_was_sent() {
-        let page = whole();
-        let mut events = CopiedEvents::of(&page).expect("whole");
-        let expected = FoldEvent {
-            position: 7,
-            stream: "s1",
-            event_type: "T",
-            data: b"\0\xff",
-            codec: 0,
-            recorded_at: -5,
-            leaf_hash: [2; 32],
-        };
-        assert_eq!(events.next().expect("whole"), Some(expected));
-        assert_eq!(events.next().expect("whole"), None);
-        assert_eq!(events.next().expect("still at its end"), None);
+        copied.check_end()?;
+        Ok(copied.turn()?.0)
     }
 
     #[test]
-    fn a_page_that_does_not_add_up_is_refused() {
-        let page = whole();
-        assert_eq!(read(&page).expect("whole"), 1);
-        for length in 0..page.len() {
-            assert!(read(&page[..length]).is_err(), "cut to {length}");
+    fn a_copy_is_read_however_it_is_cut() {
+        let copy = whole();
+        for length in 1..=copy.len() {
+            let page = read(&copy, length).expect("whole");
+            let events: Vec<FoldEvent<'_>> =
+                page.events().collect::<Result<_, _>>().expect("texts");
+            let expected = [7, 8].map(|position| FoldEvent {
+                position,
+                stream: "s1",
+                event_type: "T",
+                data: b"\0\xff",
+                codec: 0,
+                recorded_at: -5,
+                leaf_hash: [2; 32],
+            });
+            assert_eq!(events, expected, "in parts of {length}");
         }
-        let mut longer = page.clone();
+    }
+
+    #[test]
+    fn a_copy_that_does_not_add_up_is_refused() {
+        let copy = whole();
+        for length in 0..copy.len() {
+            assert!(read(&copy[..length], 16).is_err(), "cut to {length}");
+        }
+        let mut longer = copy.clone();
         longer.push(0);
-        assert!(read(&longer).is_err(), "something behind the end");
-        // The first field without a value, with too many bytes, and a row of another number of fields.
+        assert!(read(&longer, 16).is_err(), "something behind the end");
+        // The first field without a value, with too many bytes, of another position, and a row of another number of fields.
         let first = SIGNATURE.len() + 4 + 4 + 5;
-        for (at, byte) in [(first + 2, 0xff), (first + 5, 9), (first + 1, 6)] {
-            let mut damaged = page.clone();
+        for (at, byte) in [
+            (first + 2, 0xff),
+            (first + 5, 9),
+            (first + 13, 9),
+            (first + 1, 6),
+        ] {
+            let mut damaged = copy.clone();
             damaged[at] = byte;
-            assert!(read(&damaged).is_err(), "{byte} at {at}");
+            assert!(read(&damaged, 16).is_err(), "{byte} at {at}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The log in SQLite: one file, one writing connection, a few for reading.
 
 mod open;
-pub(crate) mod packed;
 pub(crate) mod read;
+pub(crate) mod stepped;
 pub(crate) mod write;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct Sqlite {
     pub(crate) latest: SqlitePool,
     writer: Arc<Mutex<Writer<SqliteConnection>>>,
     write_options: SqliteConnectOptions,
-    lock_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
     access: Access,
 }
 
@@ -41,6 +41,11 @@ impl Sqlite {
             writer.connection = Some(self.write_options.connect().await?);
         }
         Ok(writer)
+    }
+
+    /// The log.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.join("log.db")
     }
 
     /// Where the log is, for messages.

@@ -180,7 +180,8 @@ async fn folded(
     while let Some(page) = replay.next().await {
         let page = page?;
         let before = folded.len();
-        page.each(|event| {
+        for event in page.events() {
+            let event = event?;
             let read = &all[event.position as usize - 1];
             folded.push(RecordedEvent {
                 position: event.position,
@@ -194,8 +195,7 @@ async fn folded(
                 recorded_at: event.recorded_at,
                 leaf_hash: event.leaf_hash,
             });
-            Ok::<(), StoreError>(())
-        })?;
+        }
         assert_eq!(page.count(), folded.len() - before);
     }
     Ok(folded)

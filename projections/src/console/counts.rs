@@ -98,12 +98,12 @@ impl GroupCounts {
     }
 
     /// Takes in other items of the same group.
-    pub(crate) fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, mut other: Self) {
         if self.items.is_empty() {
             *self = other;
             return;
         }
-        self.items.extend(other.items);
+        self.items.append(&mut other.items);
         for (tag, tally) in other.by_tag {
             match self.by_tag.get_mut(&tag) {
                 Some(known) => known.absorb(&tally),

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use domain::ids::JumpClientId;
 
+use crate::quick::Quick;
+
 /// The newest figures by endpoint.
 #[derive(Debug, Default)]
-pub(super) struct NewestFigures(DashMap<JumpClientId, OfEndpoint>);
+pub(super) struct NewestFigures(DashMap<JumpClientId, OfEndpoint, Quick>);
 
 #[derive(Debug, Default)]
 struct OfEndpoint {
@@ -18,6 +20,14 @@ struct OfEndpoint {
 }
 
 impl NewestFigures {
+    /// None, with room for so many endpoints.
+    pub(super) fn with_room_for(endpoints: usize) -> Self {
+        Self(DashMap::with_capacity_and_hasher(
+            endpoints,
+            Quick::default(),
+        ))
+    }
+
     /// One more item of `endpoint` is listed.
     pub(super) fn listed(&self, endpoint: JumpClientId) {
         self.0.entry(endpoint).or_default().items += 1;

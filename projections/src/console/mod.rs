@@ -10,7 +10,6 @@ mod row;
 mod search;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
@@ -23,6 +22,7 @@ use domain::session::access_session;
 use domain::site::user;
 use domain::{Event, Timestamp, World, node, record};
 
+use crate::quick::Quick;
 use crate::recorded::Recorded;
 pub use counts::Counts;
 use counts::{GroupCounts, Place};
@@ -34,44 +34,14 @@ pub use search::Search;
 /// Fewer rows than this are not worth a thread of their own.
 const ROWS_A_THREAD_MIN: usize = 4_096;
 
-/// Spreads the numbers of groups: nobody outside chooses them, and each row of a list is looked up by one.
-type Quick = BuildHasherDefault<GroupHasher>;
-
-#[derive(Debug, Default)]
-struct GroupHasher(u64);
-
-impl Hasher for GroupHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number.unsigned_abs() as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// The view. Readers and the one who applies share it without a lock of their own.
 #[derive(Debug, Default)]
 pub struct ConsoleView {
-    rows: DashMap<JumpItemRef, Stored>,
+    rows: DashMap<JumpItemRef, Stored, Quick>,
     figures: NewestFigures,
     groups: RwLock<HashMap<JumpGroupRef, GroupCounts>>,
     /// What groups are called, as shown and folded.
-    names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>)>,
+    names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>), Quick>,
     /// Nodes that stopped, with when; a node not here runs.
     stopped: RwLock<HashMap<NodeEpoch, Timestamp>>,
 }
@@ -108,14 +78,18 @@ impl ConsoleView {
     /// The view of a `World`, without figures.
     #[must_use]
     pub fn of(world: &World) -> Self {
-        let view = Self::default();
+        let clients: Vec<(&JumpClientId, &JumpClient)> = world.jump_clients.iter().collect();
+        let view = Self {
+            rows: DashMap::with_capacity_and_hasher(clients.len(), Quick::default()),
+            figures: NewestFigures::with_room_for(clients.len()),
+            ..Self::default()
+        };
         for (group, _) in world.jump_groups.iter() {
             view.name_group(JumpGroupRef::Shared(*group), world);
         }
         for (owner, _) in world.users.iter() {
             view.name_group(JumpGroupRef::Personal(*owner), world);
         }
-        let clients: Vec<(&JumpClientId, &JumpClient)> = world.jump_clients.iter().collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let each = clients.len().div_ceil(threads).max(ROWS_A_THREAD_MIN);
         std::thread::scope(|scope| {
@@ -134,13 +108,14 @@ impl ConsoleView {
 
     /// Puts clients that have no rows yet; several parts may be put at the same time.
     fn put_clients(&self, clients: &[(&JumpClientId, &JumpClient)], world: &World) {
-        let mut groups: HashMap<JumpGroupRef, GroupCounts> = HashMap::new();
+        let mut groups: HashMap<JumpGroupRef, (GroupCounts, Vec<JumpItemRef>), Quick> =
+            HashMap::default();
         for (id, client) in clients {
             let item = JumpItemRef::JumpClient(**id);
             let row = Stored::of(client);
-            let group = groups.entry(row.group).or_default();
-            group.add(row.texts.tag(), row.place());
-            group.items.insert(item);
+            let (counts, items) = groups.entry(row.group).or_default();
+            counts.add(row.texts.tag(), row.place());
+            items.push(item);
             self.figures.listed(client.endpoint);
             self.rows.insert(item, row);
             if let (Presence::Connected(link), Some(since)) =
@@ -150,7 +125,9 @@ impl ConsoleView {
             }
         }
         let mut all = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        for (group, counts) in groups {
+        for (group, (mut counts, items)) in groups {
+            // In their order, which is the quick way.
+            counts.items = items.into_iter().collect();
             all.entry(group).or_default().absorb(counts);
         }
     }

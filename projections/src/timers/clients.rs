@@ -14,11 +14,12 @@ use domain::site::user;
 use domain::{Command, Event, Timestamp, World, node, record, time};
 
 use super::Due;
+use crate::quick::Quick;
 
 /// Jump Clients by what they wait for.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Clients {
-    states: HashMap<JumpClientId, State>,
+    states: HashMap<JumpClientId, State, Quick>,
     by_node: BTreeSet<(NodeEpoch, JumpClientId)>,
     /// Not labelled yet, by the instant they went offline.
     unlabelled: BTreeSet<(Timestamp, JumpClientId)>,
@@ -52,11 +53,35 @@ impl State {
 
 impl Clients {
     pub(super) fn of(world: &World) -> Self {
-        let mut clients = Self::default();
-        for (id, _) in world.jump_clients.iter() {
-            clients.refresh(*id, world);
+        let states: Vec<(JumpClientId, State)> = world
+            .jump_clients
+            .keys()
+            .filter_map(|id| Some((*id, State::of(world, *id)?)))
+            .collect();
+        let mut by_node = Vec::new();
+        let mut unlabelled = Vec::new();
+        let mut by_deletion = Vec::new();
+        for (id, state) in &states {
+            match *state {
+                State::Online(node) => by_node.push((node, *id)),
+                State::Offline {
+                    since,
+                    labelled,
+                    deletion_at,
+                } => {
+                    if !labelled {
+                        unlabelled.push((since, *id));
+                    }
+                    by_deletion.push((deletion_at, *id));
+                }
+            }
         }
-        clients
+        Self {
+            states: states.into_iter().collect(),
+            by_node: by_node.into_iter().collect(),
+            unlabelled: unlabelled.into_iter().collect(),
+            by_deletion: by_deletion.into_iter().collect(),
+        }
     }
 
     /// Whether `event` may change an entry.

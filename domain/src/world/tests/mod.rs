@@ -1,12 +1,10 @@
 //! The World as a fold: the same by whatever way it is reached.
 
 use proptest::prelude::*;
-use rkyv::rancor::Error;
 
 use super::{World, decide};
 use crate::session::access_session;
-use crate::snapshot::{ArchivedWorldSnapshot, RowIndexes, Rows, RowsSnapshot, WorldSnapshot};
-use crate::testing::{NODE, fresh, given, one_of_each};
+use crate::testing::{NODE, fresh, given, one_of_each, through_a_snapshot};
 use crate::time::MINUTE;
 use crate::{Cause, Command, Context, Event, Timestamp};
 
@@ -61,29 +59,6 @@ fn through_storage(event: &Event) -> Event {
     Event::from_stored(&event.stream(), event.stored_name(), &text).expect("reads back")
 }
 
-fn through_a_snapshot(world: &World) -> World {
-    let mut snapshot = WorldSnapshot::from(world);
-    let bytes = rkyv::to_bytes::<Error>(&snapshot).expect("bytes");
-    let archived = rkyv::access::<ArchivedWorldSnapshot, Error>(&bytes).expect("valid");
-    let whole: WorldSnapshot =
-        rkyv::deserialize::<WorldSnapshot, Error>(archived).expect("a snapshot");
-    assert!(whole == snapshot);
-    let rows: Vec<Rows> = snapshot
-        .take_rows(2)
-        .into_iter()
-        .map(|rows| {
-            let bytes = rkyv::to_bytes::<Error>(&rows).expect("bytes");
-            let read: RowsSnapshot = rkyv::from_bytes::<_, Error>(&bytes).expect("rows");
-            Rows::from(read)
-        })
-        .collect();
-    let mut parted = World::of_snapshot(snapshot, &rows);
-    parted.put_row_indexes(RowIndexes::of(&rows));
-    let world = World::from(whole);
-    assert!(parted == world, "cut into parts it is another world");
-    world
-}
-
 fn fold(world: World, log: &[Recorded]) -> World {
     log.iter().fold(world, |mut world, (event, at)| {
         world.apply(event, *at);
@@ -116,7 +91,7 @@ proptest! {
 
         let cut = (log.len() as f64 * cut) as usize;
         let (before, after) = log.split_at(cut);
-        let restored = through_a_snapshot(&fold(base.world().clone(), before));
+        let restored = through_a_snapshot(&fold(base.world().clone(), before), 2);
         prop_assert!(fold(restored, after) == played, "from a snapshot after {} events", cut);
 
         // The same again gives the same events.
@@ -178,7 +153,7 @@ fn one_of_everything_survives_a_snapshot() {
         if !name.ends_with("Deleted") && !name.ends_with("Failed") && !name.ends_with("Ended") {
             world.apply(&event, site.now());
         }
-        assert!(through_a_snapshot(&world) == world, "{name}");
+        assert!(through_a_snapshot(&world, 2) == world, "{name}");
     }
     assert!(!world.nodes.contains(&NODE), "the node was stopped");
     assert!(!world.sessions.is_empty() && !world.seen_from.is_empty());
@@ -207,6 +182,6 @@ fn any_event_can_be_folded_into_any_world() {
         for other in one_of_each() {
             empty.apply(&other, Timestamp(0));
         }
-        assert!(through_a_snapshot(&empty) == empty, "{event:?}");
+        assert!(through_a_snapshot(&empty, 2) == empty, "{event:?}");
     }
 }

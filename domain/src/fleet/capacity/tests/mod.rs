@@ -437,7 +437,7 @@ proptest! {
         }
         prop_assert_eq!(room_for(&world, "active"), Ok(()));
         // What is read from a snapshot counts the same.
-        let mut restored = World::from(crate::snapshot::WorldSnapshot::from(&world));
+        let mut restored = crate::testing::through_a_snapshot(&world, 3);
         prop_assert!(restored == world, "from a snapshot");
         restored.apply(&deleted(PC1), crate::testing::MONDAY);
         prop_assert_eq!(restored.installed_clients(), naive(&restored));

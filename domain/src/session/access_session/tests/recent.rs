@@ -4,7 +4,7 @@ use super::super::Start;
 use super::*;
 use crate::World;
 use crate::ids::JumpGroupId;
-use crate::snapshot::WorldSnapshot;
+use crate::testing::through_a_snapshot;
 use crate::world::RECENT_ITEMS_MAX;
 
 const ELSEWHERE: JumpGroupId = JumpGroupId(9);
@@ -47,7 +47,7 @@ fn the_items_accessed_last_are_known_newest_first() {
     let site = [1, 2, 3, 2].into_iter().fold(site(), jump_to);
     assert_eq!(recent(site.world(), ANNA), [item(2), item(3), item(1)]);
     assert!(recent(site.world(), BERT).is_empty());
-    let again = World::from(WorldSnapshot::from(site.world()));
+    let again = through_a_snapshot(site.world(), 1);
     assert_eq!(recent(&again, ANNA), [item(2), item(3), item(1)]);
     assert_eq!(RECENT_ITEMS_MAX, 20);
     let all = (4..=21).fold(site, jump_to);
