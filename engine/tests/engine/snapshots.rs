@@ -2,6 +2,7 @@
 //! does not fit is passed over.
 
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use domain::access::jump_group::{self, Membership};
@@ -11,6 +12,7 @@ use domain::session::access_session;
 use domain::site::user;
 use domain::{Command, Event, node, record};
 use engine::{FINGERPRINT, SnapshotError};
+use eventstore::SnapshotFile;
 use eventstore::testing::TestDatabase;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -110,6 +112,77 @@ async fn a_snapshot_that_is_damaged_or_of_another_build_is_passed_over() {
             2,
             "{what}"
         );
+        assert_as_the_log(&site).await;
+        site.close().await;
+    }
+}
+
+/// The places of the sections of a snapshot's content, as `docs/log-format.md` says; behind them begins what says so.
+fn sections(content: &[u8]) -> (Vec<Range<usize>>, usize) {
+    let number = |at: usize| {
+        let bytes = content[at..at + 8].try_into().expect("eight bytes");
+        usize::try_from(u64::from_be_bytes(bytes)).expect("it fits")
+    };
+    let count = number(content.len() - 8);
+    let end = content.len() - 8 * (count + 1);
+    let mut at = 0_usize;
+    let sections = (0..count)
+        .map(|index| {
+            let start = at.next_multiple_of(64);
+            at = start + number(end + 8 * index);
+            start..at
+        })
+        .collect();
+    (sections, end)
+}
+
+/// Hashes tell of damage on the disk; this is what another program or a defect of this one may have written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_passed_over_if_any_section_is_not_what_it_says() {
+    let database = TestDatabase::sqlite();
+    let how = with_snapshots(&database);
+    let site = Site::with_fleet(&database, how.clone()).await;
+    for number in 1..=300 {
+        site.run(register(number)).await;
+    }
+    site.engine.write_snapshot().await.expect("written");
+    let before = site.engine.published();
+    site.close().await;
+    let (header, content) =
+        SnapshotFile::read_newest(&directory(&database), &FINGERPRINT).expect("it is whole");
+    let (places, end) = sections(&content);
+    let mut spoilt: Vec<(String, Vec<u8>)> = (0..places.len())
+        // The first is a time, which any eight bytes are.
+        .skip(1)
+        .map(|index| {
+            let mut content = content.to_vec();
+            content[places[index].clone()].fill(0xff);
+            (format!("section {index} of {}", places.len()), content)
+        })
+        .collect();
+    let mut fewer = content[..places[places.len() - 2].end].to_vec();
+    fewer.extend_from_slice(&content[end..end + 8 * (places.len() - 1)]);
+    fewer.extend_from_slice(&(places.len() as u64 - 1).to_be_bytes());
+    spoilt.push(("the last is missing".to_owned(), fewer));
+    let last = places.last().expect("there are some").clone();
+    let before_last = places[places.len() - 2].clone();
+    let mut twice = content[..last.start].to_vec();
+    twice.extend_from_slice(&content[before_last.clone()]);
+    twice.extend_from_slice(&content[end..end + 8 * (places.len() - 1)]);
+    twice.extend_from_slice(&(before_last.len() as u64).to_be_bytes());
+    twice.extend_from_slice(&(places.len() as u64).to_be_bytes());
+    spoilt.push((
+        "the last is of another number of rows".to_owned(),
+        twice,
+    ));
+
+    for (what, content) in spoilt {
+        SnapshotFile::write(&directory(&database), &header, &content).expect("written");
+        let (_, read) =
+            SnapshotFile::read_newest(&directory(&database), &FINGERPRINT).expect("it is whole");
+        assert_eq!(*read, *content, "{what}");
+        let site = Site::open(&database, how.clone()).await;
+        assert!(site.engine.published().world == before.world, "{what}");
         assert_as_the_log(&site).await;
         site.close().await;
     }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use domain::Event;
+use domain::ids::{JumpClientId, JumpItemRef};
+use domain::{Event, World};
 use eventstore::EventStore;
 use eventstore::testing::TestDatabase;
 use replay_tests::in_process::{start, start_with_snapshots};
@@ -26,8 +27,15 @@ pub(crate) async fn run() -> Result<()> {
         SIZE.clients, SIZE.users, SIZE.events
     );
     println!(
-        "{:<10} {:>12} {:>12} {:>7} {:>12} {:>14} {:>9}",
-        "database", "decode /s", "replay /s", "ratio", "replay s", "snapshot s", "multiple"
+        "{:<10} {:>12} {:>12} {:>7} {:>12} {:>14} {:>9} {:>14}",
+        "database",
+        "decode /s",
+        "replay /s",
+        "ratio",
+        "replay s",
+        "snapshot s",
+        "multiple",
+        "with views s"
     );
     for database in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
         measure(&database).await?;
@@ -53,7 +61,8 @@ async fn measure(database: &TestDatabase) -> Result<()> {
             .context("writing the snapshot")?;
         task.shut_down().await;
     }
-    let (mut decode, mut replay, mut snapshot) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut decode, mut replay) = (Vec::new(), Vec::new());
+    let (mut snapshot, mut with_views) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         decode.push(decode_seconds(&store).await?);
         let began = Instant::now();
@@ -76,16 +85,27 @@ async fn measure(database: &TestDatabase) -> Result<()> {
             published.world.jump_clients.len() == SIZE.clients as usize,
             "clients are missing"
         );
+        let client = JumpClientId(SIZE.clients / 2);
+        ensure!(
+            lies_in_its_group(&published.world, client),
+            "a client is missing in its Jump Group"
+        );
         snapshot.push(began.elapsed().as_secs_f64());
+        ensure!(
+            engine.views().bookmark() as f64 == events,
+            "the views are behind"
+        );
+        with_views.push(began.elapsed().as_secs_f64());
         ensure!(
             published.world == world,
             "the world of the snapshot differs"
         );
         task.shut_down().await;
     }
-    let (decode, replay, snapshot) = (median(decode), median(replay), median(snapshot));
+    let (decode, replay) = (median(decode), median(replay));
+    let (snapshot, with_views) = (median(snapshot), median(with_views));
     println!(
-        "{kind:<10} {:>12.0} {:>12.0} {:>6.0}% {replay:>12.2} {snapshot:>14.3} {:>8.1}x",
+        "{kind:<10} {:>12.0} {:>12.0} {:>6.0}% {replay:>12.2} {snapshot:>14.3} {:>8.1}x {with_views:>14.3}",
         events / decode,
         events / replay,
         100.0 * decode / replay,
@@ -93,6 +113,15 @@ async fn measure(database: &TestDatabase) -> Result<()> {
     );
     store.close().await;
     Ok(())
+}
+
+/// Whether a client is there and among the items of its Jump Group: what the first question reads out of a snapshot.
+fn lies_in_its_group(world: &World, client: JumpClientId) -> bool {
+    let item = JumpItemRef::JumpClient(client);
+    world.jump_clients.get(&client).is_some()
+        && world
+            .group_of(item)
+            .is_some_and(|group| world.items_of(group).any(|other| other == item))
 }
 
 /// How long decoding the same bytes takes with nothing else being done: they are read before the clock starts.
