@@ -40,7 +40,7 @@ impl<V> Row<V> {
 
 impl<V: Clone> Row<V> {
     /// The row to change, which is one of its own from now on.
-    fn to_change(&mut self) -> &mut V {
+    fn for_change(&mut self) -> &mut V {
         if let Self::Kept(kept, place) = self {
             *self = Self::Own(Arc::clone(kept.row(*place)));
         }
@@ -84,7 +84,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get_mut(key).map(Row::to_change)
+        self.0.get_mut(key).map(Row::for_change)
     }
 
     /// Whether there is a row under `key`.

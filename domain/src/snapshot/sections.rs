@@ -200,20 +200,20 @@ impl Rest {
     /// The world of the whole snapshot.
     #[must_use]
     pub fn world(&self, first: First) -> World {
-        let users = kept(&self.users, |bytes| rkyv::from_bytes(bytes));
+        let users = kept(&self.users, rkyv::from_bytes);
         let users = Table::of_kept(first.user_ids.iter().copied(), &users);
-        let clients = kept(&self.jump_clients, |bytes| rkyv::from_bytes(bytes));
+        let clients = kept(&self.jump_clients, rkyv::from_bytes);
         let clients = Table::of_kept(first.jump_client_ids.iter().copied(), &clients);
         let mut world = first.into_world();
         world.users = users;
         world.jump_clients = clients;
-        world.users_by_name = late::<ByName, _>(&self.by_name, |bytes| rkyv::from_bytes(bytes));
+        world.users_by_name = late::<ByName, _>(&self.by_name, rkyv::from_bytes);
         world.clients_by_attempt =
-            late::<ByAttempt, _>(&self.by_attempt, |bytes| rkyv::from_bytes(bytes));
-        world.items_by_group = late::<ByGroup, _>(&self.by_group, |bytes| rkyv::from_bytes(bytes));
+            late::<ByAttempt, _>(&self.by_attempt, rkyv::from_bytes);
+        world.items_by_group = late::<ByGroup, _>(&self.by_group, rkyv::from_bytes);
         world.endpoints_by_machine =
-            late::<ByMachine, _>(&self.by_machine, |bytes| rkyv::from_bytes(bytes));
-        world.copies = late::<Copies, _>(&self.copies, |bytes| rkyv::from_bytes(bytes));
+            late::<ByMachine, _>(&self.by_machine, rkyv::from_bytes);
+        world.copies = late::<Copies, _>(&self.copies, rkyv::from_bytes);
         world
     }
 }
