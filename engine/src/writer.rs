@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{Cause, Command, Context, Decision, Timestamp};
 use eventstore::{
-    CommitError, Direction, Doubt, EventStore, HeldTail, HoldError, RecordedEvent, Selection,
+    CommitError, Direction, Doubt, EventStore, GrowingBatch, HeldTail, HoldError, RecordedEvent, Selection,
     StoreError, Tail,
 };
 use projections::UnreadableEvent;
@@ -25,6 +25,9 @@ use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
 
 /// Commands whose idempotency keys are looked up with one statement.
 const LOOKED_UP_MAX: usize = 256;
+
+/// Events that are written together while others are decided: many rows cost little more than one.
+const PART_EVENTS_MIN: usize = 64;
 
 /// Events read with one statement while following.
 const FOLLOW_PAGE: usize = 2_000;
@@ -301,7 +304,8 @@ impl Writer {
         }
     }
 
-    async fn batch_on(&mut self, mut held: HeldTail, first: Queued) {
+    async fn batch_on(&mut self, held: HeldTail, first: Queued) {
+        let mut batch = GrowingBatch::new(held);
         let now = self.clock.now().max(self.base.recorded_at);
         let mut draft = Draft::new(&self.base, now);
         let began = Instant::now();
@@ -313,9 +317,9 @@ impl Writer {
             {
                 taken.push_back(queued);
             }
-            if let Err(error) = self.decide(&mut draft, &mut taken, &mut held, began).await {
+            if let Err(error) = self.decide(&mut draft, &mut taken, &mut batch, began).await {
                 self.queue.give_back(taken);
-                drop(held);
+                drop(batch);
                 let error = self.explain_store(error);
                 self.answer_failed(draft, &error);
                 return;
@@ -329,12 +333,12 @@ impl Writer {
         }
         self.queue.give_back(taken);
         if draft.decided.is_empty() {
-            held.release().await;
+            batch.release().await;
             self.committed(draft, self.base.tail).await;
             return;
         }
-        let (appends, side) = draft.take_writes();
-        match held.commit(appends, side, now.0).await {
+        let (appends, side) = (draft.take_appends(), draft.take_side());
+        match batch.commit(appends, side, now.0).await {
             Ok(appended) => self.committed(draft, Tail::from(appended.head)).await,
             Err(CommitError::InDoubt(doubt)) => self.settle(draft, &doubt).await,
             Err(CommitError::NotCommitted(error)) => {
@@ -352,12 +356,13 @@ impl Writer {
         }
     }
 
-    /// Decides the commands in `taken` until the batch has taken its time; at least one.
+    /// Decides the commands in `taken` until the batch has taken its time; at least one. What is decided is written
+    /// meanwhile, as soon as the part before it is.
     async fn decide(
         &mut self,
         draft: &mut Draft,
         taken: &mut VecDeque<Queued>,
-        held: &mut HeldTail,
+        batch: &mut GrowingBatch,
         began: Instant,
     ) -> Result<(), StoreError> {
         let keys = taken
@@ -365,13 +370,16 @@ impl Writer {
             .filter_map(|queued| queued.submission.idempotency.as_ref())
             .map(|idempotency| idempotency::row_key(&idempotency.key))
             .collect();
-        if let Err(error) = draft.look_up(keys, held).await {
+        if let Err(error) = draft.look_up(keys, batch).await {
             // Given back they would be tried for ever.
             draft.fail(taken.drain(..));
             return Err(error);
         }
         while let Some(queued) = taken.pop_front() {
-            draft.decide(queued, held, &*self.fresh).await?;
+            draft.decide(queued, batch, &*self.fresh).await?;
+            if draft.not_taken() >= PART_EVENTS_MIN && batch.is_idle() {
+                batch.write(draft.take_appends(), draft.now.0).await?;
+            }
             if began.elapsed() >= self.limits.deciding_max {
                 break;
             }

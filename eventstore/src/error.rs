@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinError;
 use uuid::Uuid;
 
 use crate::append::Doubt;
@@ -153,6 +154,13 @@ pub enum StoreError {
     /// Reading or writing a file beside the database failed.
     #[error("a file of the log can't be read or written")]
     File(#[source] Arc<std::io::Error>),
+}
+
+/// A thread or task that worked for the caller has failed.
+impl From<JoinError> for StoreError {
+    fn from(error: JoinError) -> StoreError {
+        StoreError::Unavailable(Arc::new(sqlx::Error::AnyDriverError(Box::new(error))))
+    }
 }
 
 /// Why the tail could not be held.

@@ -2,10 +2,12 @@
 //! whose answer was lost.
 
 pub(crate) mod batch;
+mod growing;
 mod held_tail;
 pub(crate) mod revisions;
 pub(crate) mod writer;
 
+pub use growing::GrowingBatch;
 pub use held_tail::HeldTail;
 
 use std::collections::HashMap;

@@ -2,7 +2,6 @@
 //! through sqlx, but there each row passes a channel between two threads, which costs more than reading it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
@@ -47,10 +46,7 @@ pub(crate) async fn read_all<P: Send + 'static>(
         }
         Ok(())
     });
-    reading.await.unwrap_or_else(|failed| {
-        let failed = sqlx::Error::AnyDriverError(Box::new(failed));
-        Err(StoreError::Unavailable(Arc::new(failed)))
-    })
+    reading.await?
 }
 
 /// A connection of a replay's own, which only reads. Every method blocks.
