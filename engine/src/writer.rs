@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use domain::{Cause, Command, Context, Decision, Timestamp};
 use eventstore::{
-    CommitError, Direction, Doubt, EventStore, GrowingBatch, HeldTail, HoldError, RecordedEvent, Selection,
-    StoreError, Tail,
+    CommitError, Direction, Doubt, EventStore, GrowingBatch, HeldTail, HoldError, RecordedEvent,
+    Selection, StoreError, Tail,
 };
 use projections::UnreadableEvent;
 use tokio::sync::{mpsc, oneshot, watch};

@@ -208,11 +208,9 @@ impl Rest {
         world.users = users;
         world.jump_clients = clients;
         world.users_by_name = late::<ByName, _>(&self.by_name, rkyv::from_bytes);
-        world.clients_by_attempt =
-            late::<ByAttempt, _>(&self.by_attempt, rkyv::from_bytes);
+        world.clients_by_attempt = late::<ByAttempt, _>(&self.by_attempt, rkyv::from_bytes);
         world.items_by_group = late::<ByGroup, _>(&self.by_group, rkyv::from_bytes);
-        world.endpoints_by_machine =
-            late::<ByMachine, _>(&self.by_machine, rkyv::from_bytes);
+        world.endpoints_by_machine = late::<ByMachine, _>(&self.by_machine, rkyv::from_bytes);
         world.copies = late::<Copies, _>(&self.copies, rkyv::from_bytes);
         world
     }

@@ -171,10 +171,7 @@ async fn a_snapshot_is_passed_over_if_any_section_is_not_what_it_says() {
     twice.extend_from_slice(&content[end..end + 8 * (places.len() - 1)]);
     twice.extend_from_slice(&(before_last.len() as u64).to_be_bytes());
     twice.extend_from_slice(&(places.len() as u64).to_be_bytes());
-    spoilt.push((
-        "the last is of another number of rows".to_owned(),
-        twice,
-    ));
+    spoilt.push(("the last is of another number of rows".to_owned(), twice));
 
     for (what, content) in spoilt {
         SnapshotFile::write(&directory(&database), &header, &content).expect("written");
