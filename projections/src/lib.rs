@@ -10,7 +10,6 @@
 //! - [`views`]: what is kept in memory beside the `World`: [`console`], [`timers`]
 //! - [`report`]: sessions for reports, in SQL
 
-mod quick;
 pub mod recorded;
 
 pub mod console;

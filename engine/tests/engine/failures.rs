@@ -241,12 +241,14 @@ async fn a_connection_that_is_killed_before_the_commit_fails_the_batch_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_settled_before_anybody_is_answered() {
+    const GROUPS: usize = 400;
     let database = TestDatabase::postgres().await;
     Site::new(&database).await.close().await;
     let way = LossyWay::to(&database).await;
     let site = Site::open_at(&way.location, How::default()).await;
     way.lose_next_commit();
-    let asked: Vec<_> = (0..20)
+    // More than one part of a batch.
+    let asked: Vec<_> = (0..GROUPS)
         .map(|number| {
             let engine = site.engine.clone();
             let command = create_group(&format!("group {number}"));
@@ -270,7 +272,7 @@ async fn a_commit_whose_answer_is_lost_is_settled_before_anybody_is_answered() {
         asked.await.expect("it ends").expect("it was committed");
     }
     assert!(committed > 0, "the first batch reached the log");
-    assert_eq!(site.engine.published().world.jump_groups.len(), 20);
+    assert_eq!(site.engine.published().world.jump_groups.len(), GROUPS);
     assert_as_the_log(&site).await;
     site.close().await;
 }

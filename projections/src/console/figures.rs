@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use domain::ids::JumpClientId;
-
-use crate::quick::Quick;
+use rustc_hash::FxBuildHasher;
 
 /// The newest figures by endpoint.
 #[derive(Debug, Default)]
-pub(super) struct NewestFigures(DashMap<JumpClientId, OfEndpoint, Quick>);
+pub(super) struct NewestFigures(DashMap<JumpClientId, OfEndpoint, FxBuildHasher>);
 
 #[derive(Debug, Default)]
 struct OfEndpoint {
@@ -22,10 +21,7 @@ struct OfEndpoint {
 impl NewestFigures {
     /// None, with room for so many endpoints.
     pub(super) fn with_room_for(endpoints: usize) -> Self {
-        Self(DashMap::with_capacity_and_hasher(
-            endpoints,
-            Quick::default(),
-        ))
+        Self(DashMap::with_capacity_and_hasher(endpoints, FxBuildHasher))
     }
 
     /// One more item of `endpoint` is listed.

@@ -22,26 +22,28 @@ use domain::session::access_session;
 use domain::site::user;
 use domain::{Event, Timestamp, World, node, record};
 
-use crate::quick::Quick;
 use crate::recorded::Recorded;
 pub use counts::Counts;
 use counts::{GroupCounts, Place};
 use figures::NewestFigures;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 pub use row::{ConsoleRow, Row, RowRef, SearchField, Status, Texts, fold};
+use rustc_hash::FxBuildHasher;
 pub use search::Search;
 
 /// Fewer rows than this are not worth a thread of their own.
 const ROWS_A_THREAD_MIN: usize = 4_096;
 
 /// The view. Readers and the one who applies share it without a lock of their own.
+///
+/// Its keys are numbers of the site's own, which nobody outside chooses, so a cheap hash does.
 #[derive(Debug, Default)]
 pub struct ConsoleView {
-    rows: DashMap<JumpItemRef, Stored, Quick>,
+    rows: DashMap<JumpItemRef, Stored, FxBuildHasher>,
     figures: NewestFigures,
     groups: RwLock<HashMap<JumpGroupRef, GroupCounts>>,
     /// What groups are called, as shown and folded.
-    names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>), Quick>,
+    names: DashMap<JumpGroupRef, (Arc<str>, Arc<str>), FxBuildHasher>,
     /// Nodes that stopped, with when; a node not here runs.
     stopped: RwLock<HashMap<NodeEpoch, Timestamp>>,
 }
@@ -80,7 +82,7 @@ impl ConsoleView {
     pub fn of(world: &World) -> Self {
         let clients: Vec<(&JumpClientId, &JumpClient)> = world.jump_clients.iter().collect();
         let view = Self {
-            rows: DashMap::with_capacity_and_hasher(clients.len(), Quick::default()),
+            rows: DashMap::with_capacity_and_hasher(clients.len(), FxBuildHasher),
             figures: NewestFigures::with_room_for(clients.len()),
             ..Self::default()
         };
@@ -108,7 +110,7 @@ impl ConsoleView {
 
     /// Puts clients that have no rows yet; several parts may be put at the same time.
     fn put_clients(&self, clients: &[(&JumpClientId, &JumpClient)], world: &World) {
-        let mut groups: HashMap<JumpGroupRef, (GroupCounts, Vec<JumpItemRef>), Quick> =
+        let mut groups: HashMap<JumpGroupRef, (GroupCounts, Vec<JumpItemRef>), FxBuildHasher> =
             HashMap::default();
         for (id, client) in clients {
             let item = JumpItemRef::JumpClient(**id);
@@ -238,7 +240,7 @@ impl ConsoleView {
                 .then(|| counts().flat_map(|counts| counts.items.clone()).collect())
         };
         // Once for all rows: what cores share and write, such as a lock or a count of references, makes them wait.
-        let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>), Quick> = groups
+        let names: HashMap<JumpGroupRef, (Arc<str>, Arc<str>), FxBuildHasher> = groups
             .iter()
             .map(|group| (*group, self.group_name(*group)))
             .collect();

@@ -12,14 +12,14 @@ use domain::ids::{JumpClientId, NodeEpoch};
 use domain::site::settings::SiteSettings;
 use domain::site::user;
 use domain::{Command, Event, Timestamp, World, node, record, time};
+use rustc_hash::FxBuildHasher;
 
 use super::Due;
-use crate::quick::Quick;
 
 /// Jump Clients by what they wait for.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Clients {
-    states: HashMap<JumpClientId, State, Quick>,
+    states: HashMap<JumpClientId, State, FxBuildHasher>,
     by_node: BTreeSet<(NodeEpoch, JumpClientId)>,
     /// Not labelled yet, by the instant they went offline.
     unlabelled: BTreeSet<(Timestamp, JumpClientId)>,

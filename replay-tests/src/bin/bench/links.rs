@@ -1,4 +1,4 @@
-//! `fleet`: what agents cost one server, and what becomes of them when it is killed; then twice as many over two servers.
+//! `fleet`: what agents cost one server, and what becomes of them when it is killed; `two_servers`: twice as many over two.
 //!
 //! The machines are simulated by `gatebook-load` over real TLS on the same processors, which is said beside the server's cost.
 
@@ -30,17 +30,10 @@ const COME_WITHIN: Duration = Duration::from_secs(240);
 /// How long the storm at the default rate is watched.
 const WATCHED: Duration = Duration::from_secs(90);
 
-/// Runs it.
-pub(crate) async fn run() -> Result<()> {
-    let files = open_files_max()?;
-    let all = ALL.min(files.saturating_sub(OTHER_FILES));
+/// The fleet of one server.
+pub(crate) async fn one_server() -> Result<()> {
+    let all = ALL.min(open_files_max()?.saturating_sub(OTHER_FILES));
     let first = FIRST.min(all / 2);
-    one_server(first, all).await?;
-    let each = (ALL_OF_TWO / 2).min(files.saturating_sub(OTHER_FILES));
-    two_servers(each).await
-}
-
-async fn one_server(first: u32, all: u32) -> Result<()> {
     let (fleet, server) = Fleet::begin().await?;
     set_rate(&fleet, 2_000).await?;
     let (agents, begin) = (all.to_string(), first.to_string());
@@ -74,11 +67,7 @@ async fn one_server(first: u32, all: u32) -> Result<()> {
     tokio::time::sleep(REST).await;
     let rested = Cost::of(server.id())?;
     let own = load.report()?;
-    let each = (many.resident - few.resident) / 1_024.0 / f64::from(all - first);
-    println!("| agents | server's memory, MiB | of it an agent, KiB (slope) |\n|---|---|---|");
-    println!("| 0 | {:.0} | |", mebibytes(bare.resident));
-    println!("| {first} | {:.0} | |", mebibytes(few.resident));
-    println!("| {all} | {:.0} | {each:.1} |", mebibytes(many.resident));
+    table_of_memory(&bare, (first, &few), (all, &many));
     let cpu = |report: &Value| report["own"]["cpu_seconds"].as_f64().unwrap_or(f64::NAN);
     println!(
         "\nAt rest with {all} agents: {:.1} % of a processor, the simulator {:.1} % and {:.0} MiB",
@@ -183,7 +172,10 @@ fn told(report: &Value, server: &Running) -> Result<()> {
     Ok(())
 }
 
-async fn two_servers(each: u32) -> Result<()> {
+/// The fleet of two servers.
+pub(crate) async fn two_servers() -> Result<()> {
+    let each = (ALL_OF_TWO / 2).min(open_files_max()?.saturating_sub(OTHER_FILES));
+    let first = FIRST.min(each / 2);
     let database = TestDatabase::postgres().await;
     let folder = tempfile::tempdir()?;
     let site = Site::at(database.location(), folder.path())?;
@@ -194,7 +186,9 @@ async fn two_servers(each: u32) -> Result<()> {
     let second = other.serve()?;
     let urls = [fleet.site.https, other.https]
         .map(|address| format!("https://localhost:{}", address.port()));
-    let agents = each.to_string();
+    let (agents, begin) = (each.to_string(), first.to_string());
+    let servers = [&server, &second];
+    let bare = costs(servers)?;
     let mut loads = Vec::new();
     for (url, (seed, from)) in urls.iter().zip([("1", "127.0.0.2"), ("2", "127.0.0.6")]) {
         let arguments = [
@@ -202,6 +196,8 @@ async fn two_servers(each: u32) -> Result<()> {
             url,
             "--agents",
             &agents,
+            "--first",
+            &begin,
             "--rate",
             "400",
             "--seed",
@@ -215,31 +211,52 @@ async fn two_servers(each: u32) -> Result<()> {
     }
     let begun = Instant::now();
     for load in &mut loads {
+        all_online(load, first).await?;
+    }
+    let mut took = begun.elapsed();
+    tokio::time::sleep(SETTLE).await;
+    let few = costs(servers)?;
+    let begun = Instant::now();
+    for load in &mut loads {
+        load.order("more")?;
+    }
+    for load in &mut loads {
         all_online(load, each).await?;
     }
-    println!(
-        "\n{} agents over two servers on one PostgreSQL, online after {:.0} s:",
-        2 * each,
-        begun.elapsed().as_secs_f64()
-    );
+    took += begun.elapsed();
     tokio::time::sleep(SETTLE).await;
-    let servers = [&server, &second];
-    let before: Vec<Cost> = servers
-        .iter()
-        .map(|server| Cost::of(server.id()))
-        .collect::<Result<_>>()?;
+    let many = costs(servers)?;
     tokio::time::sleep(REST).await;
-    for (before, server) in before.iter().zip(servers) {
-        let after = Cost::of(server.id())?;
+    let rested = costs(servers)?;
+    println!(
+        "\n{} agents over two servers on one PostgreSQL, online after {:.0} s; what each server has:",
+        2 * each,
+        took.as_secs_f64()
+    );
+    for server in 0..servers.len() {
+        table_of_memory(&bare[server], (first, &few[server]), (each, &many[server]));
         println!(
-            "- {each} agents: {:.0} MiB, {:.1} % of a processor at rest",
-            mebibytes(after.resident),
-            (after.cpu - before.cpu) * 100.0 / REST.as_secs_f64()
+            "\nAt rest: {:.1} % of a processor\n",
+            (rested[server].cpu - many[server].cpu) * 100.0 / REST.as_secs_f64()
         );
     }
     let online = presences(&fleet.database).await?.online.len();
     ensure!(online == 2 * each as usize, "the log has {online} online");
     Ok(())
+}
+
+fn costs(servers: [&Running; 2]) -> Result<[Cost; 2]> {
+    let [one, other] = servers.map(|server| Cost::of(server.id()));
+    Ok([one?, other?])
+}
+
+/// The memory of a server without agents, with a few and with all of them.
+fn table_of_memory(bare: &Cost, (first, few): (u32, &Cost), (all, many): (u32, &Cost)) {
+    let each = (many.resident - few.resident) / 1_024.0 / f64::from(all - first);
+    println!("| agents | server's memory, MiB | of it an agent, KiB (slope) |\n|---|---|---|");
+    println!("| 0 | {:.0} | |", mebibytes(bare.resident));
+    println!("| {first} | {:.0} | |", mebibytes(few.resident));
+    println!("| {all} | {:.0} | {each:.1} |", mebibytes(many.resident));
 }
 
 async fn set_rate(fleet: &Fleet, rate: u32) -> Result<()> {

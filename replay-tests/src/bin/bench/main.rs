@@ -46,7 +46,10 @@ async fn main() -> Result<()> {
         deletions::run().await?;
     }
     if wanted("fleet") {
-        links::run().await?;
+        links::one_server().await?;
+    }
+    if wanted("two_servers") {
+        links::two_servers().await?;
     }
     Ok(())
 }
@@ -60,6 +63,7 @@ const ALL: &[&str] = &[
     "due_dates",
     "deletions",
     "fleet",
+    "two_servers",
 ];
 
 /// The middle one of some figures.
