@@ -8,7 +8,7 @@ use domain::{Actor, World, audit, decide};
 use domain::{Cause, Command, Context, Decision, Event, Fresh, Refusal, RefusalClass, Timestamp};
 use eventstore::event::EVENT_BYTES_MAX;
 use eventstore::{
-    ExpectedRevision, GrowingBatch, NewEvent, SideTable, SideWrite, StoreError, StreamAppend,
+    ExpectedRevision, HeldTail, NewEvent, SideTable, SideWrite, StoreError, StreamAppend,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -62,8 +62,6 @@ pub(crate) struct Draft {
     pub(crate) decided: Vec<Decided>,
     pub(crate) pending: Vec<Pending>,
     appends: Vec<StreamAppend>,
-    /// How many of `decided` were taken to be written.
-    taken: usize,
     side: SideDraft,
     /// What the log remembers under the idempotency keys that were looked up, by row key.
     remembered: BTreeMap<String, Option<Remembered>>,
@@ -79,7 +77,6 @@ impl Draft {
             decided: Vec::new(),
             pending: Vec::new(),
             appends: Vec::new(),
-            taken: 0,
             side: SideDraft::default(),
             remembered: BTreeMap::new(),
         }
@@ -102,17 +99,13 @@ impl Draft {
     pub(crate) async fn look_up(
         &mut self,
         mut keys: Vec<String>,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
     ) -> Result<(), StoreError> {
         keys.retain(|key| !self.remembered.contains_key(key));
         if keys.is_empty() {
             return Ok(());
         }
-        let rows = batch
-            .tail()
-            .await?
-            .side_rows_of(SideTable::Idempotency, &keys)
-            .await?;
+        let rows = held.side_rows_of(SideTable::Idempotency, &keys).await?;
         self.remembered
             .extend(keys.into_iter().map(|key| (key, None)));
         for row in rows {
@@ -122,20 +115,11 @@ impl Draft {
         Ok(())
     }
 
-    /// The events that were decided since they were last taken.
-    pub(crate) fn take_appends(&mut self) -> Vec<StreamAppend> {
-        self.taken = self.decided.len();
-        std::mem::take(&mut self.appends)
-    }
-
-    /// How many there are of those.
-    pub(crate) fn not_taken(&self) -> usize {
-        self.decided.len() - self.taken
-    }
-
-    /// The side rows that are to be written, when everything is decided. The draft keeps what the answers need.
-    pub(crate) fn take_side(&mut self) -> Vec<SideWrite> {
-        std::mem::take(&mut self.side).into_writes()
+    /// What is to be committed. The draft keeps what the answers need.
+    pub(crate) fn take_writes(&mut self) -> (Vec<StreamAppend>, Vec<SideWrite>) {
+        let appends = std::mem::take(&mut self.appends);
+        let side = std::mem::take(&mut self.side);
+        (appends, side.into_writes())
     }
 
     /// Decides one command.
@@ -145,7 +129,7 @@ impl Draft {
     pub(crate) async fn decide(
         &mut self,
         queued: Queued,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
         source: &dyn FreshSource,
     ) -> Result<(), StoreError> {
         let Queued { submission, answer } = queued;
@@ -157,7 +141,7 @@ impl Draft {
             ..
         } = submission;
         let result = self
-            .outcome(&command, &cause, idempotency, side, batch, source)
+            .outcome(&command, &cause, idempotency, side, held, source)
             .await;
         let (outcome, result) = match result {
             Ok(outcome) => (outcome, Ok(())),
@@ -181,14 +165,14 @@ impl Draft {
         cause: &Cause,
         idempotency: Option<Idempotency>,
         side: Option<Side>,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
         source: &dyn FreshSource,
     ) -> Result<Outcome, StoreError> {
         let keyed = match idempotency {
             None => None,
             Some(Idempotency { key, request_hash }) => {
                 let row_key = idempotency::row_key(&key);
-                if let Some(known) = self.remembered(&row_key, batch).await? {
+                if let Some(known) = self.remembered(&row_key, held).await? {
                     return Ok(if known.request_hash == request_hash {
                         Outcome::Earlier {
                             first: known.first,
@@ -218,7 +202,7 @@ impl Draft {
             Err(error) => return Ok(Outcome::Failed(error)),
         };
         if count > 0
-            && let Err(error) = self.add_side(&events, &fresh, keyed, side, batch).await?
+            && let Err(error) = self.add_side(&events, &fresh, keyed, side, held).await?
         {
             return Ok(Outcome::Failed(error));
         }
@@ -236,13 +220,12 @@ impl Draft {
     async fn remembered(
         &self,
         row_key: &str,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
     ) -> Result<Option<Remembered>, StoreError> {
         let stored = match self.remembered.get(row_key) {
             Some(stored) => *stored,
             None => {
-                let tail = batch.tail().await?;
-                let rows = tail.side_rows(SideTable::Idempotency, row_key).await?;
+                let rows = held.side_rows(SideTable::Idempotency, row_key).await?;
                 rows.iter()
                     .find_map(|row| Remembered::from_bytes(&row.value))
             }
@@ -292,7 +275,7 @@ impl Draft {
         fresh: &Fresh,
         keyed: Option<(String, [u8; 32])>,
         side: Option<Side>,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
     ) -> Result<Result<(), ExecuteError>, StoreError> {
         if let Some(Side {
             table,
@@ -303,7 +286,7 @@ impl Draft {
             let rows = if prefix.is_empty() {
                 Vec::new()
             } else {
-                let stored = batch.tail().await?.side_rows(table, &prefix).await?;
+                let stored = held.side_rows(table, &prefix).await?;
                 self.side.over(table, &prefix, stored)
             };
             let context = SideContext {

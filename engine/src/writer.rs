@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use domain::{Cause, Command, Context, Decision, Timestamp};
 use eventstore::{
-    CommitError, Direction, Doubt, EventStore, GrowingBatch, HeldTail, HoldError, RecordedEvent,
-    Selection, StoreError, Tail,
+    CommitError, Direction, Doubt, EventStore, HeldTail, HoldError, RecordedEvent, Selection,
+    StoreError, Tail,
 };
 use projections::UnreadableEvent;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,9 +25,6 @@ use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
 
 /// Commands whose idempotency keys are looked up with one statement.
 const LOOKED_UP_MAX: usize = 256;
-
-/// Events that are written together while others are decided: many rows cost little more than one.
-const PART_EVENTS_MIN: usize = 64;
 
 /// Events read with one statement while following.
 const FOLLOW_PAGE: usize = 2_000;
@@ -304,8 +301,7 @@ impl Writer {
         }
     }
 
-    async fn batch_on(&mut self, held: HeldTail, first: Queued) {
-        let mut batch = GrowingBatch::new(held);
+    async fn batch_on(&mut self, mut held: HeldTail, first: Queued) {
         let now = self.clock.now().max(self.base.recorded_at);
         let mut draft = Draft::new(&self.base, now);
         let began = Instant::now();
@@ -317,9 +313,9 @@ impl Writer {
             {
                 taken.push_back(queued);
             }
-            if let Err(error) = self.decide(&mut draft, &mut taken, &mut batch, began).await {
+            if let Err(error) = self.decide(&mut draft, &mut taken, &mut held, began).await {
                 self.queue.give_back(taken);
-                drop(batch);
+                drop(held);
                 let error = self.explain_store(error);
                 self.answer_failed(draft, &error);
                 return;
@@ -333,12 +329,12 @@ impl Writer {
         }
         self.queue.give_back(taken);
         if draft.decided.is_empty() {
-            batch.release().await;
+            held.release().await;
             self.committed(draft, self.base.tail).await;
             return;
         }
-        let (appends, side) = (draft.take_appends(), draft.take_side());
-        match batch.commit(appends, side, now.0).await {
+        let (appends, side) = draft.take_writes();
+        match held.commit(appends, side, now.0).await {
             Ok(appended) => self.committed(draft, Tail::from(appended.head)).await,
             Err(CommitError::InDoubt(doubt)) => self.settle(draft, &doubt).await,
             Err(CommitError::NotCommitted(error)) => {
@@ -356,13 +352,12 @@ impl Writer {
         }
     }
 
-    /// Decides the commands in `taken` until the batch has taken its time; at least one. What is decided is written
-    /// meanwhile, as soon as the part before it is.
+    /// Decides the commands in `taken` until the batch has taken its time; at least one.
     async fn decide(
         &mut self,
         draft: &mut Draft,
         taken: &mut VecDeque<Queued>,
-        batch: &mut GrowingBatch,
+        held: &mut HeldTail,
         began: Instant,
     ) -> Result<(), StoreError> {
         let keys = taken
@@ -370,16 +365,13 @@ impl Writer {
             .filter_map(|queued| queued.submission.idempotency.as_ref())
             .map(|idempotency| idempotency::row_key(&idempotency.key))
             .collect();
-        if let Err(error) = draft.look_up(keys, batch).await {
+        if let Err(error) = draft.look_up(keys, held).await {
             // Given back they would be tried for ever.
             draft.fail(taken.drain(..));
             return Err(error);
         }
         while let Some(queued) = taken.pop_front() {
-            draft.decide(queued, batch, &*self.fresh).await?;
-            if draft.not_taken() >= PART_EVENTS_MIN && batch.is_idle() {
-                batch.write(draft.take_appends(), draft.now.0).await?;
-            }
+            draft.decide(queued, held, &*self.fresh).await?;
             if began.elapsed() >= self.limits.deciding_max {
                 break;
             }

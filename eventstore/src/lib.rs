@@ -39,7 +39,7 @@ mod read;
 mod sqlite;
 mod store;
 
-pub use append::{Doubt, GrowingBatch, HeldTail};
+pub use append::{Doubt, HeldTail};
 pub use consumer::{ConsumerRow, Fence};
 pub use error::{AppendError, CommitError, HoldError, OpenError, StoreError};
 pub use event::{

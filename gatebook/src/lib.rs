@@ -42,3 +42,7 @@ pub mod demo;
 pub mod log;
 pub mod logging;
 pub mod projections;
+
+/// The allocator of every program this crate is in, the benches too: docs/adr/0009-jemalloc.md says why.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -247,7 +247,6 @@ async fn a_commit_whose_answer_is_lost_is_settled_before_anybody_is_answered() {
     let way = LossyWay::to(&database).await;
     let site = Site::open_at(&way.location, How::default()).await;
     way.lose_next_commit();
-    // More than one part of a batch.
     let asked: Vec<_> = (0..GROUPS)
         .map(|number| {
             let engine = site.engine.clone();

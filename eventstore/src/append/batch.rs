@@ -20,13 +20,6 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The rows of both, where `next` was built on the head of this one.
-    pub(crate) fn and(mut self, next: Batch) -> Batch {
-        self.events.extend(next.events);
-        self.head = next.head;
-        self
-    }
-
     /// Each stream of the batch once, with its last revision and the position of that event.
     pub(crate) fn streams(&self) -> HashMap<&str, (u64, u64)> {
         self.events

@@ -33,8 +33,6 @@ pub struct HeldTail {
     held: Held,
     head: Head,
     missed: Vec<RecordedEvent>,
-    /// What was written in the open transaction.
-    written: Option<Batch>,
 }
 
 /// The writing connection with its open transaction. `None` inside once it has ended.
@@ -94,7 +92,6 @@ impl HeldTail {
             held,
             head,
             missed: Vec::new(),
-            written: None,
         };
         if head.min_reader > SCHEMA_VERSION {
             held.release().await;
@@ -175,48 +172,6 @@ impl HeldTail {
         Ok(rows)
     }
 
-    /// Writes a part of a batch into the open transaction; [`HeldTail::commit`] writes the last one and commits all of it.
-    ///
-    /// # Errors
-    /// Nothing of the batch is in the log then, and the tail is not held any more.
-    pub(crate) async fn write_part(
-        mut self,
-        appends: Vec<StreamAppend>,
-        recorded_at: i64,
-    ) -> Result<HeldTail, CommitError> {
-        match self.try_write_part(appends, recorded_at).await {
-            Ok(()) => Ok(self),
-            Err(error) => {
-                self.release().await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn try_write_part(
-        &mut self,
-        appends: Vec<StreamAppend>,
-        recorded_at: i64,
-    ) -> Result<(), CommitError> {
-        let (batch, _) = self.prepare(appends, Vec::new(), recorded_at).await?;
-        self.insert(&batch).await?;
-        self.with_revisions(|revisions| {
-            for (stream, (revision, _)) in batch.streams() {
-                revisions.put(stream, Some(revision));
-            }
-        })?;
-        self.written = Some(self.whole(batch));
-        Ok(())
-    }
-
-    /// All of the batch that ends with `last`.
-    fn whole(&mut self, last: Batch) -> Batch {
-        match self.written.take() {
-            Some(before) => before.and(last),
-            None => last,
-        }
-    }
-
     /// Appends and commits, together with side writes. The ids are new: they are not looked up.
     ///
     /// `recorded_at` is in microseconds UTC. Without events the expected revisions are checked and
@@ -231,7 +186,7 @@ impl HeldTail {
         recorded_at: i64,
     ) -> Result<Appended, CommitError> {
         match self.prepare(appends, side, recorded_at).await {
-            Ok((batch, _)) if batch.events.is_empty() && self.written.is_none() => {
+            Ok((batch, _)) if batch.events.is_empty() => {
                 self.release().await;
                 Ok(Appended {
                     events: batch.events,
@@ -260,12 +215,8 @@ impl HeldTail {
         batch::check(&appends)?;
         let side = SideBatch::from_writes(side)?;
         let last = self.last_revisions(&appends).await?;
-        let head = self
-            .written
-            .as_ref()
-            .map_or(&self.head, |written| &written.head);
-        let batch = batch::build(head, last, appends, recorded_at)?;
-        if batch.events.is_empty() && self.written.is_none() && !side.is_empty() {
+        let batch = batch::build(&self.head, last, appends, recorded_at)?;
+        if batch.events.is_empty() && !side.is_empty() {
             let reason = "side writes commit with at least one event".to_owned();
             return Err(StoreError::Invalid(reason).into());
         }
@@ -273,7 +224,7 @@ impl HeldTail {
     }
 
     async fn write(mut self, batch: Batch, side: SideBatch) -> Result<Appended, CommitError> {
-        if let Err(error) = self.insert_all(&batch, &side).await {
+        if let Err(error) = self.insert(&batch, &side).await {
             self.release().await;
             return Err(error.into());
         }
@@ -299,10 +250,9 @@ impl HeldTail {
                     );
                 });
                 self.store.raise_head(batch.head.position);
-                let whole = self.whole(batch);
                 Ok(Appended {
-                    events: whole.events,
-                    head: whole.head,
+                    events: batch.events,
+                    head: batch.head,
                 })
             }
             Err(error) if crate::database_code::commit_is_in_doubt(&error) => {
@@ -310,7 +260,7 @@ impl HeldTail {
                     error = &error as &dyn std::error::Error,
                     "the answer to COMMIT was lost"
                 );
-                let doubt = self.whole(batch).events.first().map(|event| Doubt {
+                let doubt = batch.events.first().map(|event| Doubt {
                     position: event.position,
                     id: event.id,
                 });
@@ -327,23 +277,19 @@ impl HeldTail {
         }
     }
 
-    async fn insert_all(&mut self, batch: &Batch, side: &SideBatch) -> Result<(), StoreError> {
-        self.insert(batch).await?;
-        let conflict = on_held!(&mut self.held, write::write_side(side))?;
-        match conflict {
-            Some((table, key)) => Err(StoreError::SideExists(table, key)),
-            None => Ok(()),
-        }
-    }
-
-    async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    async fn insert(&mut self, batch: &Batch, side: &SideBatch) -> Result<(), StoreError> {
         let inserted = on_held!(&mut self.held, write::insert(batch));
         if let Err(StoreError::Database(error)) = &inserted
             && crate::database_code::meaning(error) == crate::database_code::Meaning::Duplicate
         {
             return Err(self.explain_duplicate(batch, Arc::clone(error)).await);
         }
-        inserted
+        inserted?;
+        let conflict = on_held!(&mut self.held, write::write_side(side))?;
+        match conflict {
+            Some((table, key)) => Err(StoreError::SideExists(table, key)),
+            None => Ok(()),
+        }
     }
 
     /// Which id was there already. PostgreSQL answers nothing more in a failed transaction, so it
@@ -514,13 +460,7 @@ impl HeldTail {
             Held::Sqlite(None) | Held::Postgres(None, _) => true,
         };
         if rolled_back {
-            let written = self.written.take();
-            self.end(|revisions| {
-                // They were noted as they were written.
-                if written.is_some() {
-                    revisions.forget();
-                }
-            });
+            self.end(|_| {});
         } else {
             self.abandon();
         }

@@ -2,12 +2,10 @@
 //! whose answer was lost.
 
 pub(crate) mod batch;
-mod growing;
 mod held_tail;
 pub(crate) mod revisions;
 pub(crate) mod writer;
 
-pub use growing::GrowingBatch;
 pub use held_tail::HeldTail;
 
 use std::collections::HashMap;

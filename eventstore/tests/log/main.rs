@@ -1,7 +1,6 @@
 //! One suite over both databases: what the log promises.
 
 mod appending;
-mod growing;
 mod holding;
 mod model;
 mod opening;
