@@ -1,5 +1,5 @@
 //! The Command API: `/api/command`, XML (CMD-01 to CMD-10, CMD-52 to CMD-58, HLTH-01 to HLTH-07). The commands about one
-//! session are in [`session`], the one that makes shortcuts is in [`import`].
+//! session are in [`session`], the one that makes shortcuts is in [`import`]; [`schema`] is the XML schema that every answer keeps.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::xml_answer;
 use crate::xml_namespace;
 
 mod import;
+pub mod schema;
 mod session;
 
 /// The version of the documented API (CMD-56).
@@ -28,15 +29,22 @@ pub const API_VERSION: &str = "1.22.2";
 
 const PATH: &str = "/api/command";
 
-/// GET and POST mean the same (CMD-01).
+/// GET and POST mean the same (CMD-01); the schema is for anybody.
 #[must_use]
 pub fn routes(site: &Arc<Site>) -> Routes {
     let about = || About::new("Run a command of the Command API").gives(Gives::Text("text/xml"));
     let anyone = Access::ApiAccount(Permission::Any);
-    let routes = Routes::new(site)
+    let commands = Routes::new(site)
         .route(Method::GET, PATH, anyone, about(), answer)
         .route(Method::POST, PATH, anyone, about(), answer);
-    for_api_accounts(routes, None, Surface::CommandApi)
+    let schema = Routes::new(site).route(
+        Method::GET,
+        "/api/command.xsd",
+        Access::Anyone,
+        About::new("The XML schema of the Command API's answers").gives(Gives::Text("text/xml")),
+        schema::answer,
+    );
+    for_api_accounts(commands, None, Surface::CommandApi).merge(schema.open())
 }
 
 /// A command of the published list (CMD-05).
@@ -93,9 +101,9 @@ async fn answer(
     let settings = &known.world().settings;
     let namespace = xml_namespace::of(Surface::CommandApi, settings).unwrap_or_default();
     let error = |message: &str| xml_answer::error(namespace, message);
-    let parameters = match Parameters::read(request).await {
+    let parameters = match Parameters::read(request, site.limits.body_within).await {
         Ok(parameters) => parameters,
-        Err(unreadable) => return error(&unreadable.to_string()),
+        Err(unreadable) => return Problem::from(unreadable).to_xml(namespace),
     };
     let Some(name) = parameters.get("action") else {
         return error("The parameter action is required.");
@@ -165,6 +173,7 @@ fn api_information(site: &Site, caller: &Caller, known: &Known, namespace: &str)
     document.open("api_information", &[("xmlns", namespace)]);
     document.leaf("api_version", &[], API_VERSION);
     document.leaf("company_name", &[], &known.world().settings.company_name);
+    document.leaf("build", &[], &site.version);
     document.number("timestamp", site.engine.clock().now().unix_seconds());
     document.open("permissions", &[]);
     for (name, value) in permissions(account) {

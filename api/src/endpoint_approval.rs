@@ -49,10 +49,9 @@ async fn answer(
     if !known.world.ticket_system.is_configured() {
         return Err(told(&site, peer, Refusal::TicketSystemNotConfigured.into()));
     }
-    let parameters = tokio::time::timeout(site.limits.body_within, Parameters::read(request))
+    let parameters = Parameters::read(request, site.limits.body_within)
         .await
-        .map_err(|_| Problem::body_timed_out())?
-        .map_err(|error| Problem::malformed(error.to_string()))?;
+        .map_err(Problem::from)?;
     let answer = answer_of(&site, &parameters)?;
     let command = Command::TicketRequest(ticket::Command::Answer(answer));
     let cause = Cause {

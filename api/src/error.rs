@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::policy::gates::Need;
@@ -20,6 +20,8 @@ use crate::{xml, xml_answer};
 pub const DOCUMENT_NOT_FOUND: &str = "Document Not Found";
 /// The words of AUTH-13.
 pub const ACCESS_DENIED: &str = "The resource owner or authorization server denied the request.";
+/// How callers of every surface but the token endpoint say who they are.
+const BEARER: &str = "Bearer realm=\"Gatebook\"";
 
 /// What went wrong, before it takes the form of a surface.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +153,7 @@ impl Problem {
     #[must_use]
     pub fn to_json(&self) -> Response {
         let mut response = (self.status, axum::Json(self.body())).into_response();
-        self.add_retry_after(&mut response);
+        self.add_headers(&mut response);
         response
     }
 
@@ -196,11 +198,17 @@ impl Problem {
         response
             .headers_mut()
             .insert(CONTENT_TYPE, xml_answer::TEXT_XML);
-        self.add_retry_after(&mut response);
+        self.add_headers(&mut response);
         response
     }
 
-    fn add_retry_after(&self, response: &mut Response) {
+    /// What a status asks for beside the body: when to come back, and how to say who one is (RFC 9110, 11.6.1; RFC 6750, 3).
+    fn add_headers(&self, response: &mut Response) {
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
+        }
         if let Some(seconds) = self.retry_after_s {
             response
                 .headers_mut()

@@ -1,11 +1,14 @@
 //! The parameters of a call of an XML API: a GET's query, a POST's form, or a POST's query (CMD-01 to CMD-03, REP-01).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
+
+use crate::error::Problem;
 
 /// Longest body, in bytes; the longest documented parameters are ten attributes of 1,024 characters.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -25,6 +28,9 @@ pub enum Unreadable {
     /// A body of another type than a form (CMD-02).
     #[error("A request body needs the Content-Type application/x-www-form-urlencoded.")]
     OtherType,
+    /// A body that did not arrive in time.
+    #[error("The body did not arrive in time.")]
+    TimedOut,
     /// More than [`BODY_BYTES_MAX`] bytes, or the connection broke.
     #[error("The request body is too large or could not be read.")]
     Body,
@@ -36,17 +42,27 @@ pub enum Unreadable {
     TooMany,
 }
 
+impl From<Unreadable> for Problem {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::TimedOut => Self::body_timed_out(),
+            other => Self::malformed(other.to_string()),
+        }
+    }
+}
+
 impl Parameters {
-    /// Reads query and body of `request`.
+    /// Reads query and body of `request`; the body has to arrive within `body_within`.
     ///
     /// # Errors
     /// [`Unreadable`], for an `<error>` answer.
-    pub async fn read(request: Request) -> Result<Self, Unreadable> {
+    pub async fn read(request: Request, body_within: Duration) -> Result<Self, Unreadable> {
         let (parts, body) = request.into_parts();
         let mut parameters = Self::default();
         parameters.add(parts.uri.query().unwrap_or_default().as_bytes())?;
         if parts.method == Method::POST {
-            parameters.add(&read_form(&parts.headers, body).await?)?;
+            let read = tokio::time::timeout(body_within, read_form(&parts.headers, body));
+            parameters.add(&read.await.map_err(|_| Unreadable::TimedOut)??)?;
         }
         Ok(parameters)
     }
@@ -124,6 +140,8 @@ impl<const N: usize> From<[(&str, &str); N]> for Parameters {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn post(query: &str, content_type: Option<&str>, body: impl Into<Body>) -> Request {
@@ -135,6 +153,8 @@ mod tests {
         }
         request.body(body.into()).expect("a request")
     }
+
+    const WITHIN: Duration = Duration::from_secs(30);
 
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
 
@@ -151,7 +171,7 @@ mod tests {
             post("action=get_api_info&x=a%20b%2B", None, ""),
             post("action=get_api_info", FORM, "x=a+b%2B"),
         ] {
-            let read = Parameters::read(request).await.expect("parameters");
+            let read = Parameters::read(request, WITHIN).await.expect("parameters");
             assert_eq!(
                 read,
                 Parameters::from([("action", "get_api_info"), ("x", "a b+")])
@@ -185,7 +205,16 @@ mod tests {
                 Unreadable::Twice("action".to_owned()),
             ),
         ] {
-            assert_eq!(Parameters::read(request).await, Err(why));
+            assert_eq!(Parameters::read(request, WITHIN).await, Err(why));
         }
+    }
+
+    /// threat M
+    #[tokio::test(start_paused = true)]
+    async fn threat_m_a_body_that_never_ends_is_given_up() {
+        let silent =
+            Body::from_stream(futures_util::stream::pending::<Result<String, Infallible>>());
+        let read = Parameters::read(post("", FORM, silent), WITHIN).await;
+        assert_eq!(read, Err(Unreadable::TimedOut));
     }
 }

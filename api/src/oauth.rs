@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, PRAGMA, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -40,6 +41,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     Routes::new(site)
         .route(Method::POST, TOKEN_PATH, Access::Anyone, about, token)
         .open()
+        .map_answers(in_oauth_form)
 }
 
 /// Why there is no token, as OAuth2 says it.
@@ -87,10 +89,8 @@ impl IntoResponse for NoToken {
                 };
                 let mut response = problem.to_json();
                 let body = json!({"error": error, "message": problem.message});
-                *response.body_mut() = axum::body::Body::from(body.to_string());
-                response
-                    .headers_mut()
-                    .remove(axum::http::header::CONTENT_LENGTH);
+                *response.body_mut() = Body::from(body.to_string());
+                response.headers_mut().remove(CONTENT_LENGTH);
                 return response;
             }
         };
@@ -104,6 +104,19 @@ impl IntoResponse for NoToken {
         }
         response
     }
+}
+
+/// What is refused before the handler is reached takes the form of its own refusals.
+async fn in_oauth_form(mut response: Response) -> Response {
+    let (error, message) = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => ("invalid_request", "The method must be POST."),
+        StatusCode::TOO_MANY_REQUESTS => ("temporarily_unavailable", "Too many requests."),
+        _ => return response,
+    };
+    let body = json!({"error": error, "message": message});
+    *response.body_mut() = Body::from(body.to_string());
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
 }
 
 async fn token(State(site): State<Arc<Site>>, peer: Peer, request: Request) -> Response {

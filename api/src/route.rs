@@ -217,6 +217,17 @@ impl Routes {
         whole
     }
 
+    /// Changes every answer of these routes, those of the layers in front of them included.
+    #[must_use]
+    pub fn map_answers<F, Fut>(mut self, change: F) -> Self
+    where
+        F: Fn(Response) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        self.router = self.router.layer(middleware::map_response(change));
+        self
+    }
+
     fn with_options(mut self) -> Self {
         let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for route in &self.table {

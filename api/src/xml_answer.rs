@@ -1,11 +1,15 @@
-//! Answers of the XML surfaces: media type and errors (CMD-07, CMD-58, REP-08, REP-86).
+//! Answers of the XML surfaces: media type, errors and schemas (CMD-07, CMD-58, REP-08, REP-86).
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::xml;
+use domain::Surface;
+
+use crate::error::Problem;
+use crate::site::Site;
+use crate::{xml, xml_namespace};
 
 /// The media type of every XML answer.
 pub const TEXT_XML: HeaderValue = HeaderValue::from_static("text/xml; charset=UTF-8");
@@ -22,4 +26,17 @@ pub fn document(body: impl Into<Body>) -> Response {
 #[must_use]
 pub fn error(namespace: &str, message: &str) -> Response {
     document(xml::single("error", &[("xmlns", namespace)], message))
+}
+
+/// The schema of a surface's answers: `schema` with the namespace that the site sends.
+pub(crate) fn schema(site: &Site, surface: Surface, schema: &str) -> Response {
+    let published = site.engine.published();
+    let settings = &published.world.settings;
+    match xml_namespace::of(surface, settings) {
+        Some(namespace) if settings.xml_api_enabled => {
+            document(schema.replace("{namespace}", namespace))
+        }
+        // AUTH-01
+        _ => Problem::document_not_found().to_json(),
+    }
 }

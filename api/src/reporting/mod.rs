@@ -121,9 +121,9 @@ async fn report(
         // Whoever has no part in reports learns nothing of their parameters (ERR-31, REP-07).
         need(site, caller, known, any).await?;
     }
-    let parameters = Parameters::read(request)
+    let parameters = Parameters::read(request, site.limits.body_within)
         .await
-        .map_err(|unreadable| NoReport::Call(unreadable.to_string()))?;
+        .map_err(Problem::from)?;
     let (report, permission) = Report::named(&parameters)?;
     need(site, caller, known, permission).await?;
     match report {

@@ -1,6 +1,7 @@
 //! The Command API and the plain health check.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use api::Limits;
 use domain::Command;
@@ -10,8 +11,9 @@ use domain::site::settings::SETTINGS;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
+use crate::schema_check::Schema;
 use crate::served::{Differently, Served, header};
-use crate::visit::object;
+use crate::visit::{Agent, Conduct, object};
 
 const NAMESPACE: &str = "https://www.beyondtrust.com/namespaces/API/command";
 
@@ -60,6 +62,7 @@ async fn get_api_info_tells_an_account_what_it_may() {
             "<api_information xmlns=\"{}\">",
             "<api_version>1.22.2</api_version>",
             "<company_name>Ac&lt;me&gt; &amp; \"Söhne\"</company_name>",
+            "<build>0.1.0</build>",
             "<timestamp>1767603600</timestamp>",
             "<permissions>",
             "<permission name=\"perm_backup\">1</permission>",
@@ -104,6 +107,50 @@ async fn get_api_info_tells_an_account_what_it_may() {
     let field = "http://www.beyondtrust.com/sra/namespaces/API/command";
     let (_, text) = told(ask(&served, &token, "action=get_api_info").await).await;
     assert_eq!(text, expected.replace(NAMESPACE, field));
+}
+
+/// CMD-05 CMD-07 CMD-27 CMD-52 HLTH-02: the schema is served to anybody, and every answer keeps it, in both namespaces.
+#[tokio::test]
+async fn every_answer_of_a_command_keeps_the_schema() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let lsid = served.jumper("anna").await.jump(machine).await;
+    let attribute = json!({"display_name": "Note & <more>", "code_name": "note"});
+    let admin = served.administrator().await;
+    let (status, body) = admin.post("custom-session-attributes", attribute).await;
+    assert_eq!(status, 201, "{body}");
+    for namespace in ["guide", "field"] {
+        set(&served, json!({"command_namespace": namespace})).await;
+        let schema = served.request(Method::GET, "/api/command.xsd").send().await;
+        let schema = schema.expect("an answer");
+        assert_eq!(
+            header(&schema, "content-type").as_deref(),
+            Some("text/xml; charset=UTF-8")
+        );
+        let schema = Schema::new(&schema.text().await.expect("text"));
+        let mut answers = Vec::new();
+        for query in [
+            "action=get_api_info".to_owned(),
+            "action=check_health".to_owned(),
+            format!("action=get_session_attributes&lsid={lsid}"),
+            format!(
+                "action=set_session_attributes&lsid={lsid}&session.custom.note=%3Cb%3E&session.custom.external_key=T-1"
+            ),
+            format!("action=get_session_attributes&lsid={lsid}"),
+            "action=get_session_attributes&lsid=none".to_owned(),
+            "action=get_logged_in_reps".to_owned(),
+            String::new(),
+        ] {
+            let (status, text) = told(ask(&served, &served.token, &query).await).await;
+            assert_eq!(status, 200, "{query} {text}");
+            answers.push(text);
+        }
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        schema.holds_for(&answers);
+        assert!(!schema.accepts(&answers[0].replace("api_version", "version")));
+    }
 }
 
 /// CMD-10 CMD-53
@@ -255,6 +302,7 @@ async fn a_switched_off_xml_api_refuses_every_xml_call_and_nothing_else() {
         "/api/command",
         "/api/reporting?generate_report=AccessSession&lsid=x",
         "/api/reporting.xsd",
+        "/api/command.xsd",
     ] {
         let response = served
             .request(Method::GET, path)
@@ -268,6 +316,34 @@ async fn a_switched_off_xml_api_refuses_every_xml_call_and_nothing_else() {
     }
     assert_eq!(served.ask_token(&served.first).await.status(), 200);
     assert_eq!(served.status_with(&served.token).await, 200);
+}
+
+/// threat M: a body that does not come is given up, with the connection.
+#[tokio::test]
+async fn threat_m_a_body_that_never_arrives_is_given_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let served = Served::start_with(Differently {
+        limits: Limits {
+            body_within: Duration::from_millis(100),
+            ..Limits::default()
+        },
+        ..Differently::default()
+    })
+    .await;
+    let address = served.url.trim_start_matches("http://");
+    for path in ["/api/command", "/api/reporting"] {
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\naction=",
+            served.token
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 408 "), "{path} {text}");
+        assert!(text.contains("The body did not arrive in time."), "{text}");
+    }
 }
 
 /// AUTH-12 AUTH-13 AUTH-14 AUTH-32

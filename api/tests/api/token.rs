@@ -191,6 +191,33 @@ async fn a_request_that_is_not_right_gets_the_error_of_oauth2() {
         .unwrap();
     assert_eq!(got.status(), 405);
     assert_eq!(header(&got, "allow").as_deref(), Some("POST,OPTIONS"));
+    let (_, body) = answer(got).await;
+    let expected = json!({"error": "invalid_request", "message": "The method must be POST."});
+    assert_eq!(body, expected);
+}
+
+/// AUTH-13, AUTH-14: every 401 says how to say who one is (RFC 9110, 11.6.1).
+#[tokio::test]
+async fn every_401_carries_a_challenge() {
+    let served = Served::start().await;
+    for (method, path) in [
+        (Method::GET, "/api/config/v1/jump-group"),
+        (Method::GET, "/api/command?action=get_api_info"),
+        (Method::GET, "/api/reporting"),
+        (Method::GET, "/api/console/v1/items"),
+        (Method::POST, "/api/console/v1/sign-in"),
+    ] {
+        let body = json!({"username": "nobody", "password": "wrong"});
+        let request = served.request(method, path).bearer_auth("1.wrong");
+        let response = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 401, "{path}");
+        let challenge = header(&response, "www-authenticate");
+        assert_eq!(
+            challenge.as_deref(),
+            Some("Bearer realm=\"Gatebook\""),
+            "{path}"
+        );
+    }
 }
 
 /// AUTH-07, AUTH-13, AUTH-14, CONF-14
