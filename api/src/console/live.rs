@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use domain::ids::UserId;
@@ -46,6 +47,19 @@ pub const STREAMS_MAX: usize = 5_000;
 const QUIET: Duration = Duration::from_secs(15);
 /// How often a stream looks whether its badge has expired or was taken back.
 const BADGE_CHECK: Duration = Duration::from_secs(10);
+
+/// Proxies hand every message on at once: nginx gathers answers unless the first header says no, others compress them, and
+/// gather for that, unless the second forbids it.
+const UNBUFFERED: [(HeaderName, HeaderValue); 2] = [
+    (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    ),
+    (
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    ),
+];
 
 /// Most streams of one user on a node at a time: windows that one person may have open.
 pub const STREAMS_OF_ONE_MAX: usize = 20;
@@ -128,14 +142,7 @@ async fn listen(
             ),
         )
     })?;
-    let last = match headers.get("last-event-id") {
-        None => None,
-        Some(value) => Some(value.to_str().ok().and_then(read_position).ok_or_else(|| {
-            Problem::malformed(
-                "The Last-Event-ID must be one that this stream has given, such as 1-4711.",
-            )
-        })?),
-    };
+    let last = headers.get("last-event-id").map(read_last);
     let committed = site.engine.committed();
     let before = site.engine.published();
     let closed = site.streams.closed.subscribe();
@@ -155,9 +162,18 @@ async fn listen(
         let message = listener.next().await?;
         Some((Ok::<_, Infallible>(message), listener))
     });
-    Ok(Sse::new(messages)
-        .keep_alive(KeepAlive::new().interval(QUIET))
-        .into_response())
+    let events = Sse::new(messages).keep_alive(KeepAlive::new().interval(QUIET));
+    Ok((UNBUFFERED, events).into_response())
+}
+
+/// An epoch that no log has.
+const NO_EPOCH: i64 = i64::MIN;
+
+/// What a page heard last; an id that is none of ours is of no log, so the page starts anew. It is no error: a browser that
+/// is refused never comes back.
+fn read_last(value: &HeaderValue) -> (i64, u64) {
+    let position = value.to_str().ok().and_then(read_position);
+    position.unwrap_or((NO_EPOCH, 0))
 }
 
 fn read_position(text: &str) -> Option<(i64, u64)> {
