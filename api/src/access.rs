@@ -14,6 +14,8 @@ use crate::site::Site;
 pub enum Access {
     /// Anybody, without a token; limited by source address (AUTH-33).
     Anyone,
+    /// Anybody, without a token and without a limit: probes, which are answered from memory and tell nothing.
+    Probe,
     /// An agent, which says over its link who it is; how many may connect is the hub's to say.
     Agent,
     /// An API account that has this permission.
@@ -109,7 +111,8 @@ pub async fn require(
 ) -> Result<(), Problem> {
     let world = known.world();
     let problem = match (access, caller.principal) {
-        (Access::Anyone | Access::Agent, _) | (Access::User, Principal::User(_)) => return Ok(()),
+        (Access::Anyone | Access::Probe | Access::Agent, _)
+        | (Access::User, Principal::User(_)) => return Ok(()),
         (Access::Administrator, Principal::User(user)) if world.is_administrator(user) => {
             return Ok(());
         }

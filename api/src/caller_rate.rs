@@ -1,6 +1,6 @@
 //! Budgets of callers that have no account with one: source addresses, for calls without an account (AUTH-33), few enough to
 //! slow a guesser, enough for a site behind one address; and users who signed in, so that no script of theirs takes the node
-//! from the others. Memory is bounded; time is tokio's monotonic one.
+//! from the others. A call over the rate waits for its turn as those of accounts do ([`crate::pace`]). Memory is bounded.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,34 +10,24 @@ use std::time::Duration;
 
 use domain::ids::UserId;
 use governor::clock::Clock;
+use governor::state::InMemoryState;
 use governor::state::keyed::DashMapStateStore;
-use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use crate::pace::{self, Bucket, Held, Monotonic, Queues, RETRY_AFTER_S, Turn};
 use crate::site::Limits;
-
-#[derive(Clone, Debug)]
-struct Monotonic(tokio::time::Instant);
-
-impl Clock for Monotonic {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
 
 type Keyed<K> =
     RateLimiter<K, DashMapStateStore<K>, Monotonic, governor::middleware::NoOpMiddleware<Duration>>;
-type Shared =
-    RateLimiter<NotKeyed, InMemoryState, Monotonic, governor::middleware::NoOpMiddleware<Duration>>;
 
 /// The budgets of all callers of one kind that called lately.
 pub struct CallerRates<K: Hash + Eq + Clone> {
     clock: Monotonic,
+    per_second: NonZeroU32,
     keyed: Keyed<K>,
     /// For newcomers while the memory is full.
-    crowd: Shared,
+    crowd: Bucket,
+    queues: Queues<K>,
     callers_max: usize,
     /// Second of the clock in which the memory was last looked through; from 1.
     swept_in_second: AtomicU64,
@@ -57,12 +47,27 @@ impl AddressRates {
         )
     }
 
-    /// Charges one call from `address`.
+    /// Charges one call from `address`, which may have to wait.
+    ///
+    /// # Errors
+    /// The seconds until the next one may come: too many of it wait already.
+    pub(crate) fn admit_address(
+        &self,
+        address: IpAddr,
+    ) -> Result<Option<HeldCall<'_, IpAddr>>, u64> {
+        self.admit(network(address))
+    }
+
+    /// Charges one call from `address` that is refused anyway and waits for nothing.
     ///
     /// # Errors
     /// The seconds until the next one may come.
     pub fn charge_address(&self, address: IpAddr) -> Result<(), u64> {
-        self.charge(&network(address))
+        match self.admit_address(address) {
+            Ok(None) => Ok(()),
+            // Its place is given up again.
+            Ok(Some(_)) | Err(_) => Err(RETRY_AFTER_S),
+        }
     }
 }
 
@@ -76,36 +81,51 @@ impl UserRates {
     }
 }
 
-impl<K: Hash + Eq + Clone> CallerRates<K> {
+impl<K: Hash + Eq + Copy> CallerRates<K> {
     fn new(per_second: NonZeroU32, burst: NonZeroU32, callers_max: usize) -> Self {
-        let clock = Monotonic(tokio::time::Instant::now());
+        let clock = Monotonic::start();
         let quota = Quota::per_second(per_second).allow_burst(burst);
         Self {
+            per_second,
             keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
             crowd: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
+            queues: Queues::new(),
             clock,
             callers_max,
             swept_in_second: AtomicU64::new(0),
         }
     }
 
-    /// Charges one call of `caller`.
+    /// Charges one call of `caller`, which may have to wait.
     ///
     /// # Errors
-    /// The seconds until the next one may come.
-    pub fn charge(&self, caller: &K) -> Result<(), u64> {
+    /// The seconds until the next one may come: too many of the caller's wait already.
+    pub(crate) fn admit(&self, caller: K) -> Result<Option<HeldCall<'_, K>>, u64> {
+        match self
+            .queues
+            .turn(caller, self.per_second, || self.take(&caller))
+        {
+            Turn::Now => Ok(None),
+            Turn::Later(held) => Ok(Some(HeldCall {
+                rates: self,
+                caller,
+                held,
+            })),
+            Turn::Never => Err(RETRY_AFTER_S),
+        }
+    }
+
+    /// Takes a call out of the caller's bucket, or says how long until there is one.
+    fn take(&self, caller: &K) -> Result<(), Duration> {
         if self.keyed.len() >= self.callers_max {
             self.sweep();
         }
-        let outcome = if self.keyed.len() >= self.callers_max {
-            self.crowd.check()
-        } else {
-            self.keyed.check_key(caller)
-        };
-        outcome.map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
-        })
+        if self.keyed.len() >= self.callers_max {
+            return pace::take(&self.crowd);
+        }
+        self.keyed
+            .check_key(caller)
+            .map_err(|not_until| pace::wait_time(&not_until, &self.clock))
     }
 
     /// Forgets callers whose budget is whole again. At most once a second: a storm must not pay for a look at everything
@@ -115,6 +135,20 @@ impl<K: Hash + Eq + Clone> CallerRates<K> {
         if self.swept_in_second.swap(second, Ordering::Relaxed) != second {
             self.keyed.retain_recent();
         }
+    }
+}
+
+/// A call that waits for its turn; dropped, it is given up.
+pub(crate) struct HeldCall<'r, K: Hash + Eq + Copy> {
+    rates: &'r CallerRates<K>,
+    caller: K,
+    held: Held<'r, K>,
+}
+
+impl<K: Hash + Eq + Copy> HeldCall<'_, K> {
+    /// Waits until the call may run.
+    pub(crate) async fn wait(self) {
+        self.held.wait(|| self.rates.take(&self.caller)).await;
     }
 }
 
@@ -159,6 +193,27 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(rates.charge_address(one), Ok(()));
         assert_eq!(rates.charge_address(one), Err(1));
+    }
+
+    /// AUTH-33: a call over the rate has its turn within two seconds; no refused one overtakes it.
+    #[tokio::test(start_paused = true)]
+    async fn calls_over_the_rate_of_an_address_wait_for_their_turn() {
+        let rates = rates(100);
+        let one = ip("192.0.2.1");
+        let admit = || rates.admit_address(one);
+        assert!(matches!([admit(), admit()], [Ok(None), Ok(None)]));
+        let held: Vec<_> = [admit(), admit()]
+            .into_iter()
+            .map(|held| held.unwrap().expect("it is held"))
+            .collect();
+        assert_eq!(admit().err(), Some(1), "two seconds' worth waits");
+        let start = tokio::time::Instant::now();
+        for (call, second) in held.into_iter().zip(1..) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(rates.charge_address(one), Err(1));
+            call.wait().await;
+            assert_eq!(start.elapsed().as_secs(), second);
+        }
     }
 
     /// AUTH-33, threat M

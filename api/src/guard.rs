@@ -15,7 +15,7 @@ use crate::access::{self, Access};
 use crate::caller::{Caller, Known, Principal};
 use crate::error::Problem;
 use crate::peer::Peer;
-use crate::rate::Charge;
+use crate::rate::{Admission, Budget, Charge};
 use crate::site::Site;
 use crate::xml_namespace;
 
@@ -35,19 +35,30 @@ pub(crate) async fn api_accounts_only(
         return Problem::internal().to_json();
     };
     let route = matched_route(&request, surface);
-    let (caller, known) = match authenticate(&site, surface, peer, request.headers()).await {
+    let headers = request.headers();
+    let mut proven = match prove(&site, surface, peer, headers, &route).await {
         Ok(proven) => proven,
-        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
-            return refuse_stranger(&site, peer, &route, problem);
-        }
-        Err(problem) => return problem.to_json(),
+        Err(refused) => return refused,
     };
-    let Some((id, account)) = account_of(&caller, &known) else {
-        return refuse_stranger(&site, peer, &route, Problem::access_denied());
-    };
-    let charge = site
+    let now = || site.engine.clock().now();
+    let charge = match site
         .account_rates
-        .charge(id, account, site.engine.clock().now());
+        .admit(proven.account, proven.budget, now())
+    {
+        Admission::Charged(charge) => charge,
+        Admission::Held(held) => {
+            // Whoever waits keeps no World alive, and what it rests on may end meanwhile: it is asked again.
+            drop(proven);
+            held.wait().await;
+            proven = match prove(&site, surface, peer, headers, &route).await {
+                Ok(proven) => proven,
+                Err(refused) => return refused,
+            };
+            site.account_rates
+                .charge(proven.account, proven.budget, now())
+        }
+    };
+    let Proven { caller, known, .. } = proven;
     let xml_is_off = matches!(surface, Surface::CommandApi | Surface::ReportingApi)
         && !known.world().settings.xml_api_enabled;
     let mut response = if let Some(seconds) = charge.refused_for_s {
@@ -76,15 +87,17 @@ pub(crate) async fn permitted_only(
     next: Next,
 ) -> Response {
     let extensions = request.extensions();
-    if access == Access::Agent {
+    if matches!(access, Access::Agent | Access::Probe) {
         return next.run(request).await;
     }
     if access == Access::Anyone {
         let Some(peer) = extensions.get::<Peer>().copied() else {
             return Problem::internal().to_json();
         };
-        if let Err(seconds) = site.address_rates.charge_address(peer.address) {
-            return refuse_crowd(&site, peer, &action, seconds);
+        match site.address_rates.admit_address(peer.address) {
+            Ok(None) => {}
+            Ok(Some(held)) => held.wait().await,
+            Err(seconds) => return refuse_crowd(&site, peer, &action, seconds),
         }
         return next.run(request).await;
     }
@@ -97,6 +110,40 @@ pub(crate) async fn permitted_only(
     match access::require(&site, &caller, &known, access, &action).await {
         Ok(()) => next.run(request).await,
         Err(problem) => in_form_of(caller.surface, &known, &problem),
+    }
+}
+
+/// A caller whose token is good.
+struct Proven {
+    caller: Caller,
+    known: Known,
+    account: ApiAccountId,
+    budget: Budget,
+}
+
+/// Who asks, or the answer to one who can't be named.
+async fn prove(
+    site: &Site,
+    surface: Surface,
+    peer: Peer,
+    headers: &HeaderMap,
+    route: &str,
+) -> Result<Proven, Response> {
+    let (caller, known) = match authenticate(site, surface, peer, headers).await {
+        Ok(proven) => proven,
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
+            return Err(refuse_stranger(site, peer, route, problem));
+        }
+        Err(problem) => return Err(problem.to_json()),
+    };
+    match account_of(&caller, &known).map(|(account, record)| (account, Budget::from(record))) {
+        Some((account, budget)) => Ok(Proven {
+            caller,
+            known,
+            account,
+            budget,
+        }),
+        None => Err(refuse_stranger(site, peer, route, Problem::access_denied())),
     }
 }
 

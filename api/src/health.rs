@@ -57,7 +57,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .route(
             Method::GET,
             "/check_health",
-            Access::Anyone,
+            Access::Probe,
             About::new("Whether the site is healthy: 200 or 500").gives(Gives::Text("text/plain")),
             check_health,
         )

@@ -20,6 +20,7 @@ pub mod route;
 
 pub mod attempts;
 pub mod credential;
+mod pace;
 pub mod rate;
 pub mod token;
 

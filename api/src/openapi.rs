@@ -214,7 +214,7 @@ fn operation(route: &Route) -> OperationBuilder {
     }
     let operation = with_responses(operation, route);
     match route.access {
-        Access::Anyone | Access::Agent => operation,
+        Access::Anyone | Access::Probe | Access::Agent => operation,
         Access::ApiAccount(_) => operation.security(
             SecurityRequirement::new::<_, [&str; 0], &str>("api_account", []),
         ),
@@ -265,7 +265,7 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
             .content("application/json", content);
         operation = operation.response(status.as_str(), response.build());
     }
-    let is_open = matches!(route.access, Access::Anyone | Access::Agent);
+    let is_open = matches!(route.access, Access::Anyone | Access::Probe | Access::Agent);
     let takes_input = route.about.takes.is_some() || !route.about.filters.is_empty();
     // status, words, whether it can come from this route
     let problems = [
@@ -284,7 +284,7 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         ),
         ("413", "The body is too large.", route.about.takes.is_some()),
         ("422", "Fields or parameters are not right.", takes_input),
-        ("429", "Too many requests.", true),
+        ("429", "Too many requests.", route.access != Access::Probe),
         ("503", "Not now; Retry-After says when.", true),
     ];
     for (status, words, _) in problems.into_iter().filter(|(_, _, there)| *there) {

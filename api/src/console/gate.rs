@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::Surface;
+use engine::Published;
 
 use crate::caller::{Caller, Known, Principal};
 use crate::console::BASE;
@@ -21,25 +22,23 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return Problem::internal().to_json();
     };
-    let published = match site.engine.as_fresh_as_the_log().await {
-        Ok(published) => published,
-        Err(error) => return Problem::from(error).to_json(),
+    let (method, headers) = (request.method(), request.headers());
+    let (mut published, mut badge) = match prove(&site, peer, method, headers).await {
+        Ok(proven) => proven,
+        Err(refused) => return refused,
     };
-    let badge = Badge::of(&site, &published.world, request.method(), request.headers()).await;
-    let badge = match badge {
-        Ok(badge) => badge,
-        Err(problem)
-            if matches!(
-                problem.status,
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-            ) =>
-        {
-            return guard::refuse_stranger(&site, peer, BASE, problem);
+    match site.user_rates.admit(badge.user) {
+        Ok(None) => {}
+        Ok(Some(held)) => {
+            // Whoever waits keeps no World alive, and what it rests on may end meanwhile: it is asked again.
+            drop(published);
+            held.wait().await;
+            (published, badge) = match prove(&site, peer, method, headers).await {
+                Ok(proven) => proven,
+                Err(refused) => return refused,
+            };
         }
-        Err(problem) => return problem.to_json(),
-    };
-    if let Err(seconds) = site.user_rates.charge(&badge.user) {
-        return Problem::too_many_requests(seconds).to_json();
+        Err(seconds) => return Problem::too_many_requests(seconds).to_json(),
     }
     let caller = Caller {
         principal: Principal::User(badge.user),
@@ -51,4 +50,27 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
     extensions.insert(Known(published));
     extensions.insert(badge);
     next.run(request).await
+}
+
+/// Whose badge came, or the answer to one that has none that is good.
+async fn prove(
+    site: &Site,
+    peer: Peer,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(Arc<Published>, Badge), Response> {
+    let published = site.engine.as_fresh_as_the_log().await;
+    let published = published.map_err(|error| Problem::from(error).to_json())?;
+    match Badge::of(site, &published.world, method, headers).await {
+        Ok(badge) => Ok((published, badge)),
+        Err(problem)
+            if matches!(
+                problem.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ) =>
+        {
+            Err(guard::refuse_stranger(site, peer, BASE, problem))
+        }
+        Err(problem) => Err(problem.to_json()),
+    }
 }

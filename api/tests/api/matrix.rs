@@ -57,7 +57,7 @@ async fn threat_a_the_routes_reachable_without_a_token_are_listed() {
     let mut open: Vec<String> = routes
         .table()
         .iter()
-        .filter(|route| matches!(route.access, Access::Anyone | Access::Agent))
+        .filter(|route| matches!(route.access, Access::Anyone | Access::Probe | Access::Agent))
         .map(|route| format!("{} {}\n", route.method, route.path))
         .collect();
     open.sort();

@@ -237,7 +237,7 @@ impl Record for ApiAccount {
                 min: 1,
                 max: 10_000,
             },
-            "Requests a second before 429.",
+            "Requests a second. More wait for their turn, at most two seconds; beyond that they get 429.",
         ),
         Field::new(
             "requests_per_hour",

@@ -7,6 +7,7 @@ mod demonstration;
 mod encryption;
 mod log;
 mod nodes;
+mod rates;
 mod read_models;
 mod refused_places;
 mod running;
