@@ -42,9 +42,6 @@ async fn answer(
     peer: Peer,
     request: Request,
 ) -> Result<Response, JsonError> {
-    if !peer.is_https {
-        return Err(Problem::https_required().into());
-    }
     let known = site.engine.as_fresh_as_the_log().await?;
     if !known.world.ticket_system.is_configured() {
         return Err(told(&site, peer, Refusal::TicketSystemNotConfigured.into()));

@@ -8,6 +8,8 @@
 pub mod site;
 
 pub mod error;
+mod forwarded;
+mod message;
 pub mod peer;
 
 pub mod access;

@@ -4,16 +4,18 @@
 //! credentials travel over TLS, or in plain text only from loopback and proxies that were named (AUTH-20).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::HeaderMap;
+use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use ipnet::IpNet;
 
 use crate::error::{JsonError, Problem};
+use crate::forwarded::{self, Node};
 use crate::site::Site;
 
 /// How a connection came in; an extension of every request, put there by whoever listens.
@@ -30,7 +32,7 @@ pub enum Transport {
 pub struct Peer {
     /// Its address: the connection's, or the one a trusted proxy vouches for.
     pub address: IpAddr,
-    /// Its port, where the connection is its own.
+    /// Its port, where it is known.
     pub port: Option<u16>,
     /// How the connection came in.
     pub transport: Transport,
@@ -61,7 +63,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     }
 }
 
-/// Layer: finds out who the peer is, and refuses plain text from elsewhere.
+/// How long browsers remember that the site is asked over HTTPS only (RFC 6797).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Layer: finds out who the peer is, and refuses plain text from elsewhere (AUTH-20).
 pub(crate) async fn identify(
     State(site): State<Arc<Site>>,
     mut request: Request,
@@ -69,67 +74,81 @@ pub(crate) async fn identify(
 ) -> Response {
     let connection = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let transport = request.extensions().get::<Transport>().copied();
-    let peer = connection.and_then(|ConnectInfo(address)| {
-        peer_of(
-            *address,
-            transport?,
-            request.headers(),
-            &site.trusted_proxies,
-        )
-    });
-    let Some(peer) = peer else {
-        return Problem::https_required().to_json().into_response();
+    let (Some(ConnectInfo(address)), Some(transport)) = (connection, transport) else {
+        return Problem::https_required().to_json();
+    };
+    let proxies = &site.trusted_proxies;
+    let peer = match peer_of(*address, transport, request.headers(), proxies) {
+        Ok(peer) => peer,
+        Err(problem) => return problem.to_json(),
     };
     request.extensions_mut().insert(peer);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if peer.is_https {
+        response
+            .headers_mut()
+            .insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    response
 }
 
+/// Who asks. Addresses are believed from named proxies only. A scheme is believed from whoever connects in plain text, for only
+/// proxies and this machine may: what came to a proxy in plain text is refused, whatever it asks for. Where a named proxy says
+/// nothing of the scheme, its naming says it: it ends TLS.
 fn peer_of(
     connection: SocketAddr,
     transport: Transport,
     headers: &HeaderMap,
     proxies: &[IpNet],
-) -> Option<Peer> {
+) -> Result<Peer, Problem> {
     let near = connection.ip().to_canonical();
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
-    if transport == Transport::PlainTrusted && !near.is_loopback() && !is_proxy(&near) {
-        return None;
+    let is_named = is_proxy(&near);
+    let is_plain = transport == Transport::PlainTrusted;
+    if is_plain && !near.is_loopback() && !is_named {
+        return Err(Problem::https_required());
     }
     let direct = Peer {
         address: near,
         port: Some(connection.port()),
         transport,
-        is_https: transport == Transport::Tls,
+        is_https: !is_plain,
     };
-    if !is_proxy(&near) {
-        return Some(direct);
+    if !is_named && !is_plain {
+        return Ok(direct);
     }
-    let is_https = header(headers, "x-forwarded-proto").map_or(direct.is_https, |scheme| {
-        scheme.eq_ignore_ascii_case("https")
-    });
-    // From the right: the first hop that is no proxy of ours. What stands to its left, anybody may have written.
-    let far = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .rev()
-        .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','))
-        .map(|hop| hop.trim().parse::<IpAddr>().map(|hop| hop.to_canonical()))
-        .find(|hop| hop.as_ref().map_or(true, |hop| !is_proxy(hop)));
-    match far {
-        None => Some(Peer { is_https, ..direct }),
-        Some(Ok(address)) => Some(Peer {
+    let claim = forwarded::read(headers, is_proxy)
+        .map_err(|unbelievable| Problem::malformed(unbelievable.to_string()))?;
+    let is_https = claim.is_https.unwrap_or(is_named || direct.is_https);
+    if claim.is_https == Some(false) {
+        return Err(Problem::https_required());
+    }
+    match claim.node {
+        Some(Node::Known(address, port)) if is_named => Ok(Peer {
             address,
-            port: None,
+            port,
             transport,
             is_https,
         }),
-        // A hop that can't be read hides who asks: the proxy itself answers for the call.
-        Some(Err(_)) => Some(Peer { is_https, ..direct }),
+        // Nobody is named, or one who hides: the proxy itself answers for the call.
+        _ => {
+            if !is_named && forwarded::is_there(headers) {
+                warn_of_unnamed_proxy();
+            }
+            Ok(Peer { is_https, ..direct })
+        }
     }
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+/// Says once that everybody who comes through it is taken for this machine.
+fn warn_of_unnamed_proxy() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            "requests come through a proxy on this machine that is not named with --trusted-proxy: \
+             all its callers count as one address"
+        );
+    });
 }
 
 #[cfg(test)]
@@ -143,7 +162,44 @@ mod tests {
         }
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         peer_of(connection.parse().unwrap(), transport, &headers, &proxies)
+            .ok()
             .map(|peer| peer.address_text())
+    }
+
+    /// AUTH-20, threat J: one rule for every surface.
+    #[test]
+    fn threat_j_what_came_to_a_proxy_in_plain_text_is_refused() {
+        use Transport::{PlainTrusted, Tls};
+        let proxies = ["10.0.0.0/8".parse().unwrap()];
+        let (proxy, near, far) = ("10.1.1.1:5", "127.0.0.1:5", "203.0.113.9:5");
+        // connection, transport, X-Forwarded-Proto, whether the caller speaks HTTPS; none where it is refused
+        let cases = [
+            (proxy, PlainTrusted, Some("https"), Some(true)),
+            (proxy, PlainTrusted, Some("https,http"), Some(true)),
+            (proxy, PlainTrusted, Some("http"), None),
+            (proxy, PlainTrusted, None, Some(true)),
+            (proxy, Tls, Some("http"), None),
+            (proxy, Tls, None, Some(true)),
+            // On this machine, named or not.
+            (near, PlainTrusted, None, Some(false)),
+            (near, PlainTrusted, Some("https"), Some(true)),
+            (near, PlainTrusted, Some("http"), None),
+            // No proxy: what it writes means nothing.
+            (far, Tls, Some("http"), Some(true)),
+            (far, PlainTrusted, Some("https"), None),
+        ];
+        for (connection, transport, scheme, expected) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(scheme) = scheme {
+                headers.append("x-forwarded-proto", scheme.parse().unwrap());
+            }
+            let peer = peer_of(connection.parse().unwrap(), transport, &headers, &proxies);
+            assert_eq!(
+                peer.ok().map(|peer| peer.is_https),
+                expected,
+                "{connection} {transport:?} {scheme:?}"
+            );
+        }
     }
 
     /// AUTH-20, threat J

@@ -14,13 +14,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use domain::Surface;
 use domain::record::Field;
+use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::error::Problem;
 use crate::site::Site;
 use crate::{
     approve, command, configuration, console, download, endpoint_approval, guard, health, link,
-    mech_list, oauth, openapi, peer, reporting,
+    mech_list, message, oauth, openapi, peer, reporting,
 };
 
 /// One line of the table.
@@ -287,7 +288,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 pub fn router(site: Arc<Site>) -> Router {
     let routes = routes(&site);
     let documents = openapi::Documents::new(&site.version, routes.table());
-    routes
+    let routes = routes
         .router
         .fallback(|| async { Problem::not_found("Path").to_json() })
         .layer(axum::Extension(Arc::new(documents)))
@@ -295,8 +296,12 @@ pub fn router(site: Arc<Site>) -> Router {
             Arc::clone(&site),
             peer::identify,
         ))
+        .layer(middleware::from_fn(message::one_host))
+        .layer(middleware::from_fn(message::whole_body))
         .layer(middleware::map_response(add_common_headers))
-        .with_state(site)
+        .with_state(site);
+    // Around the router: its own layers are reached when it has looked at the path.
+    Router::new().fallback_service(routes.map_request(message::with_single_slashes))
 }
 
 /// No answer of an API is to be kept by anyone on the way, or taken for something else than it says.

@@ -122,7 +122,7 @@ pub struct ServeOptions {
     #[arg(long, value_name = "ADDRESS", env = "GATEBOOK_LISTEN_HTTP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_http: Option<SocketAddr>,
-    /// A network whose members may connect without TLS and are believed who they forward for. Repeatable.
+    /// A network of proxies that end TLS: its members may connect without TLS and are believed who they forward for. Repeatable.
     #[arg(
         long,
         value_name = "NETWORK",

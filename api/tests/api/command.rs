@@ -342,6 +342,7 @@ async fn threat_m_a_body_that_never_arrives_is_given_up() {
         let mut text = String::new();
         connection.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 408 "), "{path} {text}");
+        assert!(text.contains("connection: close"), "{path} {text}");
         assert!(text.contains("The body did not arrive in time."), "{text}");
     }
 }

@@ -28,6 +28,7 @@ mod link;
 mod live;
 mod mail;
 mod matrix;
+mod messages;
 mod nodes;
 mod owner_matrix;
 mod people;

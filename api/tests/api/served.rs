@@ -18,6 +18,7 @@ use engine::testing::{CountingFresh, TestClock};
 use engine::{Done, Engine, EngineSetup, EngineTask, ExecuteError, Lane, Side, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Direction, EventStore, Location, Options, Selection, SideTable, SideWrite};
+use ipnet::IpNet;
 use link_protocol::{Anchor, AnchorList};
 use projections::ReportIndex;
 use reqwest::{Method, RequestBuilder, Response};
@@ -75,6 +76,7 @@ pub(crate) struct Differently {
     pub(crate) public_url: Option<String>,
     pub(crate) shared: bool,
     pub(crate) agent_programs: AgentPrograms,
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 impl Served {
@@ -152,7 +154,7 @@ impl Served {
             agent_programs: differently.agent_programs,
             mail_languages: Arc::new(Languages::shipped()),
             version: "0.1.0".to_owned(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: differently.trusted_proxies,
             node: number.to_string(),
             shared: differently.shared,
         });

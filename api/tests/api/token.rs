@@ -510,6 +510,7 @@ async fn plain_text_from_elsewhere_is_refused() {
                 "authorization",
                 basic(&served.first.client_id, FIRST_SECRET),
             )
+            .header("host", "access.example.com")
             .header("x-forwarded-for", "127.0.0.1")
             .header("x-forwarded-proto", "https")
             .body(Body::from("grant_type=client_credentials"))
