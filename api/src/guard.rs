@@ -14,7 +14,7 @@ use domain::site::api_account::{self, ApiAccount};
 use crate::access::{self, Access};
 use crate::caller::{Caller, Known, Principal};
 use crate::error::Problem;
-use crate::peer::Peer;
+use crate::peer::{Authenticated, Peer};
 use crate::rate::{Admission, Budget, Charge};
 use crate::site::Site;
 use crate::xml_namespace;
@@ -40,6 +40,7 @@ pub(crate) async fn api_accounts_only(
         Ok(proven) => proven,
         Err(refused) => return refused,
     };
+    Authenticated::note_on(request.extensions());
     let now = || site.engine.clock().now();
     let charge = match site
         .account_rates

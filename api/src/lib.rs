@@ -53,6 +53,6 @@ pub use caller::{Caller, Known, Principal};
 pub use download::programs::{AgentPrograms, MacSigning};
 pub use error::{JsonError, Problem};
 pub use link::BytesLeft;
-pub use peer::{Peer, Transport};
+pub use peer::{Authenticated, Peer, Transport};
 pub use route::{router, routes};
 pub use site::{AgentKey, Limits, Site, SiteSetup};

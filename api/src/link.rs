@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite;
 use crate::access::Access;
 use crate::attempts::Attempts;
 use crate::error::{JsonError, Problem};
-use crate::peer::Peer;
+use crate::peer::{Authenticated, Peer};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
@@ -105,6 +105,7 @@ async fn connect(
     State(site): State<Arc<Site>>,
     peer: Peer,
     bytes: Option<Extension<BytesLeft>>,
+    authenticated: Option<Extension<Authenticated>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, JsonError> {
@@ -134,6 +135,9 @@ async fn connect(
         let socket = AgentSocket {
             socket: Box::new(socket),
             bytes,
+            authenticated: authenticated
+                .map(|Extension(noted)| noted)
+                .unwrap_or_default(),
             given_at: Instant::now(),
         };
         async move { site.hub.serve(socket, address).await }
@@ -144,6 +148,7 @@ async fn connect(
 struct AgentSocket {
     socket: Box<WebSocket>,
     bytes: BytesLeft,
+    authenticated: Authenticated,
     given_at: Instant,
 }
 
@@ -174,6 +179,10 @@ impl AgentSocket {
 }
 
 impl Transport for AgentSocket {
+    fn authenticated(&mut self) {
+        self.authenticated.note();
+    }
+
     async fn receive(&mut self) -> Option<Incoming> {
         let Ok(message) = self.next().await else {
             return Some(Incoming::TooMuch);

@@ -4,12 +4,13 @@
 //! credentials travel over TLS, or in plain text only from loopback and proxies that were named (AUTH-20).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
@@ -25,6 +26,31 @@ pub enum Transport {
     Tls,
     /// In plain text, from loopback or from a proxy that was named.
     PlainTrusted,
+}
+
+/// Whether somebody has authenticated on a connection; an extension of every request, put there by whoever listens. When there
+/// are too many connections, those of strangers give way first.
+#[derive(Clone, Debug, Default)]
+pub struct Authenticated(Arc<AtomicBool>);
+
+impl Authenticated {
+    /// Notes that somebody has.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has.
+    #[must_use]
+    pub fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Notes it on the connection of a request.
+    pub(crate) fn note_on(extensions: &Extensions) {
+        if let Some(connection) = extensions.get::<Self>() {
+            connection.note();
+        }
+    }
 }
 
 /// The far end of a request.

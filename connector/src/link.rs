@@ -319,6 +319,7 @@ impl<'h> Talk<'h> {
         if let Some(end) = inner.objection(self.client, self.link) {
             return Err(end);
         }
+        transport.authenticated();
         self.welcome(transport, token).await?;
         if let Some(known) = inner.engine.published().world.endpoint(self.client) {
             self.written = known.facts.clone();

@@ -24,6 +24,9 @@ pub struct Gone;
 
 /// A WebSocket whose upgrade has been accepted.
 pub trait Transport: Send {
+    /// The agent has proven who it is.
+    fn authenticated(&mut self) {}
+
     /// The next frame; none once the socket is gone or was closed by the agent. Giving up on it half way loses nothing.
     fn receive(&mut self) -> impl Future<Output = Option<Incoming>> + Send;
 

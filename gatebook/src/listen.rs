@@ -1,18 +1,18 @@
 //! The two listeners: HTTPS for everybody, and plain HTTP for a proxy that ends TLS and for tests.
 //!
-//! Nobody gets to hold a connection for nothing (threat M): there are only so many, a handshake and a request's head have
-//! a deadline each, and of a storm of handshakes only some work at once, so that everything else goes on beside them. What a
-//! request may do is not decided here; each is marked with the way it came in.
+//! Nobody gets to hold a connection for nothing (threat M): there are only so many, and idle strangers give way to newcomers; a
+//! handshake, a request's head and every step of what is written have a deadline each; and of a storm of handshakes only some
+//! work at once, so that everything else goes on beside them. What a request may do is not decided here; each is marked with
+//! the way it came in.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::{BytesLeft, Transport};
+use api::{Authenticated, BytesLeft, Transport};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::middleware::AddExtension;
@@ -24,13 +24,12 @@ use axum_server::{Handle, Server};
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tower_service::Service;
 
+mod held;
 mod hello;
 mod places;
 mod source;
@@ -38,10 +37,10 @@ mod turns;
 
 pub use places::ConnectionCap;
 
+use held::Held;
 use hello::Http1;
-use places::Place;
 use source::Source;
-use turns::{Turn, Turns};
+use turns::Turns;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -50,17 +49,9 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// other task would wait for all of them at each of its steps, the writer of the log first.
 const HANDSHAKES_AT_WORK_MAX: usize = 64;
 
-/// How long a turn goes on while the other side answers our hello. Where machines are near, what they say next is worked on in the
-/// same turn, and no more of them are let in than their greetings can be worked on; where they are far, or never answer, nobody
-/// waits for them.
-const ANSWER_WITHIN: Duration = Duration::from_millis(25);
-
 /// How many connections the system may hold for us before we accept them (it may allow fewer). One more is dropped without a
 /// word and tries again after a second, then two, then four: a fleet that comes back after a restart must fit in.
 const NOT_ACCEPTED_MAX: u32 = 4_096;
-
-/// How long a connection may wait for its turn. Below the 30 s in which agents have to connect: who waits longer has given up.
-const TURN_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the head of a request may take, the first one of a connection included.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
@@ -245,36 +236,37 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Capped {
             let address = peer.ip().to_canonical();
             let source = Source::of(address);
             let counts = capped.turns.is_some() && !address.is_loopback();
-            (source, capped.cap.take(counts.then_some(source)))
+            let place = capped.cap.take(counts.then_some(source), address);
+            (source, place)
         });
         Box::pin(async move {
             let (source, place) = place?;
-            let place = place.ok_or_else(|| io::Error::other("too many connections"))?;
+            let (place, gives_way) =
+                place.ok_or_else(|| io::Error::other("too many connections"))?;
             stream.set_nodelay(true)?;
-            let mut held = Held {
-                stream,
-                _place: place,
-                turn: None,
-                going_on: None,
-                has_answered: false,
-                first: Vec::new(),
-                taken: 0,
-                bytes: BytesLeft::default(),
-            };
-            let bytes = held.bytes.clone();
+            let authenticated = place.authenticated().clone();
+            let bytes = BytesLeft::default();
+            let mut held = Held::new(stream, place, gives_way, bytes.clone());
             if let Some(turns) = capped.turns {
                 held.wait_for_turn(source, &turns).await?;
             }
-            Ok((held, Counted { service, bytes }))
+            let marked = Counted {
+                service,
+                bytes,
+                authenticated,
+            };
+            Ok((held, marked))
         })
     }
 }
 
-/// The routes for one connection: each request tells how much may still be read from it.
+/// The routes for one connection: each request tells how much may still be read from it, and where to note that somebody has
+/// authenticated on it.
 #[derive(Clone)]
 struct Counted<S> {
     service: S,
     bytes: BytesLeft,
+    authenticated: Authenticated,
 }
 
 impl<S, B> Service<Request<B>> for Counted<S>
@@ -290,107 +282,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.bytes.clone());
+        let extensions = request.extensions_mut();
+        extensions.insert(self.bytes.clone());
+        extensions.insert(self.authenticated.clone());
         self.service.call(request)
-    }
-}
-
-/// A connection that holds its place until it is closed, whatever it is upgraded to.
-struct Held {
-    stream: TcpStream,
-    _place: Place,
-    /// While it is at work on its hello.
-    turn: Option<Turn>,
-    /// While its turn goes on after that; dropped, it is over.
-    going_on: Option<oneshot::Sender<()>>,
-    /// Whether more was said than the hello.
-    has_answered: bool,
-    /// What was said first, and how much of it was taken.
-    first: Vec<u8>,
-    taken: usize,
-    bytes: BytesLeft,
-}
-
-impl Held {
-    /// Waits until the other side has said hello and it is this connection's turn.
-    async fn wait_for_turn(&mut self, source: Source, turns: &Turns) -> io::Result<()> {
-        self.first = timeout(HANDSHAKE_WITHIN, hello::first_record(&mut self.stream)).await??;
-        self.turn = Some(timeout(TURN_WITHIN, turns.take(source)).await?);
-        Ok(())
-    }
-}
-
-impl AsyncRead for Held {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut TaskContext<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.taken < self.first.len() {
-            let end = self.first.len().min(self.taken + buffer.remaining());
-            buffer.put_slice(&self.first[self.taken..end]);
-            self.taken = end;
-            return Poll::Ready(Ok(()));
-        }
-        if self.has_answered {
-            // That was worked on, and more is wanted: the next one's turn.
-            self.going_on = None;
-        }
-        if let Some(turn) = self.turn.take() {
-            self.first = Vec::new();
-            self.taken = 0;
-            let (going_on, over) = oneshot::channel();
-            self.going_on = Some(going_on);
-            tokio::spawn(async move {
-                // Over, or out of time: both end the turn.
-                drop(timeout(ANSWER_WITHIN, over).await);
-                drop(turn);
-            });
-        }
-        if self.bytes.is_used_up() {
-            // Who asked for that bound is given the word: it looks whenever there is nothing to read.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let count = buffer.filled().len() - before;
-        self.has_answered |= count > 0;
-        self.bytes.was_read(count);
-        read
-    }
-}
-
-impl AsyncWrite for Held {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut TaskContext<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut TaskContext<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut TaskContext<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 
@@ -408,71 +303,6 @@ mod tests {
         listening.ended().await.unwrap();
         listening.shut_down().await;
         assert!(TcpStream::connect(address).await.is_err());
-    }
-
-    async fn held(listener: &TcpListener, far: SocketAddr) -> (TcpStream, Held) {
-        let far = TcpStream::connect(far).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let held = Held {
-            stream,
-            _place: ConnectionCap::new(1).take(None).unwrap(),
-            turn: None,
-            going_on: None,
-            has_answered: false,
-            first: Vec::new(),
-            taken: 0,
-            bytes: BytesLeft::default(),
-        };
-        (far, held)
-    }
-
-    /// threat M: who says nothing, or only begins its hello, has no turn; who said it keeps its turn only for a moment after
-    /// we have answered, and not until the other side goes on.
-    #[tokio::test]
-    async fn threat_m_a_turn_is_only_had_by_whom_there_is_work_for() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let source = Source::of(address.ip());
-        let turns = Turns::new(1);
-        let mut stalled = Vec::new();
-        for said in [&b""[..], b"\x16", b"\x16\x03\x01\x00\x03ab"] {
-            let (mut far, mut near) = held(&listener, address).await;
-            far.write_all(said).await.unwrap();
-            let turns = turns.clone();
-            let waits =
-                tokio::spawn(async move { near.wait_for_turn(source, &turns).await.is_ok() });
-            stalled.push((far, waits));
-        }
-        for _ in 0..3 {
-            let (mut far, mut near) = held(&listener, address).await;
-            far.write_all(b"\x16\x03\x01\x00\x03abc").await.unwrap();
-            near.wait_for_turn(source, &turns).await.unwrap();
-            let mut hello = [0; 8];
-            near.read_exact(&mut hello).await.unwrap();
-            assert_eq!(&hello, b"\x16\x03\x01\x00\x03abc");
-            // The far side never goes on: waiting for it gives the turn to the next one.
-            let mut more = [0];
-            let goes_on = near.read(&mut more);
-            tokio::select! {
-                biased;
-                _ = goes_on => panic!("nothing more was said"),
-                () = std::future::ready(()) => {}
-            }
-            stalled.push((
-                far,
-                tokio::spawn(async move {
-                    drop(near);
-                    false
-                }),
-            ));
-        }
-        assert!(stalled[..3].iter().all(|(_, waits)| !waits.is_finished()));
-        // It goes on, and has its turn.
-        let (mut far, waits) = stalled.swap_remove(2);
-        far.write_all(b"c").await.unwrap();
-        assert!(waits.await.unwrap());
     }
 
     /// threat M: a connection of HTTP/2 has no bound on being idle.

@@ -14,7 +14,7 @@ use crate::console::BASE;
 use crate::console::badge::Badge;
 use crate::error::Problem;
 use crate::guard;
-use crate::peer::Peer;
+use crate::peer::{Authenticated, Peer};
 use crate::site::Site;
 
 /// Puts [`Caller`], [`Known`] and [`Badge`] beside the request.
@@ -27,6 +27,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
         Ok(proven) => proven,
         Err(refused) => return refused,
     };
+    Authenticated::note_on(request.extensions());
     match site.user_rates.admit(badge.user) {
         Ok(None) => {}
         Ok(Some(held)) => {

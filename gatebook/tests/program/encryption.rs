@@ -200,9 +200,9 @@ async fn plain_http_answers_loopback_and_refuses_everybody_who_is_no_named_proxy
     );
 }
 
-/// Threat M: who says nothing is not waited for.
+/// Threat M: who says nothing gives way to whoever comes, and the log says so.
 #[tokio::test]
-async fn threat_m_connections_are_capped_and_room_comes_back() {
+async fn threat_m_connections_are_capped_and_idle_strangers_give_way() {
     use tokio::io::AsyncReadExt;
 
     let folder = tempdir().unwrap();
@@ -217,21 +217,21 @@ async fn threat_m_connections_are_capped_and_room_comes_back() {
     for _ in 0..3 {
         silent.push(tokio::net::TcpStream::connect(server.https).await.unwrap());
     }
-    let mut surplus = tokio::net::TcpStream::connect(server.https).await.unwrap();
-    let mut byte = [0];
-    let closed = surplus.read(&mut byte).await;
-    assert!(
-        matches!(closed, Ok(0) | Err(_)),
-        "one more is closed at once"
+    let health = server.client().get(server.url("/check_health")).send();
+    assert_eq!(
+        health.await.unwrap().status(),
+        200,
+        "there is room for one more"
     );
-    drop(silent);
-    until("room", || async {
-        server
-            .client()
-            .get(server.url("/check_health"))
-            .send()
-            .await
-            .ok()
+    let mut byte = [0];
+    let closed = silent[0].read(&mut byte).await;
+    assert!(matches!(closed, Ok(0) | Err(_)), "the idlest gave way");
+    until("a warning with a count", || async {
+        let written = server.written.lock().unwrap();
+        written
+            .iter()
+            .any(|line| line.contains("\"WARN\"") && line.contains("\"gave_way\":1"))
+            .then_some(())
     })
     .await;
     assert!(server.stop().await.success());
