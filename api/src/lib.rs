@@ -19,6 +19,7 @@ pub mod caller_rate;
 pub mod change;
 pub mod json;
 pub mod route;
+pub mod scan;
 
 pub mod attempts;
 pub mod credential;

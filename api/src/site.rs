@@ -21,6 +21,7 @@ use crate::download::programs::AgentPrograms;
 use crate::download::turns::{Bounds, Turns};
 use crate::health::Health;
 use crate::rate::AccountRates;
+use crate::scan::Scans;
 use crate::token::Tokens;
 
 /// Bounds of this node's memory and patience. The defaults are right for a server.
@@ -158,6 +159,8 @@ pub struct Site {
     pub(crate) downloads: Arc<Turns>,
     pub(crate) health: Health,
     pub(crate) streams: Streams,
+    /// Lists that look at many rows.
+    pub(crate) scans: Scans,
     pub(crate) account_rates: AccountRates,
     pub(crate) tokens: Tokens,
 }
@@ -199,6 +202,7 @@ impl Site {
             user_rates: UserRates::of_users(&limits),
             health: Health::default(),
             streams: Streams::default(),
+            scans: Scans::default(),
             account_rates: AccountRates::new(setup.shared),
             tokens: Tokens::new(setup.shared, limits.tokens_remembered_max),
             limits,

@@ -52,6 +52,7 @@ use crate::{Command, Context, Decision, Event, Timestamp, audit};
 mod group_policies;
 mod groups;
 mod in_short;
+mod item_texts;
 mod items;
 mod jumpoints;
 mod mail;
@@ -65,6 +66,7 @@ mod tests;
 mod tickets;
 mod usage;
 
+pub use item_texts::ItemText;
 pub use sessions::RECENT_ITEMS_MAX;
 
 /// Everything that is known. Reading is free for all; only events change it.
@@ -160,6 +162,8 @@ pub struct World {
     pub(crate) endpoints_by_machine: Late<OrdSet<(u64, JumpClientId)>>,
     pub(crate) installed: Installed,
     pub(crate) items_by_group: Late<OrdSet<(JumpGroupRef, JumpItemRef)>>,
+    /// By the hash of a text without regard to case.
+    pub(crate) items_by_text: Late<OrdSet<(u64, JumpItemRef)>>,
     pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
@@ -305,6 +309,7 @@ impl World {
         self.clients_by_attempt.let_go();
         self.endpoints_by_machine.let_go();
         self.items_by_group.let_go();
+        self.items_by_text.let_go();
         self.copies.let_go();
     }
 

@@ -1,18 +1,20 @@
 //! `jump-client`: Jump Clients read, changed and deleted; they are made by registering (CLNT-48). Lists have those of shared
 //! Jump Groups (config-api.md 7.2).
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Method;
 use domain::fleet::jump_client::{self, JumpClient, Properties};
-use domain::ids::JumpClientId;
+use domain::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
 use domain::record::{self, Object, Record};
+use domain::world::ItemText;
 use domain::{Command, Event, Timestamp, World};
 use serde_json::Value;
 
-use super::listing::filter_text;
+use super::listing::{Filters, filter_text};
 use super::resource::{self, PathId, Resource};
 use super::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
 use crate::answer::Answer;
@@ -65,24 +67,56 @@ impl Resource for Properties {
         shown
     }
 
-    fn text_of(&self, world: &World, id: JumpClientId, member: &str) -> String {
+    fn text_of<'r>(&'r self, world: &'r World, id: JumpClientId, member: &str) -> Cow<'r, str> {
         let client = world.jump_clients.get(&id);
         let facts = client.map(|client| &client.facts);
         let text = match (member, client, facts) {
             ("name", ..) => &self.name,
             ("tag", ..) => &self.tag,
             ("jump_group_type", ..) => &self.jump_group_type,
-            ("jump_group_id", ..) => return self.jump_group_id.to_string(),
+            ("jump_group_id", ..) => return self.jump_group_id.to_string().into(),
             ("hostname", _, Some(facts)) => &facts.hostname,
             ("fqdn", _, Some(facts)) => &facts.fqdn,
             ("console_user", _, Some(facts)) => &facts.console_user,
             ("private_ip", _, Some(facts)) => &facts.private_ip,
             ("connection_type", Some(client), _) => &client.connection_type,
-            ("public_ip", Some(client), _) => return address_of(&client.public_ip).to_lowercase(),
-            _ => return filter_text(record::to_object(self).get(member)),
+            ("public_ip", Some(client), _) => return address_of(&client.public_ip).into(),
+            _ => return filter_text(record::to_object(self).get(member)).into(),
         };
-        text.to_lowercase()
+        text.as_str().into()
     }
+
+    fn indexed(world: &World, filters: &Filters) -> Option<Vec<JumpClientId>> {
+        items_indexed(world, filters, JumpItemRef::jump_client)
+    }
+}
+
+/// The items of one kind, in their order, among which are all that the filters can find: by the first text that is indexed, else
+/// by the Jump Group.
+pub(super) fn items_indexed<I: Ord>(
+    world: &World,
+    filters: &Filters,
+    of_kind: impl Fn(JumpItemRef) -> Option<I>,
+) -> Option<Vec<I>> {
+    let texts = [
+        ("hostname", ItemText::Hostname),
+        ("name", ItemText::Name),
+        ("tag", ItemText::Tag),
+    ];
+    let by_text = texts
+        .into_iter()
+        .filter_map(|(member, text)| Some((text, filters.wanted(member)?)))
+        .find_map(|(text, wanted)| world.items_with_text(text, wanted));
+    if let Some(items) = by_text {
+        return Some(items.filter_map(of_kind).collect());
+    }
+    // A number that no group has finds nothing.
+    let number = filters.wanted("jump_group_id")?.parse().ok()?;
+    let shared = world.items_of(JumpGroupRef::Shared(JumpGroupId(number)));
+    let personal = world.items_of(JumpGroupRef::Personal(UserId(number)));
+    let mut items: Vec<I> = shared.chain(personal).filter_map(of_kind).collect();
+    items.sort_unstable();
+    Some(items)
 }
 
 pub(crate) fn routes(site: &Arc<Site>) -> Routes {

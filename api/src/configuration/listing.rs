@@ -1,6 +1,7 @@
 //! Lists: filters that are exact and without regard to case, all of which must hold (CONF-12), and pages with the headers that
 //! clients follow (config-api.md section 0 fact 9, section 2.2).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use axum::http::header::LINK;
@@ -27,11 +28,48 @@ const LAST_PAGE: HeaderName = HeaderName::from_static("x-bt-pagination-last-page
 const PER_PAGE: HeaderName = HeaderName::from_static("x-bt-pagination-per-page");
 const TOTAL: HeaderName = HeaderName::from_static("x-bt-pagination-total");
 
+/// The filters of a list: fields with the text looked for, in lower case.
+#[derive(Debug, Default)]
+pub struct Filters(Vec<(&'static Field, String)>);
+
+impl Filters {
+    /// The text looked for in a member, if it is filtered by.
+    #[must_use]
+    pub fn wanted(&self, member: &str) -> Option<&str> {
+        let filter = self.0.iter().find(|(field, _)| field.name == member);
+        filter.map(|(_, wanted)| wanted.as_str())
+    }
+
+    /// Whether every filter finds its text, without regard to case, in what `text_of` gives for its member.
+    pub fn all_match<'r>(&self, text_of: impl Fn(&str) -> Cow<'r, str>) -> bool {
+        self.0
+            .iter()
+            .all(|(field, wanted)| equals_folded(&text_of(field.name), wanted))
+    }
+
+    /// Every filter, with the text it looks for.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Field, &str)> {
+        self.0
+            .iter()
+            .map(|(field, wanted)| (*field, wanted.as_str()))
+    }
+}
+
+/// Whether a text is, in lower case, `wanted`.
+fn equals_folded(text: &str, wanted: &str) -> bool {
+    if text.is_ascii() {
+        // Nothing else of it changes in lower case.
+        text.eq_ignore_ascii_case(wanted)
+    } else {
+        text.to_lowercase() == wanted
+    }
+}
+
 /// What a list was asked for.
 #[derive(Debug)]
 pub struct Listing {
-    /// Each filter with the text looked for, in lower case.
-    pub filters: Vec<(&'static Field, String)>,
+    /// What the rows must have.
+    pub filters: Filters,
     per_page: usize,
     current_page: usize,
     url: String,
@@ -52,7 +90,7 @@ impl Listing {
         known: &Known,
     ) -> Result<Self, JsonError> {
         let mut listing = Self {
-            filters: Vec::new(),
+            filters: Filters::default(),
             per_page: PER_PAGE_MAX,
             current_page: 1,
             url: format!("{}{}", base_url(parts, site), parts.uri.path()),
@@ -90,7 +128,7 @@ impl Listing {
                                 form_urlencoded::byte_serialize(value.as_bytes()).collect();
                             // Writing into a String can't fail.
                             let _ = write!(listing.kept_query, "{name}={encoded}&");
-                            listing.filters.push((field, value.to_lowercase()));
+                            listing.filters.0.push((field, value.to_lowercase()));
                         }
                     },
                 },
@@ -252,7 +290,7 @@ mod tests {
 
     fn listing(current_page: usize, per_page: usize) -> Listing {
         Listing {
-            filters: Vec::new(),
+            filters: Filters::default(),
             per_page,
             current_page,
             url: "https://a/l".to_owned(),

@@ -1,16 +1,19 @@
 //! `jump-item/shell-jump`: Shell Jump items, and copies of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Method;
-use domain::ids::ShellJumpId;
+use domain::ids::{JumpItemRef, ShellJumpId};
 use domain::items::rights;
 use domain::items::shell::{self, ShellJump};
 use domain::record::{Field, Object};
 use domain::{Command, Event, World, record};
 use serde_json::{Value, json};
 
+use super::jump_client::items_indexed;
+use super::listing::{Filters, filter_text};
 use super::resource::{self, ACCESS, PathId, Resource, made_by, path_of};
 use crate::answer::Answer;
 use crate::caller::Caller;
@@ -46,6 +49,26 @@ impl Resource for ShellJump {
             Event::ShellJump(id, record::Event::Created(item)) => Some((*id, item)),
             _ => None,
         }
+    }
+
+    fn text_of<'r>(&'r self, _world: &'r World, _id: ShellJumpId, member: &str) -> Cow<'r, str> {
+        let text = match member {
+            "name" => &self.name,
+            "hostname" => &self.hostname,
+            "tag" => &self.tag,
+            "jump_group_type" => &self.jump_group_type,
+            "jump_group_id" => return self.jump_group_id.to_string().into(),
+            "jumpoint_id" => return self.jumpoint_id.to_string().into(),
+            _ => return filter_text(record::to_object(self).get(member)).into(),
+        };
+        text.as_str().into()
+    }
+
+    fn indexed(world: &World, filters: &Filters) -> Option<Vec<ShellJumpId>> {
+        items_indexed(world, filters, |item| match item {
+            JumpItemRef::ShellJump(id) => Some(id),
+            JumpItemRef::JumpClient(_) => None,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Passwords come in and never go out: kept is an argon2 hash, sealed. An API account may give a new user a password but not
 //! change one, so a stolen token is not a way to become an administrator (threat D).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -16,6 +17,7 @@ use domain::{Command, Event, Refusal, World};
 use secrets::SecretText;
 use serde_json::Value;
 
+use super::listing::filter_text;
 use super::resource::{
     self, ACCESS, Fixed, PathId, Resource, accepted, changed, location, made_by, path_of,
 };
@@ -53,6 +55,17 @@ impl Resource for User {
 
     fn command(command: record::Command<Self>) -> Command {
         Command::User(user::Command::Record(command))
+    }
+
+    fn text_of<'r>(&'r self, _world: &'r World, _id: UserId, member: &str) -> Cow<'r, str> {
+        let text = match member {
+            "username" => &self.username,
+            "public_display_name" => &self.public_display_name,
+            "email_address" => &self.email_address,
+            "security_provider_id" => return self.security_provider_id.to_string().into(),
+            _ => return filter_text(record::to_object(self).get(member)).into(),
+        };
+        text.as_str().into()
     }
 
     /// Permissions are shown as they count, after group policies.

@@ -201,12 +201,7 @@ async fn list(
     let world = known.world();
     let fields: Vec<&'static Field> = FILTERS.iter().collect();
     let listing = Listing::read(&parts, &fields, &site, &known)?;
-    let asked = |name: &str| {
-        let mut filters = listing.filters.iter();
-        filters
-            .find(|(field, _)| field.name == name)
-            .map(|(_, text)| text.as_str())
-    };
+    let asked = |name: &str| listing.filters.wanted(name);
     let rows: Vec<(AccessRequestId, &AccessRequest)> = match asked("view") {
         Some("to_answer") => world.requests_to_answer(user).collect(),
         Some("all") if !world.is_administrator(user) => {

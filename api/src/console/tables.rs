@@ -12,6 +12,7 @@ use domain::access::jump_group::JumpGroup;
 use domain::access::members::{self, GrantedBy, MemberRow};
 use domain::ids::{JumpGroupId, JumpGroupRef};
 use domain::record::{Field, Kind, Object, Record};
+use projections::ConsoleView;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -90,16 +91,17 @@ async fn list_groups(
     parts: Parts,
 ) -> Result<Response, JsonError> {
     let listing = Listing::read(&parts, &[SEARCH], &site, &known)?;
-    let world = known.world();
-    let matching = world
+    let view = &site.engine.views().console;
+    let matching = known
+        .world()
         .jump_groups
         .iter()
         .filter(|(_, group)| listing.filters.iter().all(|(_, term)| group.contains(term)));
-    Ok(listing.answer(&known, matching, |(id, group)| group_row(world, *id, group)))
+    Ok(listing.answer(&known, matching, |(id, group)| group_row(view, *id, group)))
 }
 
-fn group_row(world: &World, id: JumpGroupId, group: &JumpGroup) -> Object {
-    let items = world.items_of(JumpGroupRef::Shared(id)).count();
+fn group_row(view: &ConsoleView, id: JumpGroupId, group: &JumpGroup) -> Object {
+    let items = view.counts(JumpGroupRef::Shared(id)).items;
     object(json!({
         "id": id,
         "name": group.name,

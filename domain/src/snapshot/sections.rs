@@ -16,7 +16,7 @@ use crate::table::Table;
 use crate::table::kept::Kept;
 
 /// Sections before those of rows.
-const BEFORE_ROWS: usize = 6;
+const BEFORE_ROWS: usize = 7;
 
 /// The bytes of a snapshot, shared by its sections.
 pub type SharedBytes = Arc<dyn Deref<Target = [u8]> + Send + Sync>;
@@ -24,6 +24,7 @@ pub type SharedBytes = Arc<dyn Deref<Target = [u8]> + Send + Sync>;
 type ByName = Vec<(String, UserId)>;
 type ByAttempt = Vec<(u64, JumpClientId)>;
 type ByGroup = Vec<(JumpGroupRef, JumpItemRef)>;
+type ByText = Vec<(u64, JumpItemRef)>;
 type ByMachine = Vec<(u64, JumpClientId)>;
 type Copies = Vec<(JumpClientId, JumpClientId)>;
 
@@ -77,6 +78,7 @@ pub fn write(world: &World, rows_a_section: u32) -> Result<Vec<AlignedVec>, ranc
     let by_name: ByName = (*world.users_by_name).clone().into_iter().collect();
     let by_attempt: ByAttempt = (*world.clients_by_attempt).clone().into_iter().collect();
     let by_group: ByGroup = world.items_by_group.iter().copied().collect();
+    let by_text: ByText = world.items_by_text.iter().copied().collect();
     let by_machine: ByMachine = world.endpoints_by_machine.iter().copied().collect();
     let copies: Copies = world.copies.iter().copied().collect();
     let mut sections = vec![
@@ -84,6 +86,7 @@ pub fn write(world: &World, rows_a_section: u32) -> Result<Vec<AlignedVec>, ranc
         rkyv::to_bytes(&by_name)?,
         rkyv::to_bytes(&by_attempt)?,
         rkyv::to_bytes(&by_group)?,
+        rkyv::to_bytes(&by_text)?,
         rkyv::to_bytes(&by_machine)?,
         rkyv::to_bytes(&copies)?,
     ];
@@ -118,6 +121,7 @@ pub struct Rest {
     by_name: Section,
     by_attempt: Section,
     by_group: Section,
+    by_text: Section,
     by_machine: Section,
     copies: Section,
     users: Vec<(Section, u32)>,
@@ -133,8 +137,17 @@ pub fn open(mut sections: Vec<Section>) -> Result<(First, Rest), Unreadable> {
         return Err(Unreadable::Sections);
     }
     let mut rows = sections.split_off(BEFORE_ROWS).into_iter();
-    let Ok([first, by_name, by_attempt, by_group, by_machine, copies]) =
-        <[Section; BEFORE_ROWS]>::try_from(sections)
+    let Ok(
+        [
+            first,
+            by_name,
+            by_attempt,
+            by_group,
+            by_text,
+            by_machine,
+            copies,
+        ],
+    ) = <[Section; BEFORE_ROWS]>::try_from(sections)
     else {
         return Err(Unreadable::Sections);
     };
@@ -149,6 +162,7 @@ pub fn open(mut sections: Vec<Section>) -> Result<(First, Rest), Unreadable> {
         by_name,
         by_attempt,
         by_group,
+        by_text,
         by_machine,
         copies,
         users,
@@ -183,6 +197,7 @@ impl Rest {
         rkyv::access::<rkyv::Archived<ByName>, rancor::Error>(self.by_name.bytes())?;
         rkyv::access::<rkyv::Archived<ByAttempt>, rancor::Error>(self.by_attempt.bytes())?;
         rkyv::access::<rkyv::Archived<ByGroup>, rancor::Error>(self.by_group.bytes())?;
+        rkyv::access::<rkyv::Archived<ByText>, rancor::Error>(self.by_text.bytes())?;
         rkyv::access::<rkyv::Archived<ByMachine>, rancor::Error>(self.by_machine.bytes())?;
         rkyv::access::<rkyv::Archived<Copies>, rancor::Error>(self.copies.bytes())?;
         for (section, count) in &self.users {
@@ -210,6 +225,7 @@ impl Rest {
         world.users_by_name = late::<ByName, _>(&self.by_name, rkyv::from_bytes);
         world.clients_by_attempt = late::<ByAttempt, _>(&self.by_attempt, rkyv::from_bytes);
         world.items_by_group = late::<ByGroup, _>(&self.by_group, rkyv::from_bytes);
+        world.items_by_text = late::<ByText, _>(&self.by_text, rkyv::from_bytes);
         world.endpoints_by_machine = late::<ByMachine, _>(&self.by_machine, rkyv::from_bytes);
         world.copies = late::<Copies, _>(&self.copies, rkyv::from_bytes);
         world

@@ -12,6 +12,7 @@ use crate::ids::{
 use crate::items::shell::{ShellJump, ShellJumpItem};
 use crate::time;
 use crate::world::in_short::in_short;
+use crate::world::item_texts::ItemTextHashes;
 
 /// What of an endpoint the indexes of the fleet are made of.
 #[derive(Clone, Copy, PartialEq)]
@@ -128,12 +129,15 @@ impl World {
             .shell_jumps
             .get(&id)
             .and_then(|item| item.last_access_at);
+        let reference = JumpItemRef::ShellJump(id);
         if let Some(before) = self.shell_jumps.get(&id) {
+            let hashes = ItemTextHashes::of_shell(&before.properties);
             self.items_by_group
-                .remove(&(before.properties.group(), JumpItemRef::ShellJump(id)));
+                .remove(&(before.properties.group(), reference));
+            self.forget_item_texts(reference, hashes);
         }
-        self.items_by_group
-            .insert((properties.group(), JumpItemRef::ShellJump(id)));
+        self.items_by_group.insert((properties.group(), reference));
+        self.index_item_texts(reference, ItemTextHashes::of_shell(&properties));
         let item = ShellJumpItem {
             properties,
             last_access_at,
@@ -142,11 +146,13 @@ impl World {
     }
 
     pub(crate) fn forget_shell_jump(&mut self, id: ShellJumpId) {
-        self.custom_values.remove(&JumpItemRef::ShellJump(id));
+        let reference = JumpItemRef::ShellJump(id);
+        self.custom_values.remove(&reference);
         if let Some(item) = self.shell_jumps.remove(&id) {
             self.items_by_group
-                .remove(&(item.properties.group(), JumpItemRef::ShellJump(id)));
-            self.forget_startup_item(JumpItemRef::ShellJump(id));
+                .remove(&(item.properties.group(), reference));
+            self.forget_item_texts(reference, ItemTextHashes::of_shell(&item.properties));
+            self.forget_startup_item(reference);
         }
     }
 
@@ -180,8 +186,10 @@ impl World {
     pub(crate) fn put_jump_client(&mut self, id: JumpClientId, client: JumpClient) {
         self.used_id("jump_client", id.0);
         self.forget_jump_client(id);
+        let item = JumpItemRef::JumpClient(id);
         self.items_by_group
-            .insert((client.properties.group(), JumpItemRef::JumpClient(id)));
+            .insert((client.properties.group(), item));
+        self.index_item_texts(item, ItemTextHashes::of_client(&client));
         if client.endpoint == id {
             if let Some(bare) = self.bare_endpoints.remove(&id) {
                 self.endpoint_went(id, &Counted::of(&bare));
@@ -205,12 +213,18 @@ impl World {
             return;
         };
         let before = client.properties.group();
+        let texts_before = ItemTextHashes::of_client(client);
         let counted_before = (client.endpoint == id).then(|| Counted::of(client));
         change(client);
         let after = client.properties.group();
+        let texts_after = ItemTextHashes::of_client(client);
         let counted_after = (client.endpoint == id).then(|| Counted::of(client));
+        let item = JumpItemRef::JumpClient(id);
+        if texts_before != texts_after {
+            self.forget_item_texts(item, texts_before);
+            self.index_item_texts(item, texts_after);
+        }
         if before != after {
-            let item = JumpItemRef::JumpClient(id);
             self.items_by_group.remove(&(before, item));
             self.items_by_group.insert((after, item));
         }
@@ -337,7 +351,7 @@ impl World {
 
     /// The same for what an agent says of its machine: what a fleet does most, and seldom of interest to an index.
     pub(crate) fn change_facts(&mut self, endpoint: JumpClientId, changed: &FactsChange) {
-        if changed.machine_id.is_some() {
+        if changed.machine_id.is_some() || changed.hostname.is_some() {
             self.change_endpoint(endpoint, |client| changed.apply_to(&mut client.facts));
             return;
         }
@@ -356,13 +370,15 @@ impl World {
 
     /// Takes an item away. Its endpoint stays as long as another item shares it (CLNT-51).
     pub(crate) fn forget_jump_client(&mut self, id: JumpClientId) {
-        self.custom_values.remove(&JumpItemRef::JumpClient(id));
+        let item = JumpItemRef::JumpClient(id);
+        self.custom_values.remove(&item);
         let Some(client) = self.jump_clients.remove(&id) else {
             return;
         };
         self.items_by_group
-            .remove(&(client.properties.group(), JumpItemRef::JumpClient(id)));
-        self.forget_startup_item(JumpItemRef::JumpClient(id));
+            .remove(&(client.properties.group(), item));
+        self.forget_item_texts(item, ItemTextHashes::of_client(&client));
+        self.forget_startup_item(item);
         let endpoint = client.endpoint;
         self.copies.remove(&(endpoint, id));
         let is_shared = self.copies_of(endpoint).next().is_some();

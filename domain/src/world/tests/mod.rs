@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{World, decide};
+use super::{ItemText, World, decide};
+use crate::ids::JumpItemRef;
 use crate::session::access_session;
 use crate::testing::{NODE, fresh, given, one_of_each, through_a_snapshot};
 use crate::time::MINUTE;
@@ -66,6 +67,32 @@ fn fold(world: World, log: &[Recorded]) -> World {
     })
 }
 
+/// The index over texts finds each item by each of its texts in any case, and holds nothing else.
+fn assert_items_are_found_by_their_texts(world: &World) {
+    let clients = world.jump_clients.iter().map(|(id, client)| {
+        let (own, facts) = (&client.properties, &client.facts);
+        let item = JumpItemRef::JumpClient(*id);
+        (item, [&own.name, &own.tag, &facts.hostname])
+    });
+    let shells = world.shell_jumps.iter().map(|(id, item)| {
+        let own = &item.properties;
+        let item = JumpItemRef::ShellJump(*id);
+        (item, [&own.name, &own.tag, &own.hostname])
+    });
+    let mut entries = 0;
+    for (item, texts) in clients.chain(shells) {
+        let kinds = [ItemText::Name, ItemText::Tag, ItemText::Hostname];
+        for (kind, text) in kinds.into_iter().zip(texts) {
+            match world.items_with_text(kind, &text.to_uppercase()) {
+                Some(mut found) => assert!(found.any(|found| found == item), "{item} {kind:?}"),
+                None => assert_eq!(text, "", "{item} {kind:?}"),
+            }
+            entries += usize::from(!text.is_empty());
+        }
+    }
+    assert_eq!(world.items_by_text.len(), entries);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -88,6 +115,7 @@ proptest! {
         prop_assert_eq!(&stored, &log);
         // Not `prop_assert_eq`: two whole worlds are no message.
         prop_assert!(fold(base.world().clone(), &stored) == played, "from the log");
+        assert_items_are_found_by_their_texts(&played);
 
         let cut = (log.len() as f64 * cut) as usize;
         let (before, after) = log.split_at(cut);
