@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use domain::access::permission;
-use domain::ids::{JumpGroupId, JumpGroupRef, UserId};
+use domain::ids::{JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
 use domain::record::{Field, Kind};
 use domain::site::settings::SiteSettings;
 use domain::{FieldErrors, Timestamp, World};
@@ -118,6 +118,10 @@ pub const PARAMETERS: &[Field] = &[
         "sort",
         "name, hostname, jump_method, comments, group, tag, status or last_access_at; with - before it the reverse.",
     ),
+    parameter(
+        "after",
+        "The id of an item: only those behind it in the order, as the next of the page before says. Costs the same however far back.",
+    ),
     Paging::ROWS,
     Paging::PAGE,
 ];
@@ -139,7 +143,9 @@ pub struct Query {
     pub status: Option<Status>,
     /// What the list is ordered by.
     pub sort: Sort<Order>,
-    /// Which page.
+    /// Only the items behind this one in the order.
+    pub after: Option<JumpItemRef>,
+    /// Which page of them.
     pub paging: Paging,
 }
 
@@ -153,6 +159,7 @@ impl Default for Query {
             tag: None,
             status: None,
             sort: Sort::default(),
+            after: None,
             paging: Paging::default(),
         }
     }
@@ -209,6 +216,12 @@ impl Query {
                 self.status = Some(*status);
             }
             "sort" => self.sort = Sort::read(value)?,
+            "after" => {
+                let item = value.parse();
+                self.after = Some(item.map_err(|_| {
+                    "The after must be the id of an item, such as jump_client-5.".to_owned()
+                })?);
+            }
             _ => self.paging.set(name, value)?,
         }
         Ok(())
@@ -238,30 +251,52 @@ pub struct Page {
     pub rows: Vec<ConsoleRow>,
     /// How many items match.
     pub total: usize,
+    /// After which item the next page begins; none where this is the last one.
+    pub next: Option<JumpItemRef>,
     /// How many items match but for the status filter, by the status' word.
     pub by_status: BTreeMap<&'static str, usize>,
 }
 
 /// What `user` may see of the items, as asked.
-#[must_use]
+///
+/// # Errors
+/// The item after which the page begins is not in sight.
 pub fn page_of(
     view: &ConsoleView,
     world: &World,
     user: UserId,
     query: &Query,
     now: Timestamp,
-) -> Page {
+) -> Result<Page, FieldErrors> {
     let mut groups = permission::visible_groups(world, user);
+    let after = query.after.map(|item| {
+        let row = view.row(item).filter(|row| groups.contains(&row.group));
+        row.ok_or_else(|| {
+            FieldErrors::one(
+                "after",
+                "The item is not in sight any more. Begin with the first page.",
+            )
+        })
+    });
+    let after = after.transpose()?;
     groups.retain(|group| query.group.is_none_or(|wanted| wanted == *group));
+    let in_sight: u64 = groups.iter().map(|group| view.counts(*group).items).sum();
+    let before = query.paging.before();
     let choice = Choice {
         query,
         searches: searches(query, &world.settings),
-        wanted: query.paging.before().saturating_add(query.paging.per_page),
+        // A page beyond the end has no rows, so none is kept and sorted for it.
+        wanted: if (before as u64) < in_sight {
+            before.saturating_add(query.paging.per_page)
+        } else {
+            0
+        },
+        after,
         now,
         settings: &world.settings,
     };
     let parts = view.gather(&groups, |part, row| choice.take_in(part, row));
-    choice.page(parts)
+    Ok(choice.page(parts))
 }
 
 /// What has to be found: the search, and each filter in its own field. An empty text is no search. A statistic that is not
@@ -290,8 +325,10 @@ struct Choice<'a> {
     query: &'a Query,
     /// All of them have to find the row.
     searches: Vec<Search>,
-    /// How many rows of the whole order the page needs.
+    /// How many rows of the order the page needs, from where it begins.
     wanted: usize,
+    /// Only what comes behind it.
+    after: Option<ConsoleRow>,
     now: Timestamp,
     settings: &'a SiteSettings,
 }
@@ -303,6 +340,8 @@ struct Chosen {
     /// The rows were cut: the one at the end of those wanted is the last that can still be on the page.
     is_cut: bool,
     total: usize,
+    /// How many of them come behind the item after which the page begins.
+    behind: usize,
     by_status: [usize; STATUS_WORDS.len()],
 }
 
@@ -324,12 +363,20 @@ impl Choice<'_> {
             return;
         }
         chosen.total += 1;
-        let is_behind = chosen.is_cut
+        let after = self.after.as_ref();
+        if after.is_some_and(|after| self.compare(&row, after).is_le()) {
+            return;
+        }
+        chosen.behind += 1;
+        if self.wanted == 0 {
+            return;
+        }
+        let is_beyond = chosen.is_cut
             && chosen
                 .rows
                 .get(self.wanted - 1)
                 .is_some_and(|last| self.compare(&row, last).is_ge());
-        if is_behind {
+        if is_beyond {
             return;
         }
         chosen.rows.push(row.to_row());
@@ -344,6 +391,7 @@ impl Choice<'_> {
 
     fn page(&self, parts: Vec<Chosen>) -> Page {
         let total = parts.iter().map(|part| part.total).sum();
+        let behind: usize = parts.iter().map(|part| part.behind).sum();
         let by_status = (0..)
             .zip(STATUS_WORDS)
             .map(|(place, (_, word)): (usize, _)| {
@@ -354,12 +402,15 @@ impl Choice<'_> {
         let mut rows: Vec<ConsoleRow> = parts.into_iter().flat_map(|part| part.rows).collect();
         rows.sort_unstable_by(|one, other| self.compare(one, other));
         let paging = self.query.paging;
+        let rows: Vec<ConsoleRow> = rows
+            .into_iter()
+            .skip(paging.before())
+            .take(paging.per_page)
+            .collect();
+        let last = rows.last().map(|row| row.item);
         Page {
-            rows: rows
-                .into_iter()
-                .skip(paging.before())
-                .take(paging.per_page)
-                .collect(),
+            next: last.filter(|_| paging.before() + rows.len() < behind),
+            rows,
             total,
             by_status,
         }
@@ -435,6 +486,7 @@ mod tests {
             ("search_in=Name,Colour", "search_in"),
             ("filter=Colour:red", "filter"),
             ("filter=red", "filter"),
+            ("after=7", "after"),
             ("nonsense=1", "nonsense"),
         ] {
             let errors = Query::read(query).expect_err("refused");
@@ -454,7 +506,7 @@ mod tests {
     #[test]
     fn a_query_is_read_whole() {
         let read = Query::read(
-            "search=+Web%20&search_in=Name,Tag&filter=FQDN:A:b&filter=Console%20User:&group=personal-4&tag=X&status=lost&sort=-tag&per_page=5&current_page=2",
+            "search=+Web%20&search_in=Name,Tag&filter=FQDN:A:b&filter=Console%20User:&group=personal-4&tag=X&status=lost&sort=-tag&after=shell_jump-3&per_page=5&current_page=2",
         );
         assert_eq!(
             read,
@@ -472,6 +524,7 @@ mod tests {
                     order: Order::Tag,
                     descending: true,
                 },
+                after: Some(JumpItemRef::ShellJump(domain::ids::ShellJumpId(3))),
                 paging: Paging {
                     per_page: 5,
                     page: 2
@@ -525,6 +578,7 @@ mod tests {
                     query: &query,
                     searches: Vec::new(),
                     wanted: 5 * query.paging.page,
+                    after: None,
                     now: MONDAY,
                     settings: &settings,
                 };
@@ -536,6 +590,8 @@ mod tests {
                 let whole = sorted_plainly(rows.clone(), &query, MONDAY);
                 let before = 5 * (query.paging.page - 1);
                 let expected: Vec<_> = whole.into_iter().skip(before).take(5).collect();
+                let next = expected.last().map(|row| row.item);
+                assert_eq!(page.next, next.filter(|_| before + 5 < 61), "{query:?}");
                 assert_eq!(page.rows, expected, "{query:?} on {cores}");
                 assert_eq!(page.total, 61);
                 assert_eq!(page.by_status.values().sum::<usize>(), 61);

@@ -9,7 +9,7 @@ use domain::access::permission::{self, Access as Grant, JumpMethod};
 use domain::fleet::jump_client::DUPLICATES_MAX;
 use domain::ids::{JumpGroupRef, JumpItemRef, UserId};
 use domain::policy::access_request::standing;
-use domain::{Refusal, Timestamp, World};
+use domain::{FieldErrors, Refusal, Timestamp, World};
 use link_protocol::Figures;
 use projections::{ConsoleRow, Counts};
 use serde_json::{Map, Value, json};
@@ -81,20 +81,16 @@ async fn list(
     let user = user_of(&caller)?;
     let query = Query::read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
     let published = Arc::clone(&known.0);
-    // A large fleet takes a while to search and sort: not on a thread that others wait for.
-    let body = tokio::task::spawn_blocking(move || page(&site, known.world(), user, &query))
-        .await
-        .map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a list was not made"
-            );
-            Problem::internal()
-        })?;
+    let listed = Arc::clone(&site);
+    // A large fleet takes a while to search and sort, and a small one costs little on another thread.
+    let made = site.scans.run(usize::MAX, move || {
+        page(&listed, known.world(), user, &query)
+    });
+    let body = made.await?.map_err(Problem::invalid)?;
     Ok(Answer::known(&published, body))
 }
 
-fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
+fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Result<Value, FieldErrors> {
     let now = site.engine.clock().now();
     let view = &site.engine.views().console;
     let groups = permission::visible_groups(world, user);
@@ -106,7 +102,7 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
         .flat_map(|group| view.tags(*group))
         .map(|(tag, counts)| json!({"tag": tag, "counts": counts_of(counts)}))
         .collect();
-    let page = item_list::page_of(view, world, user, query, now);
+    let page = item_list::page_of(view, world, user, query, now)?;
     let items: Vec<Value> = page
         .rows
         .iter()
@@ -118,11 +114,12 @@ fn page(site: &Site, world: &World, user: UserId, query: &Query) -> Value {
         "tags": tags,
         "counts": counts_of(counts),
         "footer": counts.to_string(),
+        "next": page.next.map(|item| item.to_string()),
     });
     for (name, value) in query.paging.told(page.total) {
         body[name] = value;
     }
-    body
+    Ok(body)
 }
 
 fn counts_of(counts: Counts) -> Value {

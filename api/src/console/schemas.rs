@@ -339,6 +339,7 @@ fn items() -> Vec<(&'static str, Schema)> {
                 ("tags", anything()),
                 ("counts", anything()),
                 ("footer", text()),
+                ("next", text()),
             ]),
         ),
     ]

@@ -158,6 +158,31 @@ async fn items_are_searched_filtered_sorted_and_paged() {
     for (query, expected) in cases {
         assert_eq!(names(&anna, query).await, expected, "{query}");
     }
+    let mut after = String::new();
+    let mut read = Vec::new();
+    loop {
+        let (_, page) = anna
+            .get(&format!("items?sort=-name&per_page=1{after}"))
+            .await;
+        assert_eq!(page["total"], 3);
+        read.push(
+            page["items"][0]["name"]
+                .as_str()
+                .expect("a name")
+                .to_owned(),
+        );
+        match page["next"].as_str() {
+            Some(item) => after = format!("&after={item}"),
+            None => break,
+        }
+    }
+    assert_eq!(read, ["Gamma", "beta", "Alpha"], "by cursor");
+    let (_, beyond) = anna.get("items?current_page=2147483647").await;
+    assert_eq!(
+        (&beyond["items"], &beyond["total"]),
+        (&json!([]), &json!(3))
+    );
+    assert_eq!(anna.get("items?after=jump_client-99").await.0, 422);
     let (_, body) = anna.get("items?status=offline").await;
     assert_eq!(body["total"], 1);
     assert_eq!(body["by_status"]["active"], 2);
