@@ -181,6 +181,7 @@ async fn serve_node(
     });
     tasks.spawn(Arc::clone(&site).run_attempt_recording(stopped.clone()));
     tasks.spawn(Arc::clone(&site).run_rate_sharing(stopped.clone()));
+    tasks.spawn(Arc::clone(&site).run_streams(stopped.clone()));
     engine.serve_due_dates(node.due_dates());
     let outbox = Outbox::new(OutboxSetup {
         engine: engine.clone(),

@@ -172,6 +172,79 @@ async fn threat_h_a_stream_ends_with_the_right_to_read_it() {
     assert!(own.next().await.is_none());
 }
 
+/// threat H: neither traffic nor its own silence keeps a stream open whose sign-in expired or made room for a newer one.
+#[tokio::test]
+async fn threat_h_a_stream_ends_with_its_sign_in_whatever_the_traffic() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let anna = served.jumper("anna").await;
+    let mut stream = Stream::open(&anna, None).await;
+    stream.until("hello").await;
+    // So that hers is the oldest.
+    served.clock.leap(domain::time::SECOND);
+    let mut newest = None;
+    for _ in 0..api::console::badge::BADGES_MAX {
+        newest = Some(served.visitor("anna", crate::visit::PASSWORD).await);
+    }
+    assert_eq!(stream.next().await.expect("a message").kind, "signed_out");
+    assert!(stream.next().await.is_none());
+
+    let newest = newest.expect("a sign-in");
+    let mut stream = Stream::open(&newest, None).await;
+    stream.until("hello").await;
+    let served = &served;
+    let traffic = async {
+        for number in 0.. {
+            let change = json!({"comments": format!("change {number}")});
+            served.change_client(machine, change).await;
+        }
+    };
+    let expiry = async {
+        stream.until("item").await;
+        served.clock.leap(13 * domain::time::HOUR);
+        stream.until("signed_out").await;
+        assert!(stream.next().await.is_none());
+    };
+    tokio::select! {
+        () = traffic => {}
+        () = expiry => {}
+    }
+}
+
+/// Pages ask again what they may only where the change concerns their user.
+#[tokio::test]
+async fn changed_rights_are_told_to_whom_they_concern() {
+    let served = Served::start().await;
+    let group = served.group("Web servers").await;
+    let anna = served.user("anna", json!({})).await;
+    let vera = served.user("vera", json!({})).await;
+    let mut to_anna = Stream::open(&anna, None).await;
+    let mut to_vera = Stream::open(&vera, None).await;
+    to_anna.until("hello").await;
+    to_vera.until("hello").await;
+    let (status, told) = served
+        .post(
+            &format!("jump-group/{group}/user"),
+            json!({"user_id": anna.id, "jump_item_role_id": 2}),
+        )
+        .await;
+    assert_eq!(status, 201, "{told}");
+    to_anna.until("rights").await;
+    let rename = json!({"name": "Web servers of the north"});
+    assert_eq!(
+        served.patch(&format!("jump-group/{group}"), rename).await.0,
+        200
+    );
+    to_anna.until("rights").await;
+    // What vera hears first is her own.
+    served.permit(vera.id, json!({"perm_web_jump": true})).await;
+    let first = to_vera.next().await.expect("a message");
+    assert_eq!(first.kind, "rights", "{first:?}");
+    let again = tokio::time::timeout(Duration::from_millis(600), to_vera.next()).await;
+    assert!(again.is_err(), "{again:?}");
+}
+
 #[tokio::test]
 async fn one_user_has_room_for_so_many_streams() {
     let served = Served::start().await;

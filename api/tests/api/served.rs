@@ -158,6 +158,13 @@ impl Served {
             node: number.to_string(),
             shared: differently.shared,
         });
+        let streams = Arc::clone(&site);
+        // Ends with the engine.
+        let (running, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            let _running = running;
+            streams.run_streams(stopped).await;
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = api::router(Arc::clone(&site))

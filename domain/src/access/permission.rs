@@ -178,6 +178,25 @@ pub fn jumpoint_by_policy(
     policy_row(world, user, Of::Jumpoint(jumpoint)).map(|(policy, _)| policy)
 }
 
+/// Whether `role` is in one of the slots of `user`, or is what they have in a shared Jump Group.
+#[must_use]
+pub fn holds_role(world: &World, user: UserId, role: JumpItemRoleId) -> bool {
+    let Some(settings) = Effective::of(world, user) else {
+        return false;
+    };
+    let slots = [Slot::Default, Slot::Personal, Slot::Team, Slot::System];
+    let by_policy = world
+        .policies_of_user(user)
+        .iter()
+        .flat_map(|policy| world.group_rows_of_policy(*policy));
+    slots.into_iter().any(|slot| settings.slot(slot) == role)
+        || world
+            .groups_with_member(user)
+            .chain(by_policy)
+            .filter_map(|group| grant(world, user, &settings, JumpGroupRef::Shared(group)))
+            .any(|(held, _, _)| held == role)
+}
+
 // --- teams ---
 
 /// The teams `user` is in, with what they are there: directly or, where they are not, by group policy. By team.
