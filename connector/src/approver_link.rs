@@ -106,7 +106,7 @@ mod tests {
 
     /// APPR-37: altered in any place, taken to another request, made on another site, or for an address since replaced.
     #[test]
-    fn no_other_text_is_a_link() {
+    fn threat_o_no_other_text_is_a_link() {
         let (_folder, sealer) = sealer();
         let good = token(&sealer, REQUEST, 0, ADDRESSES[0]);
         for place in 0..good.len() {

@@ -381,7 +381,7 @@ async fn the_page_behind_a_link_shows_and_its_form_decides() {
 
 /// APPR-37, threat T: a link that is altered, for another request, of an approver who was taken off, or old.
 #[tokio::test]
-async fn a_link_that_is_not_good_says_the_same_whatever_is_wrong() {
+async fn threat_o_a_link_that_is_not_good_says_the_same_whatever_is_wrong() {
     let served = Served::start().await;
     let protected = Protected::of(&served).await;
     let anna = served.jumper("anna").await;

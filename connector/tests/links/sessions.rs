@@ -175,7 +175,7 @@ async fn a_session_that_the_agent_lost_is_over_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn sessions_that_ended_while_the_agent_was_away_are_ended_there_too() {
+async fn threat_q_sessions_that_ended_while_the_agent_was_away_are_ended_there_too() {
     let site = Site::still().await;
     let (mut agent, _, token) = site.registered(1).await;
     let lsid = site.start_session(CLIENT).await;
@@ -317,4 +317,22 @@ async fn threat_e_an_agent_can_not_speak_for_the_session_of_another() {
     let published = site.engine.published();
     let session = published.world.sessions.get(&lsid);
     assert!(session.is_some_and(|session| !session.established));
+}
+
+/// threat I
+#[tokio::test]
+async fn threat_i_a_session_that_nobody_decided_is_ended_at_its_agent() {
+    let site = Site::still().await;
+    let (mut agent, ..) = site.registered(1).await;
+    let never_started = "0123456789abcdef0123456789abcdef";
+    agent.say(up(never_started)).await;
+    let (told, reason) = ended(agent.frame().await);
+    assert_eq!(
+        (told.as_str(), reason.as_str()),
+        (
+            never_started,
+            "The access session does not exist or has ended."
+        )
+    );
+    assert!(site.engine.published().world.sessions.is_empty());
 }

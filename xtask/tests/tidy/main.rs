@@ -5,6 +5,7 @@
 //! can fail; a new rule starts at today's worst value and only gets tighter.
 
 mod arrows;
+mod callers;
 mod citations;
 mod domain;
 mod length;
