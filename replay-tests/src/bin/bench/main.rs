@@ -5,6 +5,7 @@
 
 mod append;
 mod bare;
+mod console;
 mod deletions;
 mod due_dates;
 mod fleet;
@@ -39,6 +40,12 @@ async fn main() -> Result<()> {
     if wanted("permission") {
         permission::run()?;
     }
+    if wanted("lists") {
+        console::lists().await?;
+    }
+    if wanted("consoles") {
+        console::consoles().await?;
+    }
     if wanted("due_dates") {
         due_dates::run().await?;
     }
@@ -60,6 +67,8 @@ const ALL: &[&str] = &[
     "startup",
     "freshness",
     "permission",
+    "lists",
+    "consoles",
     "due_dates",
     "deletions",
     "fleet",
