@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use domain::access::group_policy::Of;
+use domain::access::group_policy::{Of, Row};
 use domain::ids::{CustomFieldId, CustomSessionAttributeId, JumpointId};
 use domain::items::custom_field::{self, CustomField};
 use domain::items::jumpoint::Jumpoint;
@@ -111,6 +111,7 @@ async fn dependents(
     }
     let policies: Vec<Value> = world
         .policies_about(Of::Jumpoint(jumpoint))
+        .filter(|(_, row)| *row != Row::Removal)
         .filter_map(|(id, _)| {
             let policy = world.group_policies.get(&id)?;
             Some(json!({"id": id, "name": policy.name}))

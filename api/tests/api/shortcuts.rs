@@ -307,6 +307,41 @@ async fn session_policies_are_written_in_the_console_and_read_by_integrations() 
     assert_eq!(status, 200);
 }
 
+/// ROLE-17, GPOL-07, GPOL-11, GPOL-12, JPT-27: a removal in a group policy lets nobody use a Jumpoint, and takes away what a policy
+/// above it gives.
+#[tokio::test]
+async fn a_removal_lets_nobody_use_a_jumpoint() {
+    let served = site().await;
+    let admin = served.administrator().await;
+    let anna = served
+        .user("anna", json!({"unassigned_jump_item_role_id": 3}))
+        .await;
+    for name in ["Above", "Below"] {
+        let body = json!({"name": name, "access_perm_status": "not_defined"});
+        let (_, policy) = served.post("group-policy", body).await;
+        let id = &policy["id"];
+        let member = json!({"user_id": anna.id});
+        let path = format!("group-policy/{id}/member");
+        let (status, told) = served.post(&path, member).await;
+        assert_eq!(status, 201, "{told}");
+    }
+    let make = async || anna.post("items/shell-jumps", router()).await;
+    let refused = "You are not allowed to use the Jumpoint \"East\".";
+    let (status, told) = make().await;
+    assert_eq!((status, told["message"].as_str()), (403, Some(refused)));
+    let removal = "group-policies/2/removals/jumpoint/1";
+    let (status, _) = console(&admin, Method::PUT, removal, Some(json!({}))).await;
+    assert_eq!(status, 200);
+    assert_eq!(make().await.0, 403);
+    let given = json!({"jumpoint_id": 1});
+    let (status, _) = served.post("group-policy/1/jumpoint", given).await;
+    assert_eq!(status, 201);
+    assert_eq!(make().await.0, 403, "taken away again below");
+    let (status, _) = console(&admin, Method::DELETE, removal, None).await;
+    assert_eq!(status, 204);
+    assert_eq!(make().await.0, 201);
+}
+
 /// JPT-26, JPT-32
 #[tokio::test]
 async fn a_confirmation_knows_what_hangs_on_a_jumpoint() {
@@ -323,6 +358,26 @@ async fn a_confirmation_knows_what_hangs_on_a_jumpoint() {
         dependents,
         json!({"jump_items": 1, "users": 1, "group_policies": []})
     );
+    // A policy that takes access away grants none.
+    for (policy, row) in [(1, "jumpoint"), (2, "removals/jumpoint/1")] {
+        let name = json!({"name": format!("Policy {policy}")});
+        let (status, told) = served.post("group-policy", name).await;
+        assert_eq!(status, 201, "{told}");
+        let (status, told) = match row {
+            "jumpoint" => {
+                let path = format!("group-policy/{policy}/jumpoint");
+                served.post(&path, json!({"jumpoint_id": 1})).await
+            }
+            row => {
+                let path = format!("group-policies/{policy}/{row}");
+                console(&admin, Method::PUT, &path, Some(json!({}))).await
+            }
+        };
+        assert!(matches!(status, 200 | 201), "{status} {told}");
+    }
+    let (_, dependents) = console(&admin, Method::GET, "jumpoints/1/dependents", None).await;
+    let names = json!([{"id": 1, "name": "Policy 1"}]);
+    assert_eq!(dependents["group_policies"], names);
     let (status, _) = console(&admin, Method::GET, "jumpoints/9/dependents", None).await;
     assert_eq!(status, 404);
 }

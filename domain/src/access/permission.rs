@@ -167,15 +167,12 @@ pub fn policy_membership(
     }
 }
 
-/// The group policy by which `user` may use a Jumpoint, if one lets them (GPOL-12). Who is named on the Jumpoint itself may
-/// too.
+/// Whether `user` may deploy and make items through the Jumpoint: named on it or, where they are not, by what their group
+/// policies come to (ROLE-17, GPOL-11, GPOL-12, JPT-27).
 #[must_use]
-pub fn jumpoint_by_policy(
-    world: &World,
-    user: UserId,
-    jumpoint: JumpointId,
-) -> Option<GroupPolicyId> {
-    policy_row(world, user, Of::Jumpoint(jumpoint)).map(|(policy, _)| policy)
+pub fn may_use_jumpoint(world: &World, user: UserId, jumpoint: JumpointId) -> bool {
+    world.is_jumpoint_user(jumpoint, user)
+        || policy_row(world, user, Of::Jumpoint(jumpoint)).is_some()
 }
 
 /// Whether `role` is in one of the slots of `user`, or is what they have in a shared Jump Group.

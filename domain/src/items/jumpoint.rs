@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::group_policy::Of;
 use crate::ids::{JumpointId, UserId};
 use crate::record::{self, Field, Kind, Record, Write};
 use crate::world::names;
@@ -510,15 +509,4 @@ fn decide_remove_user(world: &World, jumpoint: JumpointId, user: UserId) -> Deci
         jumpoint,
         Event::UserRemoved(JumpointUser { user_id: user }),
     ))
-}
-
-/// Whether `user` may deploy and make items through the Jumpoint: named on it, or by one of their group policies (ROLE-17,
-/// GPOL-12, JPT-27).
-#[must_use]
-pub fn may_use(world: &World, user: UserId, jumpoint: JumpointId) -> bool {
-    world.is_jumpoint_user(jumpoint, user)
-        || world
-            .policies_of_user(user)
-            .iter()
-            .any(|policy| world.policy_row(*policy, Of::Jumpoint(jumpoint)).is_some())
 }

@@ -10,7 +10,7 @@ use crate::access::role::JumpItemPermission;
 use crate::ids::{
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, JumpointId, ShellJumpId, UserId,
 };
-use crate::items::{custom_field, jumpoint, rights};
+use crate::items::{custom_field, rights};
 use crate::record::{self, Field, Kind, Object, Purpose, Record, Reference};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
@@ -307,7 +307,7 @@ fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context)
 
 /// A user makes items only through Jumpoints they may use (ROLE-17, JPT-27).
 fn may_go_through(world: &World, user: UserId, jumpoint: JumpointId) -> Result<(), Refusal> {
-    if jumpoint::may_use(world, user, jumpoint) {
+    if permission::may_use_jumpoint(world, user, jumpoint) {
         return Ok(());
     }
     let name = world.jumpoints.get(&jumpoint);

@@ -6,18 +6,21 @@ use super::role_and_grant;
 use crate::access::group_policy::{self, GroupPolicy, Of, Row};
 use crate::access::jump_group::Membership;
 use crate::access::permission::{
-    Effective, Grant, JumpMethod, Slot, access_to_group, effective, jumpoint_by_policy,
-    members_of_team, need, role_in_team, shares_personal_list, teams_of, visible_groups,
+    Effective, Grant, JumpMethod, Slot, access_to_group, effective, members_of_team, need,
+    role_in_team, shares_personal_list, teams_of, visible_groups,
 };
 use crate::access::role::{ADMINISTRATOR, JumpItemPermission, NO_ACCESS, START_SESSIONS_ONLY};
 use crate::ids::{
     GroupPolicyId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, JumpointId, UserId,
 };
+use crate::items::jumpoint;
+use crate::items::shell::ShellJump;
 use crate::site::team::TeamRole;
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, BERT, CARA, Given, OPERATIONS, PC1, PC2, SHARED, SUPPORT,
-    THURSDAYS, USER_SYSTEMS, USERS, WEB_SERVERS, change, client, given, group, group_policy,
-    member, person, policy, policy_member, policy_row, team, team_member, user,
+    THURSDAYS, USER_SYSTEMS, USERS, WEB_SERVERS, change, client, create, given, group,
+    group_policy, jumpoint as a_jumpoint, member, person, policy, policy_member, policy_row, role,
+    team, team_member, user,
 };
 use crate::{Event, Refusal};
 
@@ -424,16 +427,51 @@ fn group_policies_put_users_into_teams() {
     );
 }
 
-/// GPOL-07, GPOL-11, GPOL-12, ROLE-17: the Jumpoints that group policies let users use.
+/// GPOL-07, GPOL-11, GPOL-12, ROLE-17: the Jumpoints that group policies let users use, as who makes an item finds out.
 #[test]
 fn group_policies_let_users_use_jumpoints() {
-    let first = JumpointId(1);
-    let site = site().and([policy_row(ADMINS, Of::Jumpoint(first), Row::Jumpoint)]);
-    assert_eq!(jumpoint_by_policy(site.world(), ANNA, first), Some(ADMINS));
-    assert_eq!(jumpoint_by_policy(site.world(), BERT, first), None);
-    assert_eq!(jumpoint_by_policy(site.world(), ANNA, JumpointId(2)), None);
-    let removed = site.and([policy_row(USERS, Of::Jumpoint(first), Row::Removal)]);
-    assert_eq!(jumpoint_by_policy(removed.world(), ANNA, first), None);
+    const DEPLOYER: JumpItemRoleId = JumpItemRoleId(9);
+    let east = JumpointId(1);
+    let site = site().and([
+        a_jumpoint(east, |_| {}),
+        role(DEPLOYER, |role| role.perm_add = true),
+        member(WEB_SERVERS, ANNA, DEPLOYER),
+        member(WEB_SERVERS, BERT, DEPLOYER),
+    ]);
+    let item = || {
+        create::<ShellJump>(json!({
+            "name": "router", "jumpoint_id": 1, "hostname": "r", "protocol": "ssh", "jump_group_id": 1,
+        }))
+    };
+    let refused = || Refusal::JumpointNotAllowed {
+        jumpoint: "jumpoint-1".to_owned(),
+    };
+    let add = |policy| group_policy::Command::AddJumpoint(policy, east);
+    let take = |policy| group_policy::Command::AddRemoval(policy, Of::Jumpoint(east));
+    // A removal alone gives nothing.
+    site.clone()
+        .when(ADMIN, take(ADMINS))
+        .then_something()
+        .when(ANNA, item())
+        .then_refused(refused());
+    let given = site.when(ADMIN, add(ADMINS)).then_something();
+    given.clone().when(ANNA, item()).then_something();
+    given.clone().when(BERT, item()).then_refused(refused());
+    // One below takes away what was given above, and a later one gives it again.
+    let taken = given.when(ADMIN, take(USERS)).then_something();
+    taken.clone().when(ANNA, item()).then_refused(refused());
+    taken
+        .clone()
+        .when(ADMIN, add(LAST))
+        .then_something()
+        .when(ANNA, item())
+        .then_something();
+    // Who is named on the Jumpoint itself may whatever policies say.
+    taken
+        .when(ADMIN, jumpoint::Command::AddUser(east, ANNA))
+        .then_something()
+        .when(ANNA, item())
+        .then_something();
 }
 
 /// GRP-17, GPOL-13: what group policies and the Team slot show stands in the list of groups.
