@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use domain::access::jump_group;
 use domain::fleet::jump_client::{self, JumpClient, Presence};
-use domain::ids::{JumpClientId, JumpItemRef, LinkId, Lsid, NodeEpoch};
+use domain::ids::{JumpClientId, LinkId, Lsid, NodeEpoch};
 use domain::session::access_session::{self, EndReason, SPAWN_TIMEOUT};
 use domain::site::user;
 use domain::{Event, World, node, record};
@@ -395,7 +395,7 @@ impl Inner {
     fn remember_sessions(&self) {
         let published = self.engine.published();
         for (lsid, session) in published.world.sessions.iter() {
-            if let Some(client) = published.world.endpoint_of(session.item) {
+            if let Some(client) = session.endpoint {
                 self.sessions.insert(*lsid, client);
             }
         }
@@ -405,11 +405,7 @@ impl Inner {
     pub(crate) fn sessions_to_tell(&self, client: JumpClientId, kept: &[String]) -> SessionsToTell {
         let published = self.engine.published();
         let world = &published.world;
-        let running: Vec<Lsid> = world
-            .items_of_endpoint(client)
-            .into_iter()
-            .filter_map(|item| world.session_on(JumpItemRef::JumpClient(item)))
-            .collect();
+        let running: Vec<Lsid> = world.sessions_of_endpoint(client).collect();
         let mut told = SessionsToTell {
             frames: Vec::new(),
             unknown_at_agent: Vec::new(),
@@ -672,8 +668,17 @@ fn send(inner: &Inner, client: JumpClientId, frame: ServerFrame) {
 }
 
 fn end(inner: &Inner, lsid: Lsid, reason: &str) {
-    if let Some((_, client)) = inner.sessions.remove(&lsid) {
-        send(inner, client, end_frame(lsid.to_string(), reason));
+    let Some((_, client)) = inner.sessions.remove(&lsid) else {
+        return;
+    };
+    let Some(link) = inner.link(client) else {
+        return;
+    };
+    let over = end_frame(lsid.to_string(), reason);
+    link.mailbox.tell(Order::Send(Box::new(over)));
+    // A client that was removed while it served its last session is let go now.
+    if let Some(end) = out_of_service(&inner.engine.published().world, client) {
+        link.mailbox.tell(Order::End(Box::new(end)));
     }
 }
 
@@ -687,6 +692,8 @@ const fn end_words(reason: EndReason) -> &'static str {
         EndReason::ItemDeleted => "The Jump Client was removed.",
         EndReason::ScheduleClosed => "The schedule no longer permits the session.",
         EndReason::Inactive => "Nobody in the session did anything for too long.",
+        EndReason::AccessWithdrawn => "The access of the user was withdrawn.",
+        EndReason::NoOwner => "The user left the session.",
     }
 }
 
@@ -723,7 +730,7 @@ fn catch_up(inner: &Arc<Inner>) {
     }
     end_sessions_that_are_over(inner, world);
     for (lsid, session) in world.sessions.iter() {
-        let Some(client) = world.endpoint_of(session.item) else {
+        let Some(client) = session.endpoint else {
             continue;
         };
         if inner.sessions.insert(*lsid, client).is_none() && !session.established {

@@ -466,6 +466,7 @@ impl<'h> Talk<'h> {
     async fn obey<T: Transport>(&mut self, transport: &mut T, order: Order) -> Result<(), End> {
         match order {
             Order::Send(frame) => send(&self.hub.0, transport, *frame).await,
+            Order::End(end) => Err(*end),
             Order::Probe(answer) => {
                 self.probes.push(answer);
                 self.ping(transport).await

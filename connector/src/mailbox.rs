@@ -14,6 +14,8 @@ const ORDERS_MAX: usize = 64;
 pub(crate) enum Order {
     /// Send a frame.
     Send(Box<ServerFrame>),
+    /// End the link, after what was ordered before.
+    End(Box<End>),
     /// Ask for proof of life and say whether it came.
     Probe(oneshot::Sender<bool>),
     /// The client has connected anew from the boot named. From another boot it is a copy, if this one still answers.

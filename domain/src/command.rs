@@ -1,7 +1,7 @@
 //! Everything that may be asked, by aggregate.
 
 use crate::access::role::JumpItemRole;
-use crate::access::{group_policy, jump_group};
+use crate::access::{group_policy, jump_group, review};
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client;
 use crate::items::{custom_field, jumpoint, shell};
@@ -73,6 +73,8 @@ pub enum Command {
     StartupGroup(startup_group::Command),
     /// Nodes.
     Node(node::Command),
+    /// What still follows from a right that was taken away.
+    AccessReview(review::Command),
     /// Refusals to write down.
     Audit(audit::Command),
 }
@@ -303,6 +305,7 @@ impl Command {
                 node::Command::Stop { .. } => "node.stop",
                 node::Command::RecordCheckIns { .. } => "node.record_check_ins",
             },
+            Self::AccessReview(review::Command::Continue) => "access_review.continue",
             Self::Audit(_) => "audit.record",
         }
     }
@@ -449,6 +452,7 @@ impl Command {
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)
             | Self::Node(_)
+            | Self::AccessReview(_)
             | Self::Audit(_) => None,
         }
     }

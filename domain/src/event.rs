@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use crate::access::role::JumpItemRole;
-use crate::access::{group_policy, jump_group};
+use crate::access::{group_policy, jump_group, review};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client;
 use crate::ids::TicketRequestId;
@@ -97,6 +97,8 @@ pub enum Event {
     StartupGroup(UserId, startup_group::Event),
     /// A run of a node.
     Node(NodeEpoch, node::Event),
+    /// What still follows from a right that was taken away.
+    AccessReview(review::Event),
     /// A refusal, on the day `yyyymmdd`.
     Audit(u32, audit::Event),
 }
@@ -172,6 +174,7 @@ impl Event {
             Self::AccessSession(lsid, _) => format!("access_session-{lsid}"),
             Self::StartupGroup(user, _) => format!("startup_group-{user}"),
             Self::Node(epoch, _) => format!("node-{epoch}"),
+            Self::AccessReview(_) => review::STREAM.to_owned(),
             Self::Audit(day, _) => format!("refusal-{day:08}"),
         }
     }
@@ -207,6 +210,7 @@ impl Event {
             Self::AccessSession(_, event) => event.stored_name(),
             Self::StartupGroup(_, event) => event.stored_name(),
             Self::Node(_, event) => event.stored_name(),
+            Self::AccessReview(event) => event.stored_name(),
             Self::Audit(_, event) => event.stored_name(),
         }
     }
@@ -244,6 +248,7 @@ impl Event {
             Self::AccessSession(_, event) => serde_json::to_vec(event),
             Self::StartupGroup(_, event) => serde_json::to_vec(event),
             Self::Node(_, event) => serde_json::to_vec(event),
+            Self::AccessReview(event) => serde_json::to_vec(event),
             Self::Audit(_, event) => serde_json::to_vec(event),
         }
     }
@@ -315,6 +320,9 @@ impl Event {
             }
             group_policy::ORDER_STREAM => group_policy::Ordered::from_stored(name, text)
                 .map(|event| event.map(Self::GroupPolicyOrder)),
+            review::STREAM => {
+                review::Event::from_stored(name, text).map(|event| event.map(Self::AccessReview))
+            }
             "jump_policy" => {
                 let id = parse(stream, id)?;
                 jump_policy::Event::from_stored(name, text)
@@ -444,6 +452,7 @@ impl Event {
         names.extend(access_session::Event::STORED_NAMES);
         names.extend(startup_group::Event::STORED_NAMES);
         names.extend(node::Event::STORED_NAMES);
+        names.extend(review::Event::STORED_NAMES);
         names.extend(audit::Event::STORED_NAMES);
         names
     }

@@ -39,4 +39,4 @@ pub use context::{Actor, Cause, Context, Decision, Fresh, Surface, happened, not
 pub use event::Event;
 pub use refusal::{FieldErrors, Refusal, RefusalClass};
 pub use time::Timestamp;
-pub use world::{World, decide};
+pub use world::{EVENTS_MAX, World, decide};

@@ -334,6 +334,16 @@ pub enum Refusal {
     #[error("The user is not a member of the access session.")]
     NotAMember,
 
+    /// The owner of a session is one who may start sessions on its item (SESS-21).
+    #[error(
+        "The user may not start sessions on the Jump Item, and so cannot own the access session."
+    )]
+    MayNotOwn,
+
+    /// Who invited the user may not share the session with them any more (SESS-34, GPOL-17).
+    #[error("The invitation to the access session is not valid any more.")]
+    InvitationNotValid,
+
     /// The user's own permissions do not let them set the external key.
     #[error("You are not allowed to edit the external key.")]
     ExternalKeyNotAllowed,
@@ -520,6 +530,8 @@ impl Refusal {
             | Self::JoinDenied
             | Self::NotTheOwner
             | Self::SharingNotAllowed
+            | Self::MayNotOwn
+            | Self::InvitationNotValid
             | Self::ExternalKeyNotAllowed
             | Self::InstallerInvalid => RefusalClass::Forbidden,
             Self::TooManyStarting | Self::SpawnTimedOut | Self::CallTimedOut => {
@@ -585,6 +597,8 @@ impl Refusal {
             Self::NotTheOwner => "not_the_owner",
             Self::SharingNotAllowed => "sharing_not_allowed",
             Self::NotAMember => "not_a_member",
+            Self::MayNotOwn => "may_not_own",
+            Self::InvitationNotValid => "invitation_not_valid",
             Self::ExternalKeyNotAllowed => "external_key_not_allowed",
             Self::TooManyDetails => "too_many_details",
             Self::StartupGroupFull => "startup_group_full",

@@ -4,6 +4,7 @@
 
 use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{JumpGroup, Membership};
+use crate::access::review::PendingReview;
 use crate::access::role::JumpItemRole;
 use crate::fleet::capacity::Installed;
 use crate::fleet::installer::JumpClientInstaller;
@@ -74,6 +75,7 @@ pub struct First {
     custom_values: Vec<(JumpItemRef, Vec<(CustomFieldId, String)>)>,
     custom_session_attributes: Vec<(CustomSessionAttributeId, CustomSessionAttribute)>,
     sessions: Vec<(Lsid, AccessSession)>,
+    access_review: Option<PendingReview>,
     startup_items: Vec<(UserId, JumpItemRef)>,
     recent_items: Vec<(UserId, Vec<JumpItemRef>)>,
     nodes: Vec<(NodeEpoch, Node)>,
@@ -132,6 +134,7 @@ impl First {
                 .collect(),
             custom_session_attributes: rows(&world.custom_session_attributes),
             sessions: rows(&world.sessions),
+            access_review: world.access_review,
             startup_items: world.startup_items.iter().copied().collect(),
             recent_items: rows(&world.recent_items),
             nodes: rows(&world.nodes),
@@ -194,6 +197,7 @@ impl First {
                 .collect(),
             custom_session_attributes: snapshot.custom_session_attributes.into_iter().collect(),
             sessions: snapshot.sessions.into_iter().collect(),
+            access_review: snapshot.access_review,
             startup_items: snapshot.startup_items.into_iter().collect(),
             recent_items: snapshot.recent_items.into_iter().collect(),
             nodes: snapshot.nodes.into_iter().collect(),

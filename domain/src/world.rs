@@ -10,6 +10,7 @@ use imbl::{OrdMap, OrdSet, Vector};
 use crate::access::admission;
 use crate::access::group_policy::{self, GroupPolicy};
 use crate::access::jump_group::{self, JumpGroup, Membership};
+use crate::access::review::{self, PendingReview};
 use crate::access::role::JumpItemRole;
 use crate::fleet::capacity::Installed;
 use crate::fleet::installer::{self, JumpClientInstaller};
@@ -122,6 +123,8 @@ pub struct World {
     pub custom_session_attributes: Table<CustomSessionAttributeId, CustomSessionAttribute>,
     /// Sessions that have not ended.
     pub sessions: Table<Lsid, AccessSession>,
+    /// Sessions that are still to be looked at because rights were taken away.
+    pub access_review: Option<PendingReview>,
     /// Nodes that run.
     pub nodes: Table<NodeEpoch, Node>,
 
@@ -166,6 +169,10 @@ pub struct World {
     pub(crate) items_by_text: Late<OrdSet<(u64, JumpItemRef)>>,
     pub(crate) startup_by_item: OrdSet<(JumpItemRef, UserId)>,
     pub(crate) session_by_item: OrdMap<JumpItemRef, Lsid>,
+    /// Sessions by who is in them or invited to them.
+    pub(crate) sessions_of_user: OrdSet<(UserId, Lsid)>,
+    /// Sessions by the client whose agent serves them.
+    pub(crate) sessions_of_endpoint: OrdSet<(JumpClientId, Lsid)>,
     pub(crate) starting: OrdSet<(UserId, Lsid)>,
     pub(crate) gsnumbers: OrdSet<u32>,
     pub(crate) mails_waiting: OrdSet<(Timestamp, MailDeliveryId)>,
@@ -175,12 +182,21 @@ pub struct World {
     pub(crate) ticket_requests_of_user: OrdSet<(UserId, TicketRequestId)>,
 }
 
-/// Decides what becomes of `command`: the events that happen, in order, or why nothing does.
+/// Most events that one command makes (architecture.md, "Bounds").
+pub const EVENTS_MAX: usize = 1_000;
+
+/// Decides what becomes of `command`: the events that happen, in order, or why nothing does. Where they take a right away, what
+/// rested on it ends in the same decision; see [`review`].
 ///
 /// # Errors
 /// The refusal, with the words for the caller.
 pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     admission::check(world, command, context)?;
+    let events = decide_by_aggregate(world, command, context)?;
+    Ok(review::follow(world, events, context))
+}
+
+fn decide_by_aggregate(world: &World, command: &Command, context: &Context) -> Decision {
     match command {
         Command::FirstStart(command) => first_start::decide(world, command, context),
         Command::Upgrade(command) => upgrade::decide(world, command),
@@ -233,6 +249,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::AccessSession(command) => access_session::decide(world, command, context),
         Command::StartupGroup(command) => startup_group::decide(world, command, context),
         Command::Node(command) => node::decide(world, command, context),
+        Command::AccessReview(command) => Ok(review::decide(world, command)),
         Command::Audit(command) => audit::decide(command, context),
     }
 }
@@ -274,6 +291,7 @@ impl World {
             Event::AccessSession(lsid, event) => access_session::apply(self, *lsid, event, at),
             Event::StartupGroup(user, event) => startup_group::apply(self, *user, event),
             Event::Node(epoch, event) => node::apply(self, *epoch, event, at),
+            Event::AccessReview(event) => review::apply(self, event, at),
             Event::Audit(..) => {}
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use domain::{Actor, World, audit, decide};
+use domain::{Actor, EVENTS_MAX, World, audit, decide};
 use domain::{Cause, Command, Context, Decision, Event, Fresh, Refusal, RefusalClass, Timestamp};
 use eventstore::event::EVENT_BYTES_MAX;
 use eventstore::{
@@ -19,9 +19,6 @@ use crate::published::Published;
 use crate::setup::FreshSource;
 use crate::side::{Side, SideContext, SideDraft};
 use crate::submission::{ExecuteError, Idempotency, Submission, Unavailability};
-
-/// Most events of one command (architecture.md, "Bounds").
-const EVENTS_MAX: usize = 1_000;
 
 /// An event that is to be committed.
 pub(crate) struct Decided {

@@ -281,6 +281,7 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
                 | jump_client::Command::Disconnect { .. }
                 | jump_client::Command::Uninstall { .. }
         ),
+        Command::AccessReview(_) => true,
         Command::Node(command) => matches!(command, domain::node::Command::Stop { .. }),
         Command::MailDelivery(command) => matches!(command, mail_delivery::Command::Settle { .. }),
         Command::MailSettings(_) | Command::MailTemplate(_) => false,

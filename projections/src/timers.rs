@@ -1,6 +1,6 @@
-//! What is due when: sessions whose agent takes too long, whose agent is gone, whose item was removed, whose schedule
-//! is about to close or closes, whose members are inactive; access requests whose
-//! window is over; Jump Clients that become lost or are deleted.
+//! What is due when: sessions whose agent takes too long, whose agent is gone, whose schedule
+//! is about to close or closes, whose members are inactive, or that are still to be looked at after rights were taken away; access
+//! requests whose window is over; Jump Clients that become lost or are deleted.
 //!
 //! Knows no clock: it is asked what is due until an instant. What waits for a time that an administrator may set is ordered
 //! by the instant it counts from, so a changed setting moves no entries. What is not due costs nothing but
@@ -9,19 +9,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use domain::access::jump_group;
+use domain::access::review;
 use domain::fleet::jump_client::{self, Presence};
-use domain::ids::{
-    JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid, NodeEpoch,
-    ShellJumpId, UserId,
-};
-use domain::items::jumpoint;
+use domain::ids::{JumpClientId, JumpPolicyId, Lsid, NodeEpoch, UserId};
 use domain::policy::jump_policy;
 use domain::policy::schedule::Schedule;
 use domain::session::access_session::{self, Command as Asked, SPAWN_TIMEOUT};
 use domain::site::settings::SiteSettings;
 use domain::site::user;
-use domain::{Command, Event, Timestamp, World, node, record, time};
+use domain::{Command, Event, Timestamp, World, node, time};
 
 use crate::recorded::Recorded;
 use crate::timers::clients::Clients;
@@ -36,7 +32,7 @@ mod tickets;
 /// Something is due.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
-    /// Since when. For a session over a removed item this is when the session began: it is due at once.
+    /// Since when.
     pub at: Timestamp,
     /// What to ask then. `decide` has the last word.
     pub command: Command,
@@ -50,16 +46,15 @@ pub struct Timers(RwLock<Entries>);
 struct Entries {
     sessions: HashMap<Lsid, Entry>,
     /// Sessions by what an event may name.
-    by_item: BTreeSet<(JumpItemRef, Lsid)>,
-    by_group: BTreeSet<(JumpGroupRef, Lsid)>,
+    by_endpoint: BTreeSet<(JumpClientId, Lsid)>,
     by_node: BTreeSet<(NodeEpoch, Lsid)>,
     by_policy: BTreeSet<(JumpPolicyId, Lsid)>,
     /// By the instant each began to start.
     starting: Queue,
     /// By the instant their client went offline.
     waiting: Queue,
-    /// Over removed items, by the instant each began.
-    orphaned: Queue,
+    /// Since when sessions are to be looked at after rights were taken away.
+    review: Option<Timestamp>,
     /// Under a schedule that ends sessions, by the instant it closes.
     closing: Queue,
     requests: Requests,
@@ -78,12 +73,8 @@ struct Entries {
 enum Touched {
     Nothing,
     Session(Lsid),
-    Item(JumpItemRef),
-    /// All items that share an endpoint.
+    /// Whatever is served by the agent of this client.
     Endpoint(JumpClientId),
-    /// All items that go through Jumpoints.
-    Shortcuts,
-    Group(JumpGroupRef),
     Node(NodeEpoch),
     Policy(JumpPolicyId),
     User(UserId),
@@ -94,7 +85,7 @@ enum Touched {
 /// All that the entries of one session follow from.
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
-    item: JumpItemRef,
+    endpoint: Option<JumpClientId>,
     started_at: Timestamp,
     starting: bool,
     client: Client,
@@ -102,6 +93,8 @@ struct Entry {
     closing: Option<Closing>,
     /// Since when no end was announced.
     unannounced_since: Timestamp,
+    /// The end that its members know of.
+    told_end: Option<Timestamp>,
     /// When the first of its members has been inactive for too long.
     idle_at: Option<Timestamp>,
     members: Vec<UserId>,
@@ -117,11 +110,10 @@ struct Closing {
 /// The session's client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Client {
-    Online(JumpGroupRef, NodeEpoch),
-    Offline(JumpGroupRef, Timestamp),
-    /// The item is no client and has no connection of its own.
-    None(JumpGroupRef),
-    Removed,
+    Online(NodeEpoch),
+    Offline(Timestamp),
+    /// No connection is waited for: the item has none of its own, or its client was called and has not come yet.
+    None,
 }
 
 /// Sessions by an instant.
@@ -138,6 +130,7 @@ impl Timers {
             requests: requests::of(world),
             tickets: tickets::of(world),
             clients: Clients::of(world),
+            review: world.access_review.map(|pending| pending.since),
             ..Entries::default()
         };
         for (lsid, _) in world.sessions.iter() {
@@ -156,15 +149,19 @@ impl Timers {
             self.write().tickets.apply(&change);
             return;
         }
+        if matches!(recorded.event, Event::AccessReview(_)) {
+            self.write().review = world_after.access_review.map(|pending| pending.since);
+            return;
+        }
         if Clients::concerns(&recorded.event) {
             self.write().clients.apply(&recorded.event, world_after);
         }
         let touched = touched(&recorded.event);
-        if matches!(touched, Touched::Nothing) || self.is_untouched(touched, world_after) {
+        if matches!(touched, Touched::Nothing) || self.is_untouched(touched) {
             return;
         }
         let mut entries = self.write();
-        for lsid in entries.named_by(touched, world_after) {
+        for lsid in entries.named_by(touched) {
             entries.refresh(lsid, world_after);
         }
     }
@@ -181,8 +178,7 @@ impl Timers {
         }
         let entries = self.read();
         let mut due: Vec<(Timestamp, Lsid, Asked)> = Vec::new();
-        let queues: [(&Queue, i64, Ask); 6] = [
-            (&entries.orphaned, 0, |lsid| Asked::Abandon { lsid }),
+        let queues: [(&Queue, i64, Ask); 5] = [
             (&entries.starting, SPAWN_TIMEOUT, |lsid| Asked::TimeOut {
                 lsid,
             }),
@@ -211,7 +207,12 @@ impl Timers {
         let of_requests = entries.requests.until(until).map(requests::due).take(limit);
         let of_tickets = entries.tickets.until(until).map(tickets::due).take(limit);
         let of_clients = entries.clients.due(until, settings, limit);
+        let review = entries.review.filter(|at| *at <= until).map(|at| Due {
+            at,
+            command: Command::AccessReview(review::Command::Continue),
+        });
         let mut due: Vec<Due> = of_sessions
+            .chain(review)
             .chain(of_requests)
             .chain(of_tickets)
             .chain(of_clients)
@@ -227,7 +228,7 @@ impl Timers {
         let entries = self.read();
         let first = |queue: &Queue, wait: i64| queue.first().map(|(from, _)| from.plus(wait));
         [
-            first(&entries.orphaned, 0),
+            entries.review,
             first(&entries.starting, SPAWN_TIMEOUT),
             first(&entries.waiting, wait_of(settings)),
             first(&entries.closing, 0),
@@ -243,10 +244,10 @@ impl Timers {
     }
 
     /// Most events of clients concern none with a session: they are passed over without locking readers out.
-    fn is_untouched(&self, touched: Touched, world: &World) -> bool {
+    fn is_untouched(&self, touched: Touched) -> bool {
         match touched {
             Touched::Session(_) => false,
-            _ => self.read().named_by(touched, world).is_empty(),
+            _ => self.read().named_by(touched).is_empty(),
         }
     }
 
@@ -292,8 +293,9 @@ fn touched(event: &Event) -> Touched {
             | jump_client::Event::Disconnected(_)
             | jump_client::Event::Uninstalled(_)
             | jump_client::Event::ConnectionTypeSet(_) => Touched::Endpoint(*client),
-            jump_client::Event::Record(_) => Touched::Item(JumpItemRef::JumpClient(*client)),
-            jump_client::Event::Registered(_)
+            // A session outlives its item.
+            jump_client::Event::Record(_)
+            | jump_client::Event::Registered(_)
             | jump_client::Event::Copied(_)
             | jump_client::Event::CheckedIn(_)
             | jump_client::Event::Lost(_)
@@ -302,22 +304,7 @@ fn touched(event: &Event) -> Touched {
             | jump_client::Event::TokenConfirmed(_)
             | jump_client::Event::Quarantined(_) => Touched::Nothing,
         },
-        Event::Jumpoint(_, event) => match event {
-            jumpoint::Event::Record(record::Event::Deleted(_)) => Touched::Shortcuts,
-            jumpoint::Event::Record(_)
-            | jumpoint::Event::UserAdded(_)
-            | jumpoint::Event::UserRemoved(_) => Touched::Nothing,
-        },
-        Event::ShellJump(item, _) => Touched::Item(JumpItemRef::ShellJump(*item)),
-        Event::JumpGroup(group, event) => match event {
-            jump_group::Event::Record(record::Event::Deleted(_)) => shared(*group),
-            jump_group::Event::Record(_)
-            | jump_group::Event::MemberAdded(_)
-            | jump_group::Event::MemberChanged(_)
-            | jump_group::Event::MemberRemoved(_) => Touched::Nothing,
-        },
         Event::User(user, event) => match event {
-            user::Event::Record(record::Event::Deleted(_)) => personal(*user),
             user::Event::Record(_) => Touched::User(*user),
             user::Event::SignedIn(_)
             | user::Event::SignedOut(_)
@@ -337,10 +324,13 @@ fn touched(event: &Event) -> Touched {
         }
         // Their entries are told apart before.
         Event::AccessRequest(..)
+        | Event::TicketRequest(..)
+        | Event::AccessReview(_)
+        | Event::ShellJump(..)
+        | Event::Jumpoint(..)
+        | Event::JumpGroup(..)
         | Event::Site(_)
         | Event::TicketSystem(..)
-        // Their entries are told apart before.
-        | Event::TicketRequest(..)
         | Event::Team(..)
         | Event::MailSettings(..)
         | Event::MailTemplate(..)
@@ -357,34 +347,15 @@ fn touched(event: &Event) -> Touched {
     }
 }
 
-fn shared(group: JumpGroupId) -> Touched {
-    Touched::Group(JumpGroupRef::Shared(group))
-}
-
-fn personal(owner: UserId) -> Touched {
-    Touched::Group(JumpGroupRef::Personal(owner))
-}
-
 const FIRST: Lsid = Lsid(0);
 const LAST: Lsid = Lsid(u128::MAX);
 
 impl Entries {
-    fn named_by(&self, touched: Touched, world: &World) -> Vec<Lsid> {
+    fn named_by(&self, touched: Touched) -> Vec<Lsid> {
         match touched {
             Touched::Nothing => Vec::new(),
             Touched::Session(lsid) => vec![lsid],
-            Touched::Item(item) => sessions_of(&self.by_item, item),
-            Touched::Endpoint(endpoint) => world
-                .items_of_endpoint(endpoint)
-                .into_iter()
-                .flat_map(|item| sessions_of(&self.by_item, JumpItemRef::JumpClient(item)))
-                .collect(),
-            Touched::Shortcuts => self
-                .by_item
-                .range((JumpItemRef::ShellJump(ShellJumpId(0)), FIRST)..)
-                .map(|(_, lsid)| *lsid)
-                .collect(),
-            Touched::Group(group) => sessions_of(&self.by_group, group),
+            Touched::Endpoint(endpoint) => sessions_of(&self.by_endpoint, endpoint),
             Touched::Node(epoch) => sessions_of(&self.by_node, epoch),
             Touched::Policy(policy) => sessions_of(&self.by_policy, policy),
             Touched::User(user) => sessions_of(&self.by_member, user),
@@ -411,7 +382,9 @@ impl Entries {
     }
 
     fn change(&mut self, lsid: Lsid, entry: &Entry, add: bool) {
-        change(&mut self.by_item, entry.item, lsid, add);
+        if let Some(endpoint) = entry.endpoint {
+            change(&mut self.by_endpoint, endpoint, lsid, add);
+        }
         if entry.starting {
             change(&mut self.starting, entry.started_at, lsid, add);
         }
@@ -431,16 +404,9 @@ impl Entries {
             change(&mut self.by_member, *user, lsid, add);
         }
         match entry.client {
-            Client::Online(group, node) => {
-                change(&mut self.by_group, group, lsid, add);
-                change(&mut self.by_node, node, lsid, add);
-            }
-            Client::Offline(group, since) => {
-                change(&mut self.by_group, group, lsid, add);
-                change(&mut self.waiting, since, lsid, add);
-            }
-            Client::None(group) => change(&mut self.by_group, group, lsid, add),
-            Client::Removed => change(&mut self.orphaned, entry.started_at, lsid, add),
+            Client::Online(node) => change(&mut self.by_node, node, lsid, add),
+            Client::Offline(since) => change(&mut self.waiting, since, lsid, add),
+            Client::None => {}
         }
     }
 
@@ -496,27 +462,19 @@ fn change<K: Ord>(index: &mut BTreeSet<(K, Lsid)>, key: K, lsid: Lsid, add: bool
 impl Entry {
     fn of(lsid: Lsid, world: &World) -> Option<Self> {
         let session = world.sessions.get(&lsid)?;
-        let agent = session
-            .item
-            .jump_client()
-            .and_then(|client| world.jump_clients.get(&client));
-        let client = match (agent, world.group_of(session.item)) {
-            (None, None) => Client::Removed,
-            (None, Some(group)) => Client::None(group),
-            (Some(client), _) => {
-                let group = client.properties.group();
-                match (world.agent_away_since(session), client.presence) {
-                    (Some(since), _) => Client::Offline(group, since),
-                    (None, Presence::Connected(link)) if world.is_online(client) => {
-                        Client::Online(group, link.node)
-                    }
-                    // Called, and not come yet.
-                    (None, _) => Client::None(group),
-                }
-            }
+        let client = match (
+            world.agent_away_since(session),
+            world.client_of_session(session),
+        ) {
+            (Some(since), _) => Client::Offline(since),
+            (None, Some(client)) => match client.presence {
+                Presence::Connected(link) if world.is_online(client) => Client::Online(link.node),
+                _ => Client::None,
+            },
+            (None, None) => Client::None,
         };
         Some(Self {
-            item: session.item,
+            endpoint: session.endpoint,
             started_at: session.started_at,
             starting: !session.established,
             client,
@@ -525,6 +483,7 @@ impl Entry {
                 .jump_policy_id
                 .and_then(|policy| Closing::of(policy, session.started_at, world)),
             unannounced_since: session.unannounced_since(),
+            told_end: session.told_end,
             idle_at: session
                 .members
                 .iter()
@@ -540,7 +499,7 @@ impl Entry {
     /// When the end is announced next, if it is.
     fn announced_next(&self) -> Option<Timestamp> {
         let closing = self.closing.as_ref()?;
-        access_session::announced_next(closing.at, self.unannounced_since)
+        access_session::announced_next(closing.at, self.unannounced_since, self.told_end)
     }
 }
 
@@ -594,10 +553,6 @@ mod tests {
         "JumpClientDisconnected",
         "JumpClientChanged",
         "JumpClientDeleted",
-        "ShellJumpCreated",
-        "ShellJumpChanged",
-        "ShellJumpDeleted",
-        "JumpointDeleted",
         "JumpGroupDeleted",
         "UserDeleted",
         "NodeStopped",
@@ -605,6 +560,8 @@ mod tests {
         "JumpPolicyChanged",
         "JumpPolicyDeleted",
         "JumpPolicyScheduleSet",
+        "AccessReviewDue",
+        "AccessReviewFinished",
         "AccessRequestSubmitted",
         "AccessRequestExpired",
         "AccessRequestClosed",
@@ -634,6 +591,10 @@ mod tests {
         "CustomSessionAttributeCreated",
         "CustomSessionAttributeChanged",
         "CustomSessionAttributeDeleted",
+        "ShellJumpCreated",
+        "ShellJumpChanged",
+        "ShellJumpDeleted",
+        "JumpointDeleted",
         "JumpointCreated",
         "JumpointChanged",
         "JumpointUserAdded",

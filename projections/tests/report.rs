@@ -299,6 +299,7 @@ async fn what_happens_in_a_session_is_told_in_its_order() {
             user_id,
             gsnumber,
             reason: Departure::Left,
+            detail: String::new(),
         })
     };
     let chat = Detail {

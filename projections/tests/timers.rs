@@ -3,6 +3,7 @@
 mod support;
 
 use domain::access::jump_group::JumpGroup;
+use domain::access::review;
 use domain::fleet::jump_client::{self, Properties};
 use domain::ids::{JumpClientId, JumpGroupRef, JumpItemRef, Lsid, SiteSettingsId};
 use domain::policy::schedule::ScheduleEntry;
@@ -86,8 +87,9 @@ fn a_stopped_node_starts_the_wait_of_all_its_sessions() {
     assert_eq!(views.timers.due(at, &log.world.settings, 1).len(), 1);
 }
 
+/// GRP-31: where its item, its group or the owner of its list is gone, nothing is due of a session; where its agent goes, its end is.
 #[test]
-fn a_session_over_a_removed_item_is_abandoned_at_once() {
+fn a_session_over_a_removed_item_goes_on() {
     type Remove = fn() -> Command;
     let removals: [(&str, JumpGroupRef, Remove); 3] = [
         ("item", SHARED, || delete::<Properties>(PC1)),
@@ -106,20 +108,39 @@ fn a_session_over_a_removed_item_is_abandoned_at_once() {
         assert!(!log.ask(ADMIN, remove()).is_empty(), "{what}");
         fold_batch(&views, &log);
         let due = views.timers.due(log.now, &log.world.settings, 9);
-        assert_eq!(
-            asked(&due),
-            [(
-                MONDAY,
-                access_session::Command::Abandon { lsid: FIRST }.into()
-            )],
-            "{what}"
-        );
+        assert_eq!(asked(&due), [], "{what}");
         assert!(
             views.console.row(JumpItemRef::JumpClient(PC1)).is_none(),
             "{what}"
         );
         assert_eq!(views.console.counts(group), Counts::default(), "{what}");
+        happen(&mut log, &views, [disconnected(PC1)]);
+        let at = log.now.plus(120 * time::SECOND);
+        assert_eq!(
+            asked(&views.timers.due(at, &log.world.settings, 9)),
+            [(at, access_session::Command::Abandon { lsid: FIRST }.into())],
+            "{what}"
+        );
     }
+}
+
+/// A right that more rested on than one decision holds: the rest is due at once, until nothing is left.
+#[test]
+fn what_a_decision_had_no_room_for_is_due_at_once() {
+    let (mut log, views) = with([]);
+    let due_at = log.now;
+    let due = |from| Event::AccessReview(review::Event::Due(review::Due { from }));
+    happen(&mut log, &views, [due(FIRST)]);
+    let go_on = || Command::AccessReview(review::Command::Continue);
+    let settings = SiteSettings::default();
+    assert_eq!(views.timers.next(&settings), Some(due_at));
+    assert_eq!(
+        asked(&views.timers.due(due_at, &settings, 9)),
+        [(due_at, go_on())]
+    );
+    assert!(!log.ask(domain::Actor::System, go_on()).is_empty());
+    fold_batch(&views, &log);
+    assert_eq!(views.timers.next(&settings), None);
 }
 
 /// POL-17

@@ -461,6 +461,10 @@ fn assert_timers_are(views: &Views, world: &World, now: Timestamp) {
             }
         }
     }
+    if world.access_review.is_some() {
+        let go_on = domain::access::review::Command::Continue;
+        expected.push(Command::AccessReview(go_on));
+    }
     for (id, _) in world.jump_clients.iter() {
         let asked = [
             jump_client::Command::MarkLost(*id),

@@ -163,7 +163,7 @@ fn shown_in(
                 "name": member.name,
                 "gsnumber": member.gsnumber,
                 "owner": member.user == session.owner,
-                "invited": member.invited,
+                "invited": member.invited_by.is_some(),
                 "joined_at": member.joined_at.to_rfc3339(),
             })
         })
@@ -171,12 +171,12 @@ fn shown_in(
     let invitations: Vec<Value> = session
         .invitations
         .iter()
-        .map(|user| {
+        .map(|invitation| {
             let name = world
                 .users
-                .get(user)
+                .get(&invitation.user)
                 .map_or("", |user| user.public_display_name.as_str());
-            json!({"id": user, "name": name})
+            json!({"id": invitation.user, "name": name})
         })
         .collect();
     let ends_at = session

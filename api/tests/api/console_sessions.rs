@@ -13,11 +13,11 @@ use crate::reporting::{all, report, schema};
 use crate::served::{Served, header};
 use crate::visit::{Agent, Conduct, Visitor, lsid, object};
 
-fn item(client: JumpClientId) -> String {
+pub(crate) fn item(client: JumpClientId) -> String {
     format!("jump_client-{client}")
 }
 
-async fn settings(served: &Served, members: Value) {
+pub(crate) async fn settings(served: &Served, members: Value) {
     served
         .run(Command::SiteSettings(record::Command::Change(
             SETTINGS,
@@ -27,7 +27,7 @@ async fn settings(served: &Served, members: Value) {
 }
 
 /// A Jump Policy for `visitor` in the fleet's group.
-async fn under_a_policy(served: &Served, visitor: &Visitor<'_>, mut members: Value) {
+pub(crate) async fn under_a_policy(served: &Served, visitor: &Visitor<'_>, mut members: Value) {
     members["display_name"] = json!("Watched");
     members["schedule_enabled"] = json!(false);
     let create = record::Command::Create(object(members));
@@ -42,7 +42,7 @@ async fn under_a_policy(served: &Served, visitor: &Visitor<'_>, mut members: Val
     served.run(Command::JumpGroup(member)).await;
 }
 
-fn members(session: &Value) -> Vec<(u64, bool, bool)> {
+pub(crate) fn members(session: &Value) -> Vec<(u64, bool, bool)> {
     let members = session["members"].as_array().expect("members");
     members
         .iter()
@@ -56,7 +56,7 @@ fn members(session: &Value) -> Vec<(u64, bool, bool)> {
         .collect()
 }
 
-/// SESS-15, SESS-17: 409 with all that is still needed, each named and explained; asking beforehand tells the same.
+/// SESS-17: 409 with all that is still needed, each named and explained; asking beforehand tells the same.
 #[tokio::test]
 async fn a_start_says_in_one_answer_what_it_needs() {
     let served = Served::start().await;
@@ -218,7 +218,15 @@ async fn a_second_user_joins_and_takes_over() {
     let (status, told) = anna.post(&format!("{path}/owner"), to(b)).await;
     assert_eq!(status, 200, "{told}");
     assert_eq!(members(&told), [(a, false, false), (b, true, false)]);
-    assert_eq!(anna.post(&format!("{path}/end"), json!({})).await.0, 404);
+    // A member is told who may; the words are SESS-21's.
+    let (status, told) = anna.post(&format!("{path}/end"), json!({})).await;
+    assert_eq!(
+        (status, told["message"].as_str()),
+        (
+            403,
+            Some("Only the owner of the access session may do this.")
+        )
+    );
     assert_eq!(
         anna.post(&format!("{path}/activity"), json!({})).await.0,
         204
@@ -240,7 +248,13 @@ async fn an_invitation_lets_in_who_could_not_jump() {
     let client = fleet.machine(1).await;
     let anna = served.jumper("anna").await;
     let guest = served
-        .user("guest", json!({"perm_access_allowed": "full_support"}))
+        .user(
+            "guest",
+            json!({"perm_access_allowed": "full_support", "perm_jump_client": true}),
+        )
+        .await;
+    let no_clients = served
+        .user("no-clients", json!({"perm_access_allowed": "full_support"}))
         .await;
     let stranger = served
         .user("stranger", json!({"perm_access_allowed": "full_support"}))
@@ -277,6 +291,36 @@ async fn an_invitation_lets_in_who_could_not_jump() {
     assert_eq!(
         members(&joined),
         [(ids.0, true, false), (ids.1, false, true)]
+    );
+    // A guest ends nothing, and owns nothing without the role; whoever may not use the method is no guest.
+    let (status, told) = guest.post(&format!("{path}/end"), json!({})).await;
+    assert_eq!(
+        (status, told["message"].as_str()),
+        (
+            403,
+            Some("Only the owner of the access session may do this.")
+        )
+    );
+    let (status, told) = anna
+        .post(&format!("{path}/owner"), json!({"user_id": guest.id}))
+        .await;
+    assert_eq!(
+        (status, told["code"].as_str()),
+        (403, Some("may_not_own")),
+        "{told}"
+    );
+    let (status, told) = anna
+        .post(
+            &format!("{path}/invitations"),
+            json!({"user_id": no_clients.id}),
+        )
+        .await;
+    assert_eq!(
+        (status, told["message"].as_str()),
+        (
+            403,
+            Some("You are not allowed to use the Jump method \"Jump Clients\".")
+        )
     );
     for body in [
         json!({}),
@@ -435,6 +479,52 @@ async fn the_startup_group_starts_what_may_start() {
     assert_eq!(status, 200, "{told}");
     assert_eq!(told["results"][0]["status"], 201);
     assert_eq!(told["results"][1]["status"], 409);
+    // Behind an approval, a ticket or a closed schedule an item is passed over, with what it would need (SESS-33).
+    let session = told["results"][0]["session"]["lsid"].as_str();
+    let end = format!("sessions/{}/end", session.expect("a session"));
+    assert_eq!(anna.post(&end, json!({})).await.0, 200);
+    let rules = json!({
+        "approval_required": true,
+        "approval_display_name": "Managers",
+        "approval_email_addresses": ["boss@example.com"],
+    });
+    under_a_policy(&served, &anna, rules).await;
+    let started = served.count("AccessSessionStarted").await;
+    let (_, told) = anna.post("startup-items/start", json!({})).await;
+    assert_eq!(told["results"][0]["status"], 409, "{told}");
+    let error = &told["results"][0]["error"];
+    assert_eq!(error["needs"][0]["need"], "approval", "{told}");
+    for (change, status) in [
+        (
+            json!({"approval_required": false, "ticket_id_required": true}),
+            403,
+        ),
+        (
+            json!({"ticket_id_required": false, "schedule_enabled": true}),
+            403,
+        ),
+    ] {
+        if change["schedule_enabled"] == true {
+            let never = domain::policy::schedule::Schedule {
+                entries: vec![domain::policy::schedule::ScheduleEntry {
+                    start_day: 6,
+                    start_minute: 0,
+                    end_day: 6,
+                    end_minute: 1,
+                }],
+                ..domain::policy::schedule::Schedule::default()
+            };
+            let set = jump_policy::Command::SetSchedule(JumpPolicyId(1), never);
+            served.run(Command::JumpPolicy(set)).await;
+        }
+        let change = record::Command::Change(JumpPolicyId(1), object(change));
+        served
+            .run(Command::JumpPolicy(jump_policy::Command::Record(change)))
+            .await;
+        let (_, told) = anna.post("startup-items/start", json!({})).await;
+        assert_eq!(told["results"][0]["status"], status, "{told}");
+    }
+    assert_eq!(served.count("AccessSessionStarted").await, started);
     assert_eq!(anna.delete(&path(first)).await.0, 204);
     assert_eq!(anna.delete(&path(first)).await.0, 204);
     let (_, told) = anna.get("startup-items").await;

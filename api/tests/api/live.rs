@@ -420,3 +420,38 @@ async fn streams_end_when_the_node_stops() {
     assert_eq!(late.next().await.expect("a message").kind, "hello");
     assert!(late.next().await.is_none(), "the stream goes on");
 }
+
+/// ROLE-31: a member whose right ends is told so on the stream, with the words of the gate that is closed; who only watches the item
+/// is told no more than that.
+#[tokio::test]
+async fn a_member_is_told_why_they_went() {
+    let served = Served::start().await;
+    let fleet = served.fleet("Web servers").await;
+    let machine = fleet.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let anna = served.jumper("anna").await;
+    let berta = served.jumper("berta").await;
+    let mut to_anna = Stream::open(&anna, None).await;
+    let mut to_berta = Stream::open(&berta, None).await;
+    let lsid = anna.jump(machine).await;
+    served
+        .permit(anna.id, json!({"perm_jump_client": false}))
+        .await;
+    for (stream, message) in [
+        (
+            &mut to_anna,
+            "The access of its owner was withdrawn: You are not allowed to use the Jump method \"Jump Clients\".",
+        ),
+        (&mut to_berta, "The access of its owner was withdrawn."),
+    ] {
+        let told = loop {
+            let told = stream.until("session").await;
+            if told.body["event"] == "AccessSessionEnded" {
+                break told;
+            }
+        };
+        assert_eq!(told.body["lsid"], json!(lsid));
+        assert_eq!(told.body["reason"], "access_withdrawn");
+        assert_eq!(told.body["message"], message);
+    }
+}

@@ -1,13 +1,18 @@
 //! Sessions as an agent lives them: told by the log, reported back to it.
 
-use domain::time;
+use domain::fleet::jump_client;
+use domain::ids::JumpClientId;
+use domain::site::user;
+use domain::{Command, record, time};
 use engine::ExecuteError;
-use link_protocol::{ClientFrame, Facts, SessionEndReason, SessionFailReason};
+use link_protocol::{ClientFrame, Facts, RefusedCode, SessionEndReason, SessionFailReason};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::played::{Played, keeping, resuming};
-use crate::site::{CLIENT, Site, ended, start_session, started};
+use crate::site::{
+    ADMINISTRATOR, CLIENT, Site, delete_client, delete_group, ended, object, start_session, started,
+};
 
 fn up(lsid: &str) -> ClientFrame {
     ClientFrame::SessionStarted {
@@ -335,4 +340,85 @@ async fn threat_i_a_session_that_nobody_decided_is_ended_at_its_agent() {
         )
     );
     assert!(site.engine.published().world.sessions.is_empty());
+}
+
+/// GRP-31, CLNT-05, CLNT-60: where the item or its group is deleted, the session on it goes on, with due dates and over a lost
+/// connection; its agent is served until it ends, and only then learns that the client was removed.
+#[tokio::test]
+async fn a_session_and_its_agent_outlive_the_item_and_its_group() {
+    for deletion in [delete_client(CLIENT), delete_group()] {
+        let site = Site::still().await;
+        let (mut agent, _, token) = site.registered(1).await;
+        let (mut other, other_welcome, _) = site.registered(2).await;
+        let other_client = JumpClientId(u32::try_from(other_welcome.client_id).expect("small"));
+        let elsewhere = json!({"jump_group_type": "personal", "jump_group_id": ADMINISTRATOR});
+        let moved = jump_client::Command::Change(other_client, object(elsewhere));
+        site.run(Command::JumpClient(moved)).await;
+        let (_lease, leased) = watch::channel(true);
+        site.engine.serve_due_dates(leased);
+        let lsid = site.start_session(CLIENT).await;
+        let told = started(agent.frame().await);
+        agent.say(up(&told)).await;
+        site.until_established(lsid).await;
+
+        site.run(deletion).await;
+        // Due dates are looked at, as the start that times out on the other machine shows.
+        let late = site.start_session(other_client).await;
+        started(other.frame().await);
+        site.clock.leap(30 * time::SECOND);
+        assert_eq!(site.until_over(late).await.1["failure"], "timed_out");
+        assert!(site.engine.published().world.sessions.contains(&lsid));
+        // The agent may come back, and keeps its session.
+        agent.lose().await;
+        let hello = keeping(
+            resuming(1, u64::from(CLIENT.0), &token),
+            std::slice::from_ref(&told),
+        );
+        let (mut agent, _) = Played::welcomed(&site.hub, hello).await;
+        site.end_session(lsid).await;
+        let (over, reason) = ended(agent.frame().await);
+        assert_eq!(
+            (over, reason.as_str()),
+            (told, "The user ended the session.")
+        );
+        let refused = agent.refused().await;
+        assert_eq!(
+            (refused.code, refused.is_final),
+            (RefusedCode::ClientRemoved, true)
+        );
+        agent.served.await.expect("the link ends well");
+        let mut again = Played::hello(&site.hub, resuming(1, u64::from(CLIENT.0), &token)).await;
+        assert_eq!(again.refused().await.code, RefusedCode::ClientRemoved);
+    }
+}
+
+/// ROLE-31, GPOL-04: the agent of a session whose owner is disabled is told to end it, in words for whoever sits there.
+#[tokio::test]
+async fn an_agent_is_told_that_the_access_was_withdrawn() {
+    let site = Site::still().await;
+    let (mut agent, ..) = site.registered(1).await;
+    let lsid = site.start_session(CLIENT).await;
+    let told = started(agent.frame().await);
+    agent.say(up(&told)).await;
+    site.until_established(lsid).await;
+    let off = record::Command::ChangePermissions(
+        ADMINISTRATOR,
+        object(json!({"perm_jump_client": false})),
+    );
+    site.run(Command::User(user::Command::Record(off))).await;
+    let (over, reason) = ended(agent.frame().await);
+    assert_eq!(
+        (over, reason.as_str()),
+        (told, "The access of the user was withdrawn.")
+    );
+    assert_eq!(
+        site.until_over(lsid).await,
+        (
+            "AccessSessionEnded".to_owned(),
+            json!({
+                "reason": "access_withdrawn",
+                "detail": "You are not allowed to use the Jump method \"Jump Clients\".",
+            })
+        )
+    );
 }

@@ -103,6 +103,7 @@ const fn is_for(command: &Command) -> For {
     match command {
         Command::FirstStart(_)
         | Command::Upgrade(_)
+        | Command::AccessReview(_)
         | Command::AccessSession(crate::session::access_session::Command::FailCall { .. })
         | Command::JumpClient(
             crate::fleet::jump_client::Command::MarkLost(_)

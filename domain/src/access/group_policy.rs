@@ -20,7 +20,9 @@ use crate::ids::{
 use crate::record::{self, Field, Kind, Object, Record, Reference};
 use crate::site::team::{Team, TeamRole};
 use crate::site::user::User;
-use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
+use crate::{
+    Context, Decision, EVENTS_MAX, FieldErrors, Refusal, Timestamp, World, happened, nothing,
+};
 
 #[cfg(test)]
 mod tests;
@@ -580,9 +582,6 @@ fn decide_copy(world: &World, id: GroupPolicyId, name: &str, context: &Context) 
     }
     Ok(events)
 }
-
-/// The most events that one command makes (architecture.md, "Bounds").
-const EVENTS_MAX: usize = 1_000;
 
 fn decide_order(world: &World, order: &[GroupPolicyId]) -> Decision {
     let named: BTreeSet<GroupPolicyId> = order.iter().copied().collect();

@@ -7,4 +7,5 @@ pub mod group_policy;
 pub mod jump_group;
 pub mod members;
 pub mod permission;
+pub mod review;
 pub mod role;

@@ -179,7 +179,11 @@ pub fn license_for(world: &World, item: JumpItemRef) -> Result<(), Refusal> {
     let worked_on: BTreeSet<JumpItemRef> = world
         .sessions
         .iter()
-        .map(|(_, session)| endpoint(session.item))
+        .map(|(_, session)| {
+            session
+                .endpoint
+                .map_or(session.item, JumpItemRef::JumpClient)
+        })
         .collect();
     if worked_on.len() < licenses as usize || worked_on.contains(&endpoint(item)) {
         Ok(())

@@ -4,11 +4,14 @@
 //! A gate either says no for good (a refusal), or names what the user can still supply (a [`Need`]), so one answer lists
 //! all that is missing. The same function is asked at the start and again when the session is up.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use crate::access::group_policy::Of;
 use crate::access::permission::{self, Access, JumpMethod};
 use crate::access::role::JumpItemPermission;
-use crate::ids::{AccessRequestId, JumpItemRef, JumpPolicyId, UserId};
+use crate::ids::{AccessRequestId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
 use crate::policy::access_request::{self, Scope, approvers, standing};
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
@@ -174,14 +177,75 @@ pub fn effective_policy(
 /// # Errors
 /// The first that is closed.
 pub fn may_start(world: &World, user: UserId, item: JumpItemRef) -> Result<Access<'_>, Refusal> {
+    may_use_method(world, user, item)?;
+    permission::need(world, user, item, JumpItemPermission::Start)
+}
+
+/// The first of them, which also bind whoever comes by invitation: an account that is on, access to endpoints, the item's Jump
+/// method (GPOL-04, GPOL-05).
+///
+/// # Errors
+/// The first that is closed.
+pub fn may_use_method(world: &World, user: UserId, item: JumpItemRef) -> Result<(), Refusal> {
     world
         .users
         .get(&user)
         .filter(|user| user.enabled)
         .ok_or(Refusal::UserDisabled)?;
     let settings = permission::effective(world, user).ok_or(Refusal::UserDisabled)?;
-    settings.need_method(JumpMethod::of(item))?;
-    permission::need(world, user, item, JumpItemPermission::Start)
+    settings.need_method(JumpMethod::of(item))
+}
+
+/// The gates of [`may_start`] for a session that runs already, and so outlives its item (GRP-31): once the item is gone, the role
+/// is the one in `group`, where the item was; once that is gone as well, there is no role to ask for.
+///
+/// # Errors
+/// The first that is closed.
+pub fn may_go_on(
+    world: &World,
+    user: UserId,
+    item: JumpItemRef,
+    group: JumpGroupRef,
+) -> Result<(), Refusal> {
+    if world.has_item(item) {
+        return may_start(world, user, item).map(drop);
+    }
+    may_use_method(world, user, item)?;
+    if !world.has_group(group) {
+        return Ok(());
+    }
+    let access = permission::access_to_group(world, user, group);
+    let allows = access.is_some_and(|access| access.role.allows(JumpItemPermission::Start));
+    allows.then_some(()).ok_or(Refusal::RoleLacks {
+        permission: JumpItemPermission::Start,
+    })
+}
+
+/// What of a Jump Policy binds whoever comes by invitation: the approval (APPR-20, APPR-21). Under "Requestor Only" the invited
+/// needs a request of their own that was approved; under "Anyone Permitted to Request" the one of somebody else will do, for
+/// whoever is permitted: so both times the role that may start sessions is needed. The schedule does not bind the invited
+/// (POL-13); of ticket and notification, where the rules are silent, what the owner supplied stands for the session.
+///
+/// # Errors
+/// The first gate that is closed; [`Refusal::StartNeeds`] where an approval is missing.
+pub fn open_to_invited(
+    world: &World,
+    user: UserId,
+    item: JumpItemRef,
+    policy: Option<JumpPolicyId>,
+    now: Timestamp,
+) -> Result<Opening, Refusal> {
+    let mut opening = Opening {
+        policy,
+        ..Opening::default()
+    };
+    let rules = policy.and_then(|id| Some((id, world.jump_policies.get(&id)?)));
+    let Some((id, rules)) = rules.filter(|(_, rules)| rules.approval_required) else {
+        return Ok(opening);
+    };
+    may_start(world, user, item)?;
+    pass_approval(world, user, item, (id, rules), now, &mut opening)?;
+    opening.complete()
 }
 
 /// Asks every gate of `policy` whether `user` may start a session on `item` now.
@@ -348,19 +412,24 @@ pub struct Unbound {
 /// Whom the policy set on `item` does not bind: for administrators who set one (POL-07).
 #[must_use]
 pub fn not_bound_by_item_policy(world: &World, item: JumpItemRef) -> Vec<Unbound> {
+    let Some(JumpGroupRef::Shared(group)) = world.group_of(item) else {
+        return Vec::new();
+    };
     let on_item = world.item_jump_policy(item);
-    let unbound = |user_id: UserId, username: &str| {
+    // Only a membership names a policy.
+    let direct = world.members_of(group).map(|(user, _)| user);
+    let by_policy = world
+        .policies_about(Of::JumpGroup(group))
+        .flat_map(|(policy, _)| world.members_of_policy(policy).map(|(user, _)| user));
+    let members: BTreeSet<UserId> = direct.chain(by_policy).collect();
+    let unbound = |user_id: UserId| {
         let access = permission::access_to_item(world, user_id, item)?;
         let jump_policy_id = access.jump_policy_id.filter(|id| Some(*id) != on_item)?;
         Some(Unbound {
             user_id,
-            username: username.to_owned(),
+            username: world.users.get(&user_id)?.username.clone(),
             jump_policy_id,
         })
     };
-    world
-        .users
-        .iter()
-        .filter_map(|(id, user)| unbound(*id, &user.username))
-        .collect()
+    members.into_iter().filter_map(unbound).collect()
 }

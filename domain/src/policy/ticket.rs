@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{KeyedHash, Lsid, TicketRequestId};
-use crate::policy::gates::{Need, Supplied};
+use crate::policy::gates::{self, Need, Supplied};
 use crate::session::access_session::{self, Start};
 use crate::site::ticket_system::Status;
 use crate::{
@@ -187,7 +187,8 @@ pub struct Allowed {
     pub current: bool,
 }
 
-/// The ticket allows the start, and something else does not any more.
+/// Something else than the ticket does not allow the start any more: found when the ticket system said yes, or before, when a
+/// right was taken away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartRefused {
     /// The refusal's code.
@@ -230,7 +231,7 @@ pub enum Event {
     Sent(Sent),
     /// The ticket system said yes.
     Allowed(Allowed),
-    /// Yes, and yet the start is refused.
+    /// The start is refused, whatever the ticket system says.
     StartRefused(StartRefused),
     /// The ticket system said no.
     Denied(Denied),
@@ -572,16 +573,7 @@ fn decide_allow(
         }
         // Only what the answer itself brings can be of a wrong form by now: it is refused, and another may come (TICK-46).
         Err(Refusal::Invalid(errors)) => return Err(Refusal::Invalid(errors)),
-        Err(refusal) => vec![
-            allowed(None),
-            of(
-                request,
-                Event::StartRefused(StartRefused {
-                    code: refusal.code().to_owned(),
-                    message: refusal.to_string(),
-                }),
-            ),
-        ],
+        Err(refusal) => vec![allowed(None), of(request, start_refused(&refusal))],
     })
 }
 
@@ -598,6 +590,21 @@ fn check_attributes(world: &World, answer: &Answer) -> Result<(), Refusal> {
         );
     }
     errors.into_result(())
+}
+
+/// Looks at a waiting request again after rights were taken away: where its user may not start sessions on the item any more, it
+/// is refused at once. All other gates are asked when the answer comes.
+pub(crate) fn review(world: &World, request: TicketRequestId) -> Option<crate::Event> {
+    let start = &world.ticket_requests.get(&request)?.start;
+    let refusal = gates::may_start(world, start.user, start.item).err()?;
+    Some(of(request, start_refused(&refusal)))
+}
+
+fn start_refused(refusal: &Refusal) -> Event {
+    Event::StartRefused(StartRefused {
+        code: refusal.code().to_owned(),
+        message: refusal.to_string(),
+    })
 }
 
 fn decide_time_out(world: &World, request: TicketRequestId, context: &Context) -> Decision {

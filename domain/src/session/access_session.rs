@@ -1,11 +1,12 @@
 //! Access sessions: one endpoint, one owner, and whoever joined (SESS-19, SESS-21).
 //!
 //! States: starting → active → ended, or starting → failed. Ended and failed sessions leave the world; reports keep them.
-//! A session always has an owner, and its owner always is a member: when the owner goes, the member who is in longest takes
-//! over, and when the last one goes, it ends.
+//! A session always has an owner, and its owner always is a member: when the owner goes, the member who is in longest and may
+//! start sessions on the item takes over; where there is none, it ends. It outlives its item (GRP-31).
 //!
 //! - `start`: the gates, joining by Jump, and the check when the endpoint has brought it up
 //! - `members`: invitations, leaving, owners, inactivity
+//! - `rights`: what its members and invitations rest on, asked again when rights are taken away
 //! - `attributes`: what is attached to it
 //! - `closing`: the schedule that announces the end and ends it
 //! - `ending`: the other ways it ends
@@ -26,6 +27,7 @@ mod closing;
 mod ending;
 mod happening;
 mod members;
+mod rights;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ pub use happening::{
     Started,
 };
 pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
+pub use rights::review;
 pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, would_join};
 
 use attributes::decide_set_attributes;
@@ -286,6 +289,8 @@ pub struct AccessSession {
     pub owner_name: String,
     /// To what.
     pub item: JumpItemRef,
+    /// The client whose agent serves it, by the id that the agent signs in with.
+    pub endpoint: Option<JumpClientId>,
     /// The group the item was in when it started.
     pub group: JumpGroupRef,
     /// The Jump Policy that applied.
@@ -301,13 +306,15 @@ pub struct AccessSession {
     /// Who was in it and may come back by the same connection (REP-41).
     pub departed: Vec<FormerMember>,
     /// Who was invited and has not come in yet.
-    pub invitations: Vec<UserId>,
+    pub invitations: Vec<Invitation>,
     /// Attributes by code name (SESS-36).
     pub attributes: BTreeMap<String, String>,
     /// Links it to something on another system; empty is none.
     pub external_key: String,
     /// When its end was announced last.
     pub announced_at: Option<Timestamp>,
+    /// When it ends, as its members were told last: by the start, or by an announcement.
+    pub told_end: Option<Timestamp>,
     /// How many details were recorded.
     pub details: u32,
     /// Whether the endpoint has told what it is (REP-52).
@@ -335,8 +342,17 @@ pub struct Member {
     pub joined_at: Timestamp,
     /// When the user did something that is known of.
     pub active_at: Timestamp,
-    /// Whether the user came by invitation.
-    pub invited: bool,
+    /// By whose invitation the user came; none where the user jumped to the item.
+    pub invited_by: Option<UserId>,
+}
+
+/// Who may come into a session without a Jump (SESS-34).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Invitation {
+    /// Who is invited.
+    pub user: UserId,
+    /// Who invites.
+    pub by: UserId,
 }
 
 /// Who was in a session.
@@ -360,7 +376,22 @@ impl AccessSession {
     /// Whether this user was invited and has not come in yet.
     #[must_use]
     pub fn is_invited(&self, user: UserId) -> bool {
-        self.invitations.contains(&user)
+        self.invitation(user).is_some()
+    }
+
+    /// The invitation of this user, where it waits.
+    #[must_use]
+    pub fn invitation(&self, user: UserId) -> Option<&Invitation> {
+        self.invitations
+            .iter()
+            .find(|invitation| invitation.user == user)
+    }
+
+    /// Who is in it or invited to it.
+    pub fn users(&self) -> impl Iterator<Item = UserId> {
+        let members = self.members.iter().map(|member| member.user);
+        let invited = self.invitations.iter().map(|invitation| invitation.user);
+        members.chain(invited)
     }
 
     /// The numbers of its connections, free again when it is over (REP-42).
@@ -425,6 +456,7 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
     match event {
         Event::Started(started) => {
             let representative = &started.representative;
+            let endpoint = world.endpoint_of(started.item);
             world.session_started(
                 lsid,
                 started.lseq,
@@ -432,17 +464,19 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
                     owner: representative.user_id,
                     owner_name: representative.public_display_name.clone(),
                     item: started.item,
+                    endpoint,
                     group: started.group,
                     jump_policy_id: started.jump_policy_id,
                     started_at: at,
                     established: false,
                     customer_gsnumber: started.customer.gsnumber,
-                    members: vec![member(representative, false, at)],
+                    members: vec![member(representative, None, at)],
                     departed: Vec::new(),
                     invitations: Vec::new(),
                     attributes: started.attributes.clone(),
                     external_key: started.external_key.clone(),
                     announced_at: None,
+                    told_end: started.closes_at,
                     details: 0,
                     system_information: false,
                     recordings_disabled: started.recordings_disabled,
@@ -458,8 +492,15 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
         Event::Failed(_) | Event::Ended(_) => world.session_over(lsid),
         Event::Joined(joined) => {
             world.change_session(lsid, |session| {
-                let came = member(&joined.representative, joined.invited, at);
-                session.invitations.retain(|user| *user != came.user);
+                let user = joined.representative.user_id;
+                let invited_by = joined.invited.then(|| {
+                    let invitation = session.invitation(user);
+                    invitation.map_or(session.owner, |invitation| invitation.by)
+                });
+                let came = member(&joined.representative, invited_by, at);
+                session
+                    .invitations
+                    .retain(|invitation| invitation.user != user);
                 session
                     .departed
                     .retain(|former| former.gsnumber != came.gsnumber);
@@ -487,10 +528,15 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
             session.owner_name.clone_from(&changed.public_display_name);
         }),
         Event::Invited(invited) => world.change_session(lsid, |session| {
-            session.invitations.push(invited.user_id);
+            session.invitations.push(Invitation {
+                user: invited.user_id,
+                by: invited.by,
+            });
         }),
         Event::InvitationClosed(closed) => world.change_session(lsid, |session| {
-            session.invitations.retain(|user| *user != closed.user_id);
+            session
+                .invitations
+                .retain(|invitation| invitation.user != closed.user_id);
         }),
         Event::AttributesChanged(changed) => world.change_session(lsid, |session| {
             for (name, value) in &changed.attributes {
@@ -503,8 +549,9 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
                 session.external_key.clone_from(key);
             }
         }),
-        Event::EndAnnounced(_) => world.change_session(lsid, |session| {
+        Event::EndAnnounced(announced) => world.change_session(lsid, |session| {
             session.announced_at = Some(at);
+            session.told_end = Some(announced.ends_at);
         }),
         Event::MemberActive(active) => {
             world.change_session(lsid, |session| seen(session, active.gsnumber, at));
@@ -520,14 +567,14 @@ pub fn apply(world: &mut World, lsid: Lsid, event: &Event, at: Timestamp) {
     }
 }
 
-fn member(representative: &Representative, invited: bool, at: Timestamp) -> Member {
+fn member(representative: &Representative, invited_by: Option<UserId>, at: Timestamp) -> Member {
     Member {
         user: representative.user_id,
         name: representative.public_display_name.clone(),
         gsnumber: representative.gsnumber,
         joined_at: at,
         active_at: at,
-        invited,
+        invited_by,
     }
 }
 

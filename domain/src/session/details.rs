@@ -300,11 +300,7 @@ pub fn decide(world: &World, record: &Record, context: &Context) -> Decision {
 /// The caller's part in the session.
 fn part_of(session: &AccessSession, context: &Context) -> Result<By, Refusal> {
     match context.actor() {
-        Actor::JumpClient(client)
-            if session.item == crate::ids::JumpItemRef::JumpClient(*client) =>
-        {
-            Ok(By::Endpoint)
-        }
+        Actor::JumpClient(client) if session.endpoint == Some(*client) => Ok(By::Endpoint),
         Actor::User(user) => session
             .member(*user)
             .map(|member| By::Member {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::access::group_policy::{self, GroupPolicy, Of, Ordered, Row, RowDropped};
 use crate::access::jump_group::{self, JumpGroup, Member, MemberRemoved, Membership};
 use crate::access::permission::Grant;
+use crate::access::review;
 use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
 use crate::ids::{
@@ -534,7 +535,8 @@ fn of_sessions_and_nodes() -> Vec<Event> {
         of_session(access_session::Event::Departed(Departed {
             user_id: BERT,
             gsnumber: 7,
-            reason: Departure::Inactive,
+            reason: Departure::AccessWithdrawn,
+            detail: "This account has been disabled.".to_owned(),
         })),
         of_session(access_session::Event::OwnerChanged(OwnerChanged {
             user_id: BERT,
@@ -548,6 +550,7 @@ fn of_sessions_and_nodes() -> Vec<Event> {
         })),
         of_session(access_session::Event::InvitationClosed(InvitationClosed {
             user_id: BERT,
+            detail: "The invitation to the access session is not valid any more.".to_owned(),
         })),
         of_session(access_session::Event::AttributesChanged(
             AttributesChanged {
@@ -610,6 +613,10 @@ fn of_sessions_and_nodes() -> Vec<Event> {
                 at: MONDAY.unix_seconds(),
             }],
         })),
+        Event::AccessReview(review::Event::Due(review::Due {
+            from: Lsid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+        })),
+        Event::AccessReview(review::Event::Finished(review::Finished {})),
         Event::Audit(
             day,
             audit::Event::ActionRefused(ActionRefused {

@@ -274,6 +274,8 @@ impl World {
             .filter(move |endpoint| {
                 self.endpoint(*endpoint)
                     .is_some_and(|client| client.facts.machine_id == machine_id)
+                    // One without items only serves its last session.
+                    && !self.items_of_endpoint(*endpoint).is_empty()
             })
     }
 
@@ -368,7 +370,8 @@ impl World {
         }
     }
 
-    /// Takes an item away. Its endpoint stays as long as another item shares it (CLNT-51).
+    /// Takes an item away. Its endpoint stays as long as another item shares it (CLNT-51), and as long as its agent serves a
+    /// session, which outlives the item (GRP-31).
     pub(crate) fn forget_jump_client(&mut self, id: JumpClientId) {
         let item = JumpItemRef::JumpClient(id);
         self.custom_values.remove(&item);
@@ -381,12 +384,17 @@ impl World {
         self.forget_startup_item(item);
         let endpoint = client.endpoint;
         self.copies.remove(&(endpoint, id));
-        let is_shared = self.copies_of(endpoint).next().is_some();
-        if endpoint == id && is_shared {
+        if endpoint == id {
             self.bare_endpoints.insert(id, client);
-        } else if endpoint == id {
-            self.forget_endpoint(id, &client);
-        } else if !is_shared && let Some(bare) = self.bare_endpoints.remove(&endpoint) {
+        }
+        self.release_endpoint(endpoint);
+    }
+
+    /// Lets an endpoint go that is no item any more, and that neither another item nor a session needs.
+    pub(crate) fn release_endpoint(&mut self, endpoint: JumpClientId) {
+        let is_needed = self.copies_of(endpoint).next().is_some()
+            || self.sessions_of_endpoint(endpoint).next().is_some();
+        if !is_needed && let Some(bare) = self.bare_endpoints.remove(&endpoint) {
             self.forget_endpoint(endpoint, &bare);
         }
     }

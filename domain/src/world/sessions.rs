@@ -3,7 +3,8 @@
 use crate::Timestamp;
 use crate::World;
 use crate::access::permission;
-use crate::ids::{JumpItemRef, Lsid, NodeEpoch, UserId};
+use crate::fleet::jump_client::JumpClient;
+use crate::ids::{JumpClientId, JumpItemRef, Lsid, NodeEpoch, UserId};
 use crate::session::access_session::AccessSession;
 
 /// Items that are kept as recently used by a user.
@@ -14,6 +15,36 @@ impl World {
     #[must_use]
     pub fn session_on(&self, item: JumpItemRef) -> Option<Lsid> {
         self.session_by_item.get(&item).copied()
+    }
+
+    /// The sessions that `user` is in or invited to, by id.
+    pub fn sessions_of_user(&self, user: UserId) -> impl Iterator<Item = Lsid> {
+        self.sessions_of_user
+            .range((user, Lsid(0))..=(user, Lsid(u128::MAX)))
+            .map(|(_, lsid)| *lsid)
+    }
+
+    /// The sessions that the agent of `endpoint` serves, by id, whether or not their items are still there.
+    pub fn sessions_of_endpoint(&self, endpoint: JumpClientId) -> impl Iterator<Item = Lsid> {
+        self.sessions_of_endpoint
+            .range((endpoint, Lsid(0))..=(endpoint, Lsid(u128::MAX)))
+            .map(|(_, lsid)| *lsid)
+    }
+
+    /// The sessions that are not up yet.
+    pub fn sessions_starting(&self) -> impl Iterator<Item = Lsid> {
+        self.starting.iter().map(|(_, lsid)| *lsid)
+    }
+
+    /// The sessions from `from` on, by id.
+    pub fn sessions_from(&self, from: Lsid) -> impl Iterator<Item = Lsid> {
+        self.sessions.range(from..).map(|(lsid, _)| *lsid)
+    }
+
+    /// The client whose agent serves the session, also where no item of it is left (GRP-31).
+    #[must_use]
+    pub fn client_of_session(&self, session: &AccessSession) -> Option<&JumpClient> {
+        self.endpoint(session.endpoint?)
     }
 
     /// How many users other than `user` are in the middle of starting sessions (LIM-07).
@@ -42,6 +73,10 @@ impl World {
             self.starting.insert((session.owner, lsid));
         }
         self.gsnumbers.extend(session.gsnumbers());
+        let users = session.users().map(|user| (user, lsid));
+        self.sessions_of_user.extend(users);
+        let endpoint = session.endpoint.map(|endpoint| (endpoint, lsid));
+        self.sessions_of_endpoint.extend(endpoint);
     }
 
     pub(crate) fn session_established(&mut self, lsid: Lsid) {
@@ -56,7 +91,15 @@ impl World {
             return;
         };
         let before = session.owner;
+        let users_before: Vec<UserId> = session.users().collect();
         change(session);
+        if !session.users().eq(users_before.iter().copied()) {
+            for user in users_before {
+                self.sessions_of_user.remove(&(user, lsid));
+            }
+            let users = session.users().map(|user| (user, lsid));
+            self.sessions_of_user.extend(users);
+        }
         self.gsnumbers.extend(session.gsnumbers());
         if !session.established {
             self.starting.remove(&(before, lsid));
@@ -72,6 +115,13 @@ impl World {
         self.starting.remove(&(session.owner, lsid));
         for number in session.gsnumbers() {
             self.gsnumbers.remove(&number);
+        }
+        for user in session.users() {
+            self.sessions_of_user.remove(&(user, lsid));
+        }
+        if let Some(endpoint) = session.endpoint {
+            self.sessions_of_endpoint.remove(&(endpoint, lsid));
+            self.release_endpoint(endpoint);
         }
     }
 

@@ -206,6 +206,7 @@ impl ConsoleView {
             | Event::CustomField(..)
             | Event::ItemCustomFields(..)
             | Event::CustomSessionAttribute(..)
+            | Event::AccessReview(_)
             | Event::Audit(..) => {}
         }
     }
@@ -757,6 +758,8 @@ mod tests {
         "JumpClientTokenConfirmed",
         "NodeStarted",
         "JumpClientsCheckedIn",
+        "AccessReviewDue",
+        "AccessReviewFinished",
         "ActionRefused",
         "AttemptsRefused",
     ];

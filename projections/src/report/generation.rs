@@ -354,6 +354,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::ItemCustomFields(..)
         | Event::CustomSessionAttribute(..)
         | Event::Node(..)
+        | Event::AccessReview(_)
         | Event::Audit(..) => None,
     }
 }
@@ -599,6 +600,8 @@ mod tests {
         "JumpClientsCheckedIn",
         "StartupItemAdded",
         "StartupItemRemoved",
+        "AccessReviewDue",
+        "AccessReviewFinished",
         "ActionRefused",
         "AttemptsRefused",
     ];

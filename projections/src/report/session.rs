@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use domain::Timestamp;
 use domain::ids::{JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid};
 use domain::session::access_session::{
-    AttributesChanged, Customer, Departed, EndReason, Ended, Joined, OwnerChanged, Representative,
-    Started,
+    AttributesChanged, Customer, Departed, Departure, EndReason, Ended, Joined, OwnerChanged,
+    Representative, Started,
 };
 use domain::session::details::{By, Category, DetailRecorded, File, Kind, Toward};
 use domain::time;
@@ -557,7 +557,8 @@ fn conference_detail(at: Timestamp, conference: &Conference, members: &[Member])
             at,
             "Conference Member Departed",
             member_entity(members, departed.gsnumber),
-        ),
+        )
+        .with(reason_of(departed)),
         Conference::OwnerChanged(changed) => {
             let owner = member_entity(members, changed.gsnumber);
             let name = owner.name.clone().into_owned();
@@ -566,6 +567,16 @@ fn conference_detail(at: Timestamp, conference: &Conference, members: &[Member])
                 .with([("owner", name)])
         }
     }
+}
+
+/// Why a user went, where it was not their own doing.
+fn reason_of(departed: &Departed) -> Vec<(&'static str, String)> {
+    if departed.reason == Departure::Left {
+        return Vec::new();
+    }
+    let reason = ("reason", departed.reason.words().to_owned());
+    let detail = Some(("detail", departed.detail.clone())).filter(|(_, words)| !words.is_empty());
+    [reason].into_iter().chain(detail).collect()
 }
 
 fn recorded_detail(
@@ -626,26 +637,14 @@ fn end(
         | EndReason::Administrator
         | EndReason::Api
         | EndReason::ScheduleClosed
-        | EndReason::Inactive => users.chain([endpoint]).collect(),
+        | EndReason::Inactive
+        | EndReason::AccessWithdrawn
+        | EndReason::NoOwner => users.chain([endpoint]).collect(),
     };
-    let mut data = vec![("reason", reason_words(ended.reason).to_owned())];
+    let mut data = vec![("reason", ended.reason.words().to_owned())];
     if !ended.detail.is_empty() {
         data.push(("detail", ended.detail.clone()));
     }
     details.push(Detail::new(at, "Session End", Entity::system()).with(data));
     details
-}
-
-/// Why a session ended, in words for a report (SESS-25 recommends to record the reason in the end event).
-const fn reason_words(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Owner => "Ended by its owner",
-        EndReason::Administrator => "Ended by an administrator",
-        EndReason::Api => "Ended by an API account",
-        EndReason::Endpoint => "Ended by the endpoint",
-        EndReason::AgentLost => "The connection to the endpoint was lost",
-        EndReason::ItemDeleted => "The Jump Item was deleted",
-        EndReason::ScheduleClosed => "The schedule of its Jump Policy closed",
-        EndReason::Inactive => "Nobody in it did anything for too long",
-    }
 }

@@ -14,11 +14,12 @@ use domain::ids::{
     MailDeliveryId, TeamId, TicketRequestId, UserId,
 };
 use domain::policy::access_request::{self, AccessRequest};
-use domain::session::access_session;
+use domain::session::access_session::{self, EndReason};
 use domain::site::{mail_delivery, team, user};
 use domain::{Event, Timestamp, World};
 use engine::Published;
 use projections::Recorded;
+use serde_json::{Value, json};
 
 /// How long changes are gathered before streams are woken, where they were woken just before. The first change after a quiet
 /// while is told at once.
@@ -137,6 +138,57 @@ pub(super) struct SessionNews {
     pub(super) event: &'static str,
     /// When it will end and in how many minutes, where its end was announced.
     pub(super) ends: Option<(Timestamp, u32)>,
+    /// Why it ended, a member went, or an invitation closed.
+    pub(super) why: Option<Why>,
+}
+
+/// Why a session ended, a member went, or an invitation closed.
+pub(super) struct Why {
+    /// Who went, or was invited; none where the session ended.
+    pub(super) user: Option<UserId>,
+    /// The stored word of the reason, and its words; none of an invitation that closed.
+    pub(super) reason: Option<(Value, &'static str)>,
+    /// What else is known, such as which gate is closed; may be empty.
+    pub(super) detail: String,
+    /// Whom alone the detail concerns; none where it concerns everybody.
+    pub(super) detail_for: Option<UserId>,
+}
+
+impl Why {
+    fn of(event: &access_session::Event, owner: UserId) -> Option<Self> {
+        match event {
+            access_session::Event::Ended(ended) => Some(Self {
+                user: None,
+                reason: Some((json!(ended.reason), ended.reason.words())),
+                detail: ended.detail.clone(),
+                detail_for: (ended.reason == EndReason::AccessWithdrawn).then_some(owner),
+            }),
+            access_session::Event::Departed(departed) => Some(Self {
+                user: Some(departed.user_id),
+                reason: Some((json!(departed.reason), departed.reason.words())),
+                detail: departed.detail.clone(),
+                detail_for: Some(departed.user_id),
+            }),
+            access_session::Event::InvitationClosed(closed) => Some(Self {
+                user: Some(closed.user_id),
+                reason: None,
+                detail: closed.detail.clone(),
+                detail_for: Some(closed.user_id),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The words for `user`; none where there is nothing to say.
+    pub(super) fn message_for(&self, user: UserId) -> Option<String> {
+        let is_concerned = self.detail_for.is_none_or(|concerned| concerned == user);
+        let detail = Some(self.detail.as_str()).filter(|words| is_concerned && !words.is_empty());
+        match (&self.reason, detail) {
+            (Some((_, words)), Some(detail)) => Some(format!("{words}: {detail}")),
+            (Some((_, words)), None) => Some(format!("{words}.")),
+            (None, detail) => detail.map(str::to_owned),
+        }
+    }
 }
 
 /// What goes on inside a session is told to those who have a part in it; that it begins, ends, and who is in it, to all who see
@@ -282,6 +334,7 @@ impl Digest {
             | Event::SessionPolicy(..)
             | Event::CustomField(..)
             | Event::CustomSessionAttribute(..)
+            | Event::AccessReview(_)
             | Event::Audit(..) => {}
         }
     }
@@ -311,10 +364,7 @@ impl Digest {
         };
         let involved = std::iter::once(session)
             .chain(versions)
-            .flat_map(|session| {
-                let members = session.members.iter().map(|member| member.user);
-                members.chain(session.invitations.iter().copied())
-            });
+            .flat_map(access_session::AccessSession::users);
         let news = SessionNews {
             lsid,
             item: session.item,
@@ -329,6 +379,7 @@ impl Digest {
                 }
                 _ => None,
             },
+            why: Why::of(event, session.owner),
         };
         if !news.members_only {
             self.item(news.item, before, now);

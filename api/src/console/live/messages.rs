@@ -163,6 +163,17 @@ fn session(news: &SessionNews, now: &World, user: UserId, sight: &mut Sight) -> 
         body["ends_at"] = json!(ends_at.to_rfc3339());
         body["minutes"] = json!(minutes);
     }
+    if let Some(why) = &news.why {
+        if let Some(gone) = why.user {
+            body["user"] = json!(gone);
+        }
+        if let Some((reason, _)) = &why.reason {
+            body["reason"] = reason.clone();
+        }
+        if let Some(message) = why.message_for(user) {
+            body["message"] = json!(message);
+        }
+    }
     Some(Message {
         kind: "session",
         body,

@@ -29,6 +29,16 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Conflict,
         ),
         (
+            Refusal::MayNotOwn,
+            "The user may not start sessions on the Jump Item, and so cannot own the access session.",
+            Forbidden,
+        ),
+        (
+            Refusal::InvitationNotValid,
+            "The invitation to the access session is not valid any more.",
+            Forbidden,
+        ),
+        (
             Refusal::SiteExists,
             "This site has been set up already.",
             Conflict,

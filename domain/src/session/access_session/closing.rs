@@ -11,12 +11,22 @@ pub const ANNOUNCED_MINUTES: [u32; 4] = [15, 10, 5, 1];
 
 /// When the end at `ends_at` is to be announced next in a session that began at, or was told last at, `since`. None where
 /// nothing is to be told any more.
+///
+/// `told` is the end that its members know of. Where the schedule was shortened since, or none was known, they are told at once,
+/// however little is left; not earlier than the first announcement before the new end.
 #[must_use]
-pub fn announced_next(ends_at: Timestamp, since: Timestamp) -> Option<Timestamp> {
-    ANNOUNCED_MINUTES
+pub fn announced_next(
+    ends_at: Timestamp,
+    since: Timestamp,
+    told: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let mut announcements = ANNOUNCED_MINUTES
         .iter()
-        .map(|minutes| ends_at.plus(-i64::from(*minutes) * time::MINUTE))
-        .find(|at| *at > since)
+        .map(|minutes| ends_at.plus(-i64::from(*minutes) * time::MINUTE));
+    if told.is_none_or(|told| ends_at < told) {
+        return announcements.next().map(|first| first.max(since));
+    }
+    announcements.find(|at| *at > since)
 }
 
 impl AccessSession {
@@ -38,7 +48,7 @@ pub(super) fn decide_announce_end(world: &World, lsid: Lsid, context: &Context) 
     let Some(ends_at) = ends_at else {
         return nothing();
     };
-    match announced_next(ends_at, session.unannounced_since()) {
+    match announced_next(ends_at, session.unannounced_since(), session.told_end) {
         Some(at) if at <= context.now => happened(crate::Event::AccessSession(
             lsid,
             Event::EndAnnounced(EndAnnounced {

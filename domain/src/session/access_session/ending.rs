@@ -17,11 +17,7 @@ pub(super) fn session_of(
     world
         .sessions
         .get(&lsid)
-        .filter(|session| {
-            // One whose item is gone is still that agent's.
-            let agent = world.endpoint_of(session.item);
-            agent.or(session.item.jump_client()) == Some(client)
-        })
+        .filter(|session| session.endpoint == Some(client))
         .ok_or(Refusal::SessionNotActive)
 }
 
@@ -59,10 +55,8 @@ pub(super) fn decide_fail_call(
 }
 
 fn agent_is_there(world: &World, session: &AccessSession) -> bool {
-    session
-        .item
-        .jump_client()
-        .and_then(|client| world.jump_clients.get(&client))
+    world
+        .client_of_session(session)
         .is_some_and(|client| world.is_online(client))
 }
 
@@ -71,7 +65,7 @@ impl World {
     /// and has not come yet: that wait has an end of its own.
     #[must_use]
     pub fn agent_away_since(&self, session: &AccessSession) -> Option<Timestamp> {
-        let client = self.jump_clients.get(&session.item.jump_client()?)?;
+        let client = self.client_of_session(session)?;
         if client.is_passive() && !session.established {
             return None;
         }
@@ -86,10 +80,8 @@ pub(super) fn decide_time_out(world: &World, lsid: Lsid, context: &Context) -> D
         Some(session)
             if !session.established && context.now >= session.started_at.plus(SPAWN_TIMEOUT) =>
         {
-            let passive = session
-                .item
-                .jump_client()
-                .and_then(|client| world.jump_clients.get(&client))
+            let passive = world
+                .client_of_session(session)
                 .is_some_and(JumpClient::is_passive);
             let failure = match (agent_is_there(world, session), passive) {
                 (true, _) => Failure::TimedOut,
@@ -112,6 +104,10 @@ pub(super) fn decide_end(world: &World, lsid: Lsid, context: &Context) -> Decisi
             return Err(Refusal::ApiPermissionNeeded {
                 permission: "Command API: Full Access",
             });
+        }
+        // Whoever has a part in it knows of it, and is told who may (SESS-21).
+        Actor::User(user) if session.users().any(|other| other == *user) => {
+            return Err(Refusal::NotTheOwner);
         }
         // Whoever may not even see the item learns nothing of the session.
         Actor::User(user) if permission::access_to_item(world, *user, session.item).is_none() => {
@@ -150,9 +146,6 @@ pub(super) fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> De
     let Some(session) = world.sessions.get(&lsid) else {
         return nothing();
     };
-    if !world.has_item(session.item) {
-        return ended(lsid, EndReason::ItemDeleted, "");
-    }
     let wait = i64::from(world.settings.lost_agent_seconds) * time::SECOND;
     match world.agent_away_since(session) {
         Some(since) if context.now >= since.plus(wait) && session.established => {

@@ -159,7 +159,7 @@ impl Failure {
 pub struct Ended {
     /// Why.
     pub reason: EndReason,
-    /// The agent's words, if it said any.
+    /// The agent's words, if it said any; the words of the gate that is closed now, where a right was taken away.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
@@ -178,12 +178,16 @@ pub enum EndReason {
     Endpoint,
     /// The agent was gone too long: closed abnormally, without an end time in reports (REP-28).
     AgentLost,
-    /// The item was deleted.
+    /// The item was deleted. Only in logs of before sessions outlived their items (GRP-31).
     ItemDeleted,
     /// The schedule stopped permitting it (POL-17).
     ScheduleClosed,
     /// Nobody in it did anything for as long as they may (SESS-26).
     Inactive,
+    /// The right of its owner ended, and nobody else in it may own it; the detail says which.
+    AccessWithdrawn,
+    /// Its owner went, and nobody else in it may own it.
+    NoOwner,
 }
 
 impl EndReason {
@@ -191,6 +195,23 @@ impl EndReason {
     #[must_use]
     pub const fn is_abnormal(self) -> bool {
         matches!(self, Self::AgentLost)
+    }
+
+    /// The words for reports and for those who were in it (SESS-25 recommends to record the reason).
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Owner => "Ended by its owner",
+            Self::Administrator => "Ended by an administrator",
+            Self::Api => "Ended by an API account",
+            Self::Endpoint => "Ended by the endpoint",
+            Self::AgentLost => "The connection to the endpoint was lost",
+            Self::ItemDeleted => "The Jump Item was deleted",
+            Self::ScheduleClosed => "The schedule of its Jump Policy closed",
+            Self::Inactive => "Nobody in it did anything for too long",
+            Self::AccessWithdrawn => "The access of its owner was withdrawn",
+            Self::NoOwner => "Its owner left, and nobody in it may own it",
+        }
     }
 }
 
@@ -222,6 +243,9 @@ pub struct Departed {
     pub gsnumber: u32,
     /// Why.
     pub reason: Departure,
+    /// The words of the gate that is closed now, where a right was taken away.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// Why a user went.
@@ -232,6 +256,20 @@ pub enum Departure {
     Left,
     /// The user did nothing for as long as they may (SESS-26).
     Inactive,
+    /// The user's right to be in it ended.
+    AccessWithdrawn,
+}
+
+impl Departure {
+    /// The words for reports and for the user.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Left => "The user left",
+            Self::Inactive => "The user did nothing for too long",
+            Self::AccessWithdrawn => "The user's access was withdrawn",
+        }
+    }
 }
 
 /// The session has another owner.
@@ -261,6 +299,9 @@ pub struct Invited {
 pub struct InvitationClosed {
     /// Who was invited.
     pub user_id: UserId,
+    /// The words of the gate that is closed now, where a right was taken away; none where it was withdrawn or declined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// Attributes or the external key changed (SESS-36). Only what changed is told.

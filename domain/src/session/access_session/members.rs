@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::ending::{ended, failed, has_full_command_access};
+use super::ending::has_full_command_access;
+use super::rights::{host_of, may_be_guest, may_own, may_share_with};
 use super::start::{self, Start};
 use super::{
-    AccessSession, Departed, Departure, EndReason, Event, Failure, InvitationClosed, Invited,
-    Joined, Member, MemberActive, OwnerChanged, Representative,
+    AccessSession, Departed, Departure, EndReason, Ended, Event, Failed, Failure, InvitationClosed,
+    Invited, Joined, Member, MemberActive, OwnerChanged, Representative,
 };
 use crate::access::permission::{self, Grant};
-use crate::ids::{AccessRequestId, JumpPolicyId, Lsid, TeamId, UserId};
-use crate::site::team::TeamRole;
+use crate::ids::{AccessRequestId, JumpPolicyId, Lsid, UserId};
+use crate::policy::gates;
 use crate::{Actor, Context, Decision, Refusal, World, happened, nothing, time};
 
 /// Connections of users to one session, those that went and may come back among them.
@@ -65,15 +66,22 @@ pub(super) struct Coming<'a> {
     pub(super) user: UserId,
     pub(super) address: &'a str,
     pub(super) user_system: &'a str,
-    /// Through which grant and policy; none by invitation.
-    pub(super) by_jump: Option<ByJump>,
+    /// What lets the user in.
+    pub(super) by: By,
 }
 
-/// What let a user in who jumped to the item.
-pub(super) struct ByJump {
-    pub(super) grant: Grant,
-    pub(super) policy: Option<JumpPolicyId>,
-    pub(super) access_request: Option<AccessRequestId>,
+/// What lets a user into a session.
+pub(super) enum By {
+    /// A Jump to the item.
+    Jump {
+        grant: Grant,
+        policy: Option<JumpPolicyId>,
+        access_request: Option<AccessRequestId>,
+    },
+    /// An invitation.
+    Invitation {
+        access_request: Option<AccessRequestId>,
+    },
 }
 
 /// The user comes in; one who is in already is.
@@ -102,6 +110,14 @@ pub(super) fn come_in(
         None if session.gsnumbers().count() > CONNECTIONS_MAX => return Err(Refusal::SessionFull),
         None => world.free_gsnumbers()[0],
     };
+    let (invited, grant, jump_policy_id, access_request_id) = match coming.by {
+        By::Jump {
+            grant,
+            policy,
+            access_request,
+        } => (false, Some(grant), policy, access_request),
+        By::Invitation { access_request } => (true, None, None, access_request),
+    };
     happened(crate::Event::AccessSession(
         lsid,
         Event::Joined(Joined {
@@ -114,10 +130,10 @@ pub(super) fn come_in(
                 public_ip: coming.address.to_owned(),
                 os: coming.user_system.to_owned(),
             },
-            invited: coming.by_jump.is_none(),
-            grant: coming.by_jump.as_ref().map(|jump| jump.grant),
-            jump_policy_id: coming.by_jump.as_ref().and_then(|jump| jump.policy),
-            access_request_id: coming.by_jump.as_ref().and_then(|jump| jump.access_request),
+            invited,
+            grant,
+            jump_policy_id,
+            access_request_id,
         }),
     ))
 }
@@ -163,33 +179,6 @@ fn owner_only(
     }
 }
 
-/// A user who may be in sessions at all.
-fn may_take_part(world: &World, user: UserId) -> Result<(), Refusal> {
-    world
-        .users
-        .get(&user)
-        .filter(|user| user.enabled)
-        .ok_or(Refusal::UserDisabled)?;
-    let may =
-        permission::effective(world, user).is_some_and(|settings| settings.may_access_endpoints());
-    may.then_some(()).ok_or(Refusal::EndpointAccessNotAllowed)
-}
-
-/// Whether the owner may share with this user: one of a team that the owner is in, or of none, unless the owner may share with
-/// other teams (GPOL-17).
-fn may_share_with(world: &World, owner: UserId, user: UserId) -> Result<(), Refusal> {
-    let theirs = permission::teams_of(world, user);
-    let own = permission::teams_of(world, owner);
-    let in_one = |(team, _): &(TeamId, TeamRole)| own.iter().any(|(other, _)| other == team);
-    let anywhere = permission::effective(world, owner)
-        .is_some_and(|settings| settings.may_share_with_other_teams());
-    if anywhere || theirs.is_empty() || theirs.iter().any(in_one) {
-        Ok(())
-    } else {
-        Err(Refusal::SharingNotAllowed)
-    }
-}
-
 pub(super) fn decide_invite(
     world: &World,
     lsid: Lsid,
@@ -201,7 +190,7 @@ pub(super) fn decide_invite(
     if !world.users.contains(&user) {
         return Err(Refusal::not_found("User"));
     }
-    may_take_part(world, user)?;
+    gates::may_use_method(world, user, session.item)?;
     if session.member(user).is_some() || session.is_invited(user) {
         return nothing();
     }
@@ -232,17 +221,36 @@ pub(super) fn decide_accept_invitation(
     if session.member(user).is_some() {
         return nothing();
     }
-    if !session.is_invited(user) {
-        return Err(Refusal::SessionNotActive);
-    }
-    may_take_part(world, user)?;
+    let invitation = session.invitation(user).ok_or(Refusal::SessionNotActive)?;
+    let host = host_of(session, invitation);
+    may_be_guest(world, session, Some(host), user)?;
+    let access_request = approval_of_invited(world, session, user, context)?;
     let coming = Coming {
         user,
         address,
         user_system,
-        by_jump: None,
+        by: By::Invitation { access_request },
     };
-    come_in(world, lsid, session, &coming)
+    let came = come_in(world, lsid, session, &coming)?;
+    Ok(start::using(came, access_request, lsid, user))
+}
+
+/// The approved request under which an invited user comes in, where the policy that the session runs under, or the one that binds
+/// the user on its item, asks for approval.
+fn approval_of_invited(
+    world: &World,
+    session: &AccessSession,
+    user: UserId,
+    context: &Context,
+) -> Result<Option<AccessRequestId>, Refusal> {
+    let own = permission::access_to_item(world, user, session.item)
+        .and_then(|access| gates::effective_policy(world, &access, session.item));
+    let mut used = None;
+    for policy in [own, session.jump_policy_id] {
+        let opening = gates::open_to_invited(world, user, session.item, policy, context.now)?;
+        used = opening.access_request.or(used);
+    }
+    Ok(used)
 }
 
 pub(super) fn decide_close_invitation(
@@ -260,57 +268,116 @@ pub(super) fn decide_close_invitation(
     }
     happened(crate::Event::AccessSession(
         lsid,
-        Event::InvitationClosed(InvitationClosed { user_id: user }),
+        Event::InvitationClosed(InvitationClosed {
+            user_id: user,
+            detail: String::new(),
+        }),
     ))
 }
 
 pub(super) fn decide_leave(world: &World, lsid: Lsid, context: &Context) -> Decision {
     let session = world.sessions.get(&lsid).ok_or(Refusal::SessionNotActive)?;
     let member = calling_member(session, context)?;
-    go_out(world, lsid, session, &[member.user], Departure::Left)
+    let going = Going {
+        user: member.user,
+        reason: Departure::Left,
+        detail: String::new(),
+    };
+    Ok(go_out(world, lsid, session, &[going]).events)
 }
 
-/// These users go out. Where the owner goes, the member who is in longest takes over; where all go, the session ends.
-fn go_out(
+/// A member who goes out.
+pub(super) struct Going {
+    pub(super) user: UserId,
+    pub(super) reason: Departure,
+    /// The gate that is closed now, where a right was taken away.
+    pub(super) detail: String,
+}
+
+/// What becomes of a session when members go out.
+pub(super) struct GoneOut {
+    pub(super) events: Vec<crate::Event>,
+    /// Who owns it then; none where it ends.
+    pub(super) owner: Option<UserId>,
+}
+
+/// These members go out. Where the owner goes, the member who is in longest and may own takes over; where there is none, the
+/// session ends.
+pub(super) fn go_out(
     world: &World,
     lsid: Lsid,
     session: &AccessSession,
-    gone: &[UserId],
-    why: Departure,
-) -> Decision {
-    let Some(next) = session
+    going: &[Going],
+) -> GoneOut {
+    let departs = |member: &Member| going.iter().find(|gone| gone.user == member.user);
+    let mut events: Vec<crate::Event> = session
         .members
         .iter()
-        .find(|member| !gone.contains(&member.user))
-    else {
-        let reason = match why {
-            Departure::Left => EndReason::Owner,
-            Departure::Inactive => EndReason::Inactive,
-        };
-        return if session.established {
-            ended(lsid, reason, "")
-        } else {
-            failed(lsid, Failure::Cancelled, "")
+        .filter_map(|member| {
+            let gone = departs(member)?;
+            let departed = Departed {
+                user_id: member.user,
+                gsnumber: member.gsnumber,
+                reason: gone.reason,
+                detail: gone.detail.clone(),
+            };
+            Some(crate::Event::AccessSession(lsid, Event::Departed(departed)))
+        })
+        .collect();
+    let Some(owner) = going.iter().find(|gone| gone.user == session.owner) else {
+        return GoneOut {
+            events,
+            owner: Some(session.owner),
         };
     };
-    let handed_on = gone
-        .contains(&session.owner)
-        .then(|| owned_by(world, lsid, next));
-    let departures = session
+    let mut staying = session
         .members
         .iter()
-        .filter(|member| gone.contains(&member.user))
-        .map(|member| {
-            crate::Event::AccessSession(
-                lsid,
-                Event::Departed(Departed {
-                    user_id: member.user,
-                    gsnumber: member.gsnumber,
-                    reason: why,
-                }),
-            )
-        });
-    Ok(departures.chain(handed_on).collect())
+        .filter(|member| departs(member).is_none())
+        .peekable();
+    let is_empty = staying.peek().is_none();
+    match staying.find(|member| may_own(world, session, member.user).is_ok()) {
+        Some(heir) => {
+            events.push(owned_by(world, lsid, heir));
+            GoneOut {
+                events,
+                owner: Some(heir.user),
+            }
+        }
+        None => GoneOut {
+            events: vec![over_without(lsid, session, owner, is_empty)],
+            owner: None,
+        },
+    }
+}
+
+/// The end of a session that nobody owns when `owner` is out; `is_empty` where nobody is left in it at all.
+fn over_without(
+    lsid: Lsid,
+    session: &AccessSession,
+    owner: &Going,
+    is_empty: bool,
+) -> crate::Event {
+    let detail = owner.detail.clone();
+    let event = match (session.established, owner.reason) {
+        (true, reason) => Event::Ended(Ended {
+            reason: match reason {
+                Departure::AccessWithdrawn => EndReason::AccessWithdrawn,
+                Departure::Left if is_empty => EndReason::Owner,
+                Departure::Inactive if is_empty => EndReason::Inactive,
+                Departure::Left | Departure::Inactive => EndReason::NoOwner,
+            },
+            detail,
+        }),
+        (false, reason) => Event::Failed(Failed {
+            failure: match reason {
+                Departure::AccessWithdrawn => Failure::Withdrawn,
+                Departure::Left | Departure::Inactive => Failure::Cancelled,
+            },
+            detail,
+        }),
+    };
+    crate::Event::AccessSession(lsid, event)
 }
 
 fn owned_by(world: &World, lsid: Lsid, member: &Member) -> crate::Event {
@@ -341,6 +408,7 @@ pub(super) fn decide_transfer_ownership(
         return nothing();
     }
     let member = session.member(to).ok_or(Refusal::NotAMember)?;
+    may_own(world, session, to).map_err(|_closed| Refusal::MayNotOwn)?;
     happened(owned_by(world, lsid, member))
 }
 
@@ -376,17 +444,18 @@ pub(super) fn decide_remove_inactive(world: &World, lsid: Lsid, context: &Contex
     let Some(session) = world.sessions.get(&lsid) else {
         return nothing();
     };
-    let inactive: Vec<UserId> = session
+    let inactive: Vec<Going> = session
         .members
         .iter()
         .filter(|member| {
             idle_after(world, member.user)
                 .is_some_and(|wait| context.now >= member.active_at.plus(wait))
         })
-        .map(|member| member.user)
+        .map(|member| Going {
+            user: member.user,
+            reason: Departure::Inactive,
+            detail: String::new(),
+        })
         .collect();
-    if inactive.is_empty() {
-        return nothing();
-    }
-    go_out(world, lsid, session, &inactive, Departure::Inactive)
+    Ok(go_out(world, lsid, session, &inactive).events)
 }

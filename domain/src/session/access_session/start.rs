@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attributes;
 use super::ending::{failed, session_of};
-use super::members::{ByJump, Coming, come_in};
+use super::members::{By, Coming, come_in};
 use super::{AccessSession, Customer, Established, Event, Failure, Representative, Started};
 use crate::access::permission::Access;
 use crate::fleet::capacity;
@@ -217,15 +217,14 @@ pub fn begin(
                 user: start.user,
                 address: &start.address,
                 user_system: &start.user_system,
-                by_jump: Some(ByJump {
+                by: By::Jump {
                     grant: passed.access.grant,
                     policy: passed.policy,
                     access_request: opening.access_request,
-                }),
+                },
             };
             let came = come_in(world, lsid, session, &coming)?;
-            let uses = opening.access_request.filter(|_| !came.is_empty());
-            Ok(using(came, uses, lsid, start.user))
+            Ok(using(came, opening.access_request, lsid, start.user))
         }
         None => {
             let key = Some(&start.external_key).filter(|key| !key.is_empty());
@@ -322,13 +321,14 @@ fn begin_anew(
     Ok(using(vec![started], uses, lsid, start.user))
 }
 
-/// These events and, where an approved request let the user in, its use (APPR-01).
-fn using(
+/// These events and, where an approved request let the user in, its use (APPR-01); nothing where the user was in already.
+pub(super) fn using(
     mut events: Vec<crate::Event>,
     request: Option<AccessRequestId>,
     lsid: Lsid,
     user: UserId,
 ) -> Vec<crate::Event> {
+    let request = request.filter(|_| !events.is_empty());
     events.extend(request.map(|request| access_request::used(request, lsid, user)));
     events
 }

@@ -164,6 +164,8 @@ fn the_commands_that_are_tried_reach_most_events() {
             "MailSettingsCreated",
             "MailSettingsDeleted",
             "JumpClientLost",
+            "AccessReviewDue",
+            "AccessReviewFinished",
             "ActionRefused",
             "AttemptsRefused"
         ]

@@ -9,6 +9,7 @@ use crate::ids::{
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpItemRoleId, JumpPolicyId, Lsid, UserId,
 };
 use crate::record::{self, Deleted};
+use crate::session::access_session;
 use crate::testing::{
     ADMIN, ANNA, BERT, INSTALLER, PC1, PC2, SHARED, THURSDAYS, USER_SYSTEMS, WEB_SERVERS,
     add_member, change, client, create, delete, given, group, installer, member, person, policy,
@@ -257,6 +258,17 @@ fn deleting_a_group_takes_its_items_and_members_but_ends_no_session() {
         [USER_SYSTEMS]
     );
     assert_eq!(world.session_on(JumpItemRef::JumpClient(PC1)), Some(lsid));
+    // The due dates of a session find nothing to do either, and its agent is served until it is over.
+    let site = site
+        .after(5 * crate::time::MINUTE)
+        .when(Actor::System, access_session::Command::Abandon { lsid })
+        .then_nothing();
+    assert!(site.world().endpoint(PC1).is_some());
+    let over = site
+        .clone()
+        .when(ANNA, access_session::Command::End { lsid })
+        .then_something();
+    assert!(over.world().endpoint(PC1).is_none());
     // Installers for it become unusable.
     site.when(Actor::NewJumpClient, register(INSTALLER, 9))
         .then_refused(Refusal::NoSuchJumpGroup { group: SHARED });

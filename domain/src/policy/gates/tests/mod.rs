@@ -15,8 +15,8 @@ use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::{Schedule, ScheduleEntry};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
 use crate::testing::{
-    ADMIN, ALWAYS, ANNA, API, BERT, CARA, Given, MONDAY, PC1, SHARED, THURSDAY, THURSDAYS,
-    WEB_SERVERS, change, client, given, group, member, member_under, person, policy,
+    ADMIN, ALWAYS, ANNA, API, BERT, CARA, FIRST, Given, MONDAY, PC1, SHARED, THURSDAY, THURSDAYS,
+    WEB_SERVERS, change, client, given, group, member, member_under, person, policy, start,
 };
 use crate::{Actor, Event as Happened, Refusal, time};
 
@@ -127,15 +127,20 @@ fn whoever_is_mailed_about_is_told_before() {
     assert_eq!(asked.needs, [told(false, true)]);
 }
 
-/// POL-42, POL-43
+/// POL-42, POL-43: as the session is told at its start, whatever becomes of the policy while it runs.
 #[test]
 fn a_policy_can_switch_recordings_off() {
-    let site = under(|policy| policy.recordings_disabled = true);
-    let opening = ask(&site, &Supplied::default()).expect("open");
-    assert!(opening.recordings_disabled);
-    let site = under(|_| {});
-    let opening = ask(&site, &Supplied::default()).expect("open");
-    assert!(!opening.recordings_disabled);
+    for disabled in [true, false] {
+        let site = under(|policy| policy.recordings_disabled = disabled)
+            .when(ANNA, start(ANNA, PC1))
+            .then_something();
+        let set = json!({"recordings_disabled": !disabled});
+        let site = site
+            .when(API, change::<JumpPolicy>(THURSDAYS, set))
+            .then_something();
+        let session = site.world().sessions.get(&FIRST).expect("it starts");
+        assert_eq!(session.recordings_disabled, disabled);
+    }
 }
 
 /// Anna's policy asks for approval by one address.

@@ -9,9 +9,10 @@ use super::{
     TicketId, TimedOut, Trouble, Voided, WAITING_PER_USER_MAX, parameters, type_word,
 };
 use crate::access::role::START_SESSIONS_ONLY;
-use crate::fleet::jump_client::Properties;
+use crate::fleet::jump_client::{self, Properties};
 use crate::ids::{
-    JumpClientId, JumpItemRef, JumpointId, KeyedHash, Lsid, ShellJumpId, TicketRequestId, UserId,
+    JumpClientId, JumpItemRef, JumpointId, KeyedHash, LinkId, Lsid, ShellJumpId, TicketRequestId,
+    UserId,
 };
 use crate::items::custom_field::{self, CustomField};
 use crate::items::shell::ShellJump;
@@ -20,8 +21,8 @@ use crate::session::access_session::{self, Start};
 use crate::site::ticket_system::{Status, TICKET_SYSTEM, TicketSystem};
 use crate::site::user::User;
 use crate::testing::{
-    ADMIN, ANNA, API, BERT, FIRST, Given, MONDAY, Outcome as Answered, PC1, SHARED, THURSDAYS,
-    WEB_SERVERS, change, client, create, delete, given, group, jumpoint, member_under, object,
+    ADMIN, ANNA, API, BERT, FIRST, Given, MONDAY, NODE, Outcome as Answered, PC1, SHARED,
+    THURSDAYS, WEB_SERVERS, change, client, create, given, group, jumpoint, member_under, object,
     person, policy, shell_jump, start,
 };
 use crate::time::SECOND;
@@ -422,16 +423,29 @@ fn an_allowed_start_passes_all_gates_again() {
             })),
         ]
     };
-    waiting()
-        .when(ADMIN, delete::<Properties>(PC1))
-        .then_something()
-        .when(ticket_system(), Command::Answer(answer("allow")))
-        .then(refused(&Refusal::JumpClientGone));
-    waiting()
-        .when(ADMIN, change::<User>(ANNA, json!({"enabled": false})))
-        .then_something()
-        .when(ticket_system(), Command::Answer(answer("allow")))
-        .then(refused(&Refusal::UserDisabled));
+    let link = LinkId {
+        node: NODE,
+        connection: u64::from(PC1.0),
+    };
+    let gone = jump_client::Command::Disconnect {
+        client: PC1,
+        link,
+        reason: "closed".to_owned(),
+    };
+    let copied = jump_client::Command::Quarantine {
+        client: PC1,
+        evidence: "two machines answered".to_owned(),
+    };
+    for (command, closed) in [
+        (gone, Refusal::JumpClientOffline),
+        (copied, Refusal::JumpClientIdentityFailed),
+    ] {
+        waiting()
+            .when(PC1, command)
+            .then_something()
+            .when(ticket_system(), Command::Answer(answer("allow")))
+            .then(refused(&closed));
+    }
 }
 
 /// TICK-40 ERR-26

@@ -105,11 +105,65 @@ fn the_next_announcement_is_the_first_that_is_still_to_come() {
         (at(5), Some(at(1))),
         (at(1), None),
     ] {
-        assert_eq!(announced_next(MONDAY, since), next);
+        assert_eq!(announced_next(MONDAY, since, Some(MONDAY)), next);
     }
 }
 
-/// SESS-25, POL-17: the start says when the schedule will end the session.
+/// POL-17, POL-18: where the schedule is shortened the members are told at once, however little is left, and then it ends.
+#[test]
+fn a_schedule_that_is_shortened_is_announced_at_once() {
+    let evening = THURSDAY.plus(7 * HOUR);
+    let until = |minute| ScheduleEntry {
+        start_day: 3,
+        start_minute: 480,
+        end_day: 3,
+        end_minute: minute,
+    };
+    let at = evening.plus(-15 * MINUTE);
+    let site = under_a_schedule(true)
+        .at(at)
+        .when(Actor::System, announce())
+        .then([announced(15)])
+        .at(at.plus(30 * SECOND));
+    // 16:46 instead of 17:00, and it is 16:45:30.
+    let shortened = site
+        .clone()
+        .and([schedule(THURSDAYS, "UTC", &[until(1_006)])])
+        .when(Actor::System, announce())
+        .then([Happened::AccessSession(
+            FIRST,
+            Event::EndAnnounced(EndAnnounced {
+                ends_at: evening.plus(-14 * MINUTE),
+                minutes: 1,
+            }),
+        )])
+        .when(Actor::System, announce())
+        .then_nothing()
+        .at(evening.plus(-14 * MINUTE));
+    shortened
+        .when(Actor::System, Command::EndBySchedule { lsid: FIRST })
+        .then([ended(FIRST, EndReason::ScheduleClosed, "")]);
+    // One that is prolonged is announced in its time.
+    site.and([schedule(THURSDAYS, "UTC", &[until(1_080)])])
+        .when(Actor::System, announce())
+        .then_nothing();
+}
+
+/// POL-18: a policy that ends sessions only since they began tells them as soon as there is something to tell.
+#[test]
+fn an_end_that_was_not_known_at_the_start_is_announced_at_once() {
+    let evening = THURSDAY.plus(7 * HOUR);
+    let began = evening.plus(-30 * SECOND);
+    for (told, next) in [
+        (None, Some(began)),
+        (Some(evening), None),
+        (Some(evening.plus(HOUR)), Some(began)),
+    ] {
+        assert_eq!(announced_next(evening, began, told), next);
+    }
+}
+
+/// POL-17: the start says when the schedule will end the session.
 #[test]
 fn the_start_knows_when_the_schedule_ends_it() {
     for (strict, closes) in [(true, Some(THURSDAY.plus(7 * HOUR))), (false, None)] {

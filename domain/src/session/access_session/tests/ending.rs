@@ -30,7 +30,28 @@ fn a_session_is_ended_by_those_who_may() {
             .then_refused(Refusal::SessionNotActive);
         assert!(!reason.is_abnormal());
     }
-    // Whoever sees the item is told no; whoever does not, learns nothing.
+    // A member who is not the owner is told who may, whether or not they see the item (SESS-21).
+    let with_a_guest = running().and([
+        person(BERT),
+        Happened::AccessSession(
+            LSID,
+            Event::Joined(super::super::Joined {
+                representative: Representative {
+                    user_id: BERT,
+                    gsnumber: 20,
+                    ..Representative::default()
+                },
+                invited: true,
+                grant: None,
+                jump_policy_id: None,
+                access_request_id: None,
+            }),
+        ),
+    ]);
+    with_a_guest
+        .when(BERT, end(LSID))
+        .then_refused(Refusal::NotTheOwner);
+    // Whoever else sees the item is told no; whoever does not, learns nothing.
     site.clone()
         .when(BERT, end(LSID))
         .then_refused(Refusal::NotYourSession);
@@ -143,18 +164,53 @@ fn a_lost_agent_ends_the_session_after_the_sites_wait() {
         .then([failed(LSID, Failure::Disconnected, "")]);
 }
 
-/// GRP-31, CLNT-05: a session on a deleted item goes on; only its owner, its endpoint or its loss end it.
+/// GRP-31, CLNT-05: a session on a deleted item goes on, and its agent is served for as long; only its owner, its endpoint or its
+/// loss end it.
 #[test]
 fn a_session_outlives_its_item() {
     let site = running()
         .when(API, delete::<Properties>(PC1))
-        .then_something();
+        .then_something()
+        .after(24 * HOUR)
+        .when(Actor::System, Command::Abandon { lsid: LSID })
+        .then_nothing();
     assert!(site.world().sessions.contains(&LSID));
+    assert!(site.world().endpoint(PC1).is_some(), "its agent is served");
+    assert_eq!(site.world().items_of_endpoint(PC1), []);
+    // Nobody jumps to it any more.
     site.clone()
+        .when(ANNA, start(ANNA, PC1))
+        .then_refused(Refusal::JumpClientGone);
+    let over = site
+        .clone()
         .when(ANNA, end(LSID))
         .then([ended(LSID, EndReason::Owner, "")]);
-    site.when(Actor::System, Command::Abandon { lsid: LSID })
-        .then([ended(LSID, EndReason::ItemDeleted, "")]);
+    assert!(over.world().endpoint(PC1).is_none(), "and is let go");
+    site.clone()
+        .when(
+            PC1,
+            Command::EndByEndpoint {
+                lsid: LSID,
+                client: PC1,
+                reason: "logged off".to_owned(),
+            },
+        )
+        .then([ended(LSID, EndReason::Endpoint, "logged off")]);
+    // An agent that stays away ends it as any other.
+    let link = LinkId {
+        node: NODE,
+        connection: 1,
+    };
+    let lost = fleet::jump_client::Command::Disconnect {
+        client: PC1,
+        link,
+        reason: "closed".to_owned(),
+    };
+    site.when(PC1, lost)
+        .then_something()
+        .after(120 * SECOND)
+        .when(Actor::System, Command::Abandon { lsid: LSID })
+        .then([ended(LSID, EndReason::AgentLost, "")]);
 }
 
 fn under_a_schedule(strict: bool) -> Given {
@@ -181,7 +237,7 @@ fn under_a_schedule(strict: bool) -> Given {
         .then_something()
 }
 
-/// POL-12, POL-17
+/// POL-12, POL-17, SESS-25: with the reason in the event that ends it.
 #[test]
 fn a_strict_schedule_ends_the_session_when_it_closes_and_a_lenient_one_does_not() {
     let by_schedule = || Command::EndBySchedule { lsid: FIRST };

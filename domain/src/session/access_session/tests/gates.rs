@@ -298,11 +298,15 @@ fn a_start_that_fails_says_how() {
 fn what_was_withdrawn_meanwhile_ends_the_start() {
     let withdrawn = |refusal: Refusal| [failed(FIRST, Failure::Withdrawn, &refusal.to_string())];
     let begun = || ready().when(ANNA, start(ANNA, PC1)).then_something();
-    begun()
-        .when(ADMIN, change::<User>(ANNA, json!({"enabled": false})))
-        .then_something()
-        .when(PC1, establish(FIRST))
-        .then(withdrawn(Refusal::UserDisabled));
+    // What an administrator takes away is noticed at once.
+    let outcome = begun().when(ADMIN, change::<User>(ANNA, json!({"enabled": false})));
+    let [_, failed_then] = outcome.events() else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        std::slice::from_ref(failed_then),
+        withdrawn(Refusal::UserDisabled)
+    );
     begun()
         .and([member(WEB_SERVERS, ANNA, NO_ACCESS)])
         .when(PC1, establish(FIRST))

@@ -58,6 +58,7 @@ fn departed(user_id: UserId, gsnumber: u32, reason: Departure) -> Happened {
         user_id,
         gsnumber,
         reason,
+        detail: String::new(),
     }))
 }
 
@@ -262,7 +263,12 @@ fn sharing_beyond_ones_own_teams_needs_the_permission() {
 #[test]
 fn an_invitation_is_closed_by_either_side() {
     let close = |user| Command::CloseInvitation { lsid: LSID, user };
-    let closed = || of_session(Event::InvitationClosed(InvitationClosed { user_id: CARA }));
+    let closed = || {
+        of_session(Event::InvitationClosed(InvitationClosed {
+            user_id: CARA,
+            detail: String::new(),
+        }))
+    };
     let asked = || running().when(ANNA, invite(CARA)).then_something();
     for who in [CARA, ANNA, ADMIN] {
         asked()
@@ -362,12 +368,159 @@ fn ownership_is_handed_over() {
     assert_eq!(site.world().sessions.get(&LSID).expect("runs").owner, ANNA);
 }
 
+/// SESS-21, ROLE-20: a guest who could not jump to the item owns nothing: not by hand, and not where the owner goes.
+#[test]
+fn a_guest_without_the_role_owns_nothing() {
+    let with_a_guest = || {
+        running()
+            .when(ANNA, invite(CARA))
+            .then_something()
+            .when(CARA, accept())
+            .then_something()
+    };
+    let to = |to| Command::TransferOwnership { lsid: LSID, to };
+    for who in [ANNA, ADMIN] {
+        with_a_guest()
+            .when(who, to(CARA))
+            .then_refused(Refusal::MayNotOwn);
+    }
+    with_a_guest()
+        .when(ANNA, leave())
+        .then([ended(LSID, EndReason::NoOwner, "")]);
+    // One who could jump in owns it, however they came.
+    with_a_guest()
+        .and([member(WEB_SERVERS, CARA, START_SESSIONS_ONLY)])
+        .when(ANNA, to(CARA))
+        .then_something();
+    with_a_guest()
+        .and([member(WEB_SERVERS, CARA, START_SESSIONS_ONLY)])
+        .when(ANNA, leave())
+        .then([departed(ANNA, 10, Departure::Left), owned_by(CARA, 1)]);
+}
+
+/// SESS-34, GPOL-05: an invitation opens no way past the Jump method, nor past the teams its owner may share with.
+#[test]
+fn an_invitation_needs_the_method_and_the_team() {
+    use crate::site::team::TeamRole;
+    use crate::testing::{OPERATIONS, team, team_member};
+    let without_the_method = user(CARA, |user| {
+        user.perm_access_allowed = "full_support".to_owned();
+    });
+    let refused = Refusal::JumpMethodNotAllowed {
+        method: "Jump Clients",
+    };
+    running()
+        .and([without_the_method.clone()])
+        .when(ANNA, invite(CARA))
+        .then_refused(refused.clone());
+    let invited = || running().when(ANNA, invite(CARA)).then_something();
+    invited()
+        .and([without_the_method])
+        .when(CARA, accept())
+        .then_refused(refused);
+    invited()
+        .and([
+            team(OPERATIONS),
+            team_member(OPERATIONS, CARA, TeamRole::Member),
+        ])
+        .when(CARA, accept())
+        .then_refused(Refusal::InvitationNotValid);
+}
+
+/// APPR-20, APPR-21, SESS-34: where the policy asks for approval the invited needs one too: their own, or one that is for anyone
+/// permitted to ask.
+#[test]
+fn an_invitation_opens_no_way_past_an_approval() {
+    use crate::ids::AccessRequestId;
+    use crate::policy::access_request::{self, Submit};
+    for (scope, own, comes_in) in [
+        ("requestor", false, false),
+        ("requestor", true, true),
+        ("anyone", false, true),
+    ] {
+        let asked = |user| {
+            access_request::Command::Submit(Submit {
+                user,
+                item: ITEM,
+                reason: "Disk".to_owned(),
+                start_at: crate::testing::MONDAY,
+                duration_seconds: 3_600,
+            })
+        };
+        let approve = |number| access_request::Command::Approve {
+            request: AccessRequestId(number),
+            comment: String::new(),
+            speaking_for: None,
+        };
+        let approved = policy(THURSDAYS, |policy| {
+            policy.approval_required = true;
+            policy.approval_scope = scope.to_owned();
+            policy.approval_max_duration = 120;
+            policy.approval_display_name = "Admins".to_owned();
+            policy.approval_user_ids = vec![ADMIN.to_string()];
+        });
+        let site = ready()
+            .and([
+                approved,
+                person(BERT),
+                person(CARA),
+                member_under(WEB_SERVERS, ANNA, START_SESSIONS_ONLY, THURSDAYS),
+                member_under(WEB_SERVERS, BERT, START_SESSIONS_ONLY, THURSDAYS),
+            ])
+            .when(ANNA, asked(ANNA))
+            .then_something()
+            .when(ADMIN, approve(1))
+            .then_something()
+            .when(ANNA, start(ANNA, PC1))
+            .then_something();
+        let lsid = site.world().session_on(ITEM).expect("it starts");
+        let mut site = site.when(PC1, establish(lsid)).then_something();
+        if own {
+            site = site
+                .when(BERT, asked(BERT))
+                .then_something()
+                .when(ADMIN, approve(2))
+                .then_something();
+        }
+        for user in [BERT, CARA] {
+            site = site
+                .when(ANNA, Command::Invite { lsid, user })
+                .then_something();
+        }
+        let accept = || Command::AcceptInvitation {
+            lsid,
+            address: "192.0.2.10:50000".to_owned(),
+            user_system: "Linux".to_owned(),
+        };
+        // Who may not ask for an approval has none.
+        site.clone()
+            .when(CARA, accept())
+            .then_refused(Refusal::JumpClientGone);
+        let outcome = site.when(BERT, accept());
+        if comes_in {
+            let used = AccessRequestId(if own { 2 } else { 1 });
+            let [Happened::AccessSession(_, Event::Joined(joined)), use_of] = outcome.events()
+            else {
+                panic!("{scope}: {outcome:?}");
+            };
+            assert_eq!(joined.access_request_id, Some(used), "{scope}");
+            assert!(matches!(use_of, Happened::AccessRequest(request, _) if *request == used));
+        } else {
+            let Err(Refusal::StartNeeds { needs }) = outcome.decision() else {
+                panic!("{scope}: {outcome:?}");
+            };
+            assert_eq!(needs.len(), 1);
+        }
+    }
+}
+
 /// LIM-07: who starts counts by the owner, also when another owns the session before it is up.
 #[test]
 fn a_place_among_those_who_start_goes_with_the_owner() {
     let site = ready()
         .and([
             person(BERT),
+            member(WEB_SERVERS, BERT, START_SESSIONS_ONLY),
             starting(LSID, ANNA, PC1),
             joined(BERT, 1, false),
         ])
