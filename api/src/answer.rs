@@ -1,5 +1,6 @@
 //! What a handler answers with: a status, a JSON body, and the position of the log the answer belongs to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::header::LOCATION;
@@ -19,7 +20,7 @@ pub struct Answer<T> {
     status: StatusCode,
     position: (i64, u64),
     location: Option<String>,
-    warning: Option<&'static str>,
+    warning: Option<Cow<'static, str>>,
     body: Option<T>,
 }
 
@@ -70,8 +71,8 @@ impl<T: Serialize> Answer<T> {
 
     /// The same with a warning, in printable ASCII.
     #[must_use]
-    pub fn warned(mut self, warning: Option<&'static str>) -> Self {
-        self.warning = warning;
+    pub fn warned(mut self, warning: Option<impl Into<Cow<'static, str>>>) -> Self {
+        self.warning = warning.map(Into::into);
         self
     }
 }
@@ -98,8 +99,11 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         };
         let headers = response.headers_mut();
         headers.insert(POSITION, position_value(self.position));
-        if let Some(warning) = self.warning {
-            headers.insert(WARNING, HeaderValue::from_static(warning));
+        if let Some(warning) = self
+            .warning
+            .and_then(|warning| HeaderValue::try_from(warning.into_owned()).ok())
+        {
+            headers.insert(WARNING, warning);
         }
         if let Some(location) = self
             .location

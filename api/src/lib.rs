@@ -48,6 +48,7 @@ pub mod reporting;
 pub mod console;
 
 mod guard;
+mod unbound;
 
 pub use answer::Answer;
 pub use caller::{Caller, Known, Principal};

@@ -23,6 +23,7 @@ use crate::change::Change;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
+use crate::unbound;
 
 impl Resource for Properties {
     const PATH: &'static str = "jump-client";
@@ -47,6 +48,10 @@ impl Resource for Properties {
     }
 
     /// A client is made by registering, never by a body.
+    fn warning(&self, world: &World, events: &[Event]) -> Option<Cow<'static, str>> {
+        unbound::warning(world, events).map(Cow::Owned)
+    }
+
     fn made(_event: &Event) -> Option<(JumpClientId, &Self)> {
         None
     }

@@ -68,7 +68,7 @@ pub trait Resource: Record {
     }
 
     /// What whoever saved it should know, though it was accepted; said in a header of the answer.
-    fn warning(&self, _world: &World) -> Option<&'static str> {
+    fn warning(&self, _world: &World, _events: &[Event]) -> Option<Cow<'static, str>> {
         None
     }
 
@@ -310,7 +310,8 @@ pub async fn create<R: Resource>(
     let published = site.engine.published();
     let shown = record.show(&site, &published.world, id);
     let location = location_in_list(&parts, &site, id);
-    Ok(Answer::created(&done, location, shown).warned(record.warning(&published.world)))
+    let warning = record.warning(&published.world, &done.events);
+    Ok(Answer::created(&done, location, shown).warned(warning))
 }
 
 /// Changes the members given.
@@ -353,7 +354,8 @@ pub fn changed<R: Resource>(
     let published = site.engine.published();
     let record = R::find(&published.world, id).ok_or_else(|| Problem::not_found(R::TITLE))?;
     let shown = record.show(site, &published.world, id);
-    Ok(Answer::done(done, shown).warned(record.warning(&published.world)))
+    let warning = record.warning(&published.world, &done.events);
+    Ok(Answer::done(done, shown).warned(warning))
 }
 
 /// The record that a command made.

@@ -21,6 +21,7 @@ use crate::change::Change;
 use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
+use crate::unbound;
 
 /// The schema of the body of every copy, which the published description calls `JumpItem`.
 pub const COPY_SCHEMA: &str = "CopyJumpItem";
@@ -42,6 +43,10 @@ impl Resource for ShellJump {
 
     fn command(command: record::Command<Self>) -> Command {
         Command::ShellJump(shell::Command::Record(command))
+    }
+
+    fn warning(&self, world: &World, events: &[Event]) -> Option<Cow<'static, str>> {
+        unbound::warning(world, events).map(Cow::Owned)
     }
 
     fn made(event: &Event) -> Option<(ShellJumpId, &Self)> {

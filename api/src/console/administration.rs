@@ -8,6 +8,7 @@ use axum::http::Method;
 use domain::access::role::JumpItemRole;
 use domain::ids::{JumpPolicyId, UserId};
 use domain::policy::jump_policy::{self, JumpPolicy};
+use domain::policy::schedule::Schedule;
 use domain::record::{self, Object, Record, Write};
 use domain::site::settings::{SETTINGS, SiteSettings};
 use domain::site::user::{self, User};
@@ -18,7 +19,7 @@ use crate::access::Access;
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
-use crate::configuration::jump_policy::{read_schedule, show_schedule};
+use crate::configuration::jump_policy::schedule_of;
 use crate::configuration::resource::{self, PathId, Resource, filters};
 use crate::console::BASE;
 use crate::error::{JsonError, Problem};
@@ -135,7 +136,7 @@ async fn get_schedule(
     known: Known,
     PathId(policy): PathId<JumpPolicyId>,
 ) -> Result<Answer<Value>, JsonError> {
-    let schedule = schedule_of(known.world(), policy)?;
+    let schedule = shown_schedule(known.world(), policy)?;
     Ok(Answer::known(&known.0, schedule))
 }
 
@@ -145,24 +146,25 @@ async fn put_schedule(
     PathId(policy): PathId<JumpPolicyId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let schedule = read_schedule(&change.body)?;
+    let schedule = Schedule::from_body(&change.body)?;
     let command = Command::JumpPolicy(jump_policy::Command::SetSchedule(policy, schedule));
     let done = site.execute(&caller, &change, command, None).await?;
-    let body = schedule_of(&site.engine.published().world, policy)?;
+    let body = shown_schedule(&site.engine.published().world, policy)?;
     Ok(Answer::done(&done, body))
 }
 
-fn schedule_of(world: &World, policy: JumpPolicyId) -> Result<Value, Problem> {
-    if world.jump_policies.contains(&policy) {
-        let schedule = world.schedules.get(&policy);
-        let mut shown = show_schedule(schedule);
-        // The published schema has no member for it.
-        shown["override_allowed"] =
-            Value::Bool(schedule.is_some_and(|schedule| schedule.override_allowed));
-        Ok(shown)
-    } else {
-        Err(Problem::not_found(JumpPolicy::TITLE))
+fn shown_schedule(world: &World, policy: JumpPolicyId) -> Result<Value, Problem> {
+    if !world.jump_policies.contains(&policy) {
+        return Err(Problem::not_found(JumpPolicy::TITLE));
     }
+    let schedule = schedule_of(world, policy);
+    let mut shown = schedule.to_body();
+    // The published schema has no member for it.
+    shown.insert(
+        "override_allowed".to_owned(),
+        schedule.override_allowed.into(),
+    );
+    Ok(Value::Object(shown))
 }
 
 async fn get_permissions(

@@ -13,6 +13,7 @@ use domain::ids::JumpItemRef;
 use domain::items::shell;
 use domain::record::{self, Object};
 use domain::{Command, Refusal, World};
+use engine::Done;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
+use crate::unbound;
 
 /// Items of one request.
 const ITEMS_MAX: usize = 100;
@@ -158,6 +160,17 @@ pub(super) fn removal_of(item: JumpItemRef) -> Command {
     }
 }
 
+/// What an administrator should know of a change (POL-07). Others are not told who is a member of what.
+pub(super) fn warning_for(site: &Site, caller: &Caller, done: &Done) -> Option<String> {
+    let user = user_of(caller).ok()?;
+    let published = site.engine.published();
+    let world = &published.world;
+    world
+        .is_administrator(user)
+        .then(|| unbound::warning(world, &done.events))
+        .flatten()
+}
+
 async fn each(
     site: &Site,
     caller: &Caller,
@@ -173,7 +186,13 @@ async fn each(
                 .execute(caller, &change.part(&name), command, None)
                 .await
             {
-                Ok(_) => json!({"item": name, "status": 200}),
+                Ok(done) => {
+                    let mut result = json!({"item": name, "status": 200});
+                    if let Some(warning) = warning_for(site, caller, &done) {
+                        result["warning"] = warning.into();
+                    }
+                    result
+                }
                 Err(error) => {
                     let status = error.0.status.as_u16();
                     json!({"item": name, "status": status, "error": error.0.body()})

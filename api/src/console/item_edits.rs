@@ -24,7 +24,7 @@ use crate::configuration::listing::base_url;
 use crate::configuration::resource::{Resource, made_by};
 use crate::configuration::shell_jump::{COPIED_SCHEMA, COPY_SCHEMA, copied, without_id};
 use crate::console::BASE;
-use crate::console::item_changes::{change_of, removal_of};
+use crate::console::item_changes::{change_of, removal_of, warning_for};
 use crate::console::items::user_of;
 use crate::console::named::Named;
 use crate::error::{JsonError, Problem};
@@ -100,7 +100,8 @@ async fn create(
     let shown = made.show(&site, &site.engine.published().world, id);
     let item = JumpItemRef::ShellJump(id);
     let location = format!("{}{BASE}/items/{item}", base_url(&parts, &site));
-    Ok(Answer::created(&done, location, shown))
+    let warning = warning_for(&site, &caller, &done);
+    Ok(Answer::created(&done, location, shown).warned(warning))
 }
 
 async fn change_item(
@@ -111,7 +112,8 @@ async fn change_item(
 ) -> Result<Answer<()>, JsonError> {
     let command = change_of(item, &change.body);
     let done = site.execute(&caller, &change, command, None).await?;
-    Ok(Answer::nothing(&done))
+    let warning = warning_for(&site, &caller, &done);
+    Ok(Answer::nothing(&done).warned(warning))
 }
 
 async fn remove(

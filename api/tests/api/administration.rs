@@ -58,7 +58,7 @@ async fn jump_item_roles_are_made_changed_and_deleted() {
     assert_eq!(admin.get(&path).await.0, 404);
 }
 
-/// POL-08 POL-10 POL-13 POL-55 ERR-32
+/// POL-08 POL-09 POL-10 POL-13 POL-49 POL-55 ERR-32
 #[tokio::test]
 async fn a_schedule_is_set_whole_and_an_enabled_one_has_entries() {
     let served = Served::start().await;
@@ -93,6 +93,23 @@ async fn a_schedule_is_set_whole_and_an_enabled_one_has_entries() {
     );
     let enable = json!({"schedule_enabled": true});
     assert_eq!(served.patch(&published, enable).await.0, 200);
+    let (_, list) = served.get("jump-policy").await;
+    let columns = [
+        "display_name",
+        "code_name",
+        "description",
+        "schedule_enabled",
+    ];
+    let row = columns.map(|column| list[0][column].clone());
+    assert_eq!(
+        row,
+        [
+            json!("Thursdays"),
+            json!("thursdays"),
+            json!(""),
+            json!(true)
+        ]
+    );
 
     for (body, field) in [
         (json!({"timezone": "UTC", "entries": []}), "entries"),
@@ -101,6 +118,16 @@ async fn a_schedule_is_set_whole_and_an_enabled_one_has_entries() {
             "timezone",
         ),
         (json!({"timezone": "UTC"}), "entries"),
+        (json!({"entries": []}), "timezone"),
+        (
+            json!({"timezone": "UTC", "entries": [{"start_day": 7, "start_time": "24:00", "end_day": 1, "end_time": "08:00"}]}),
+            "entries.0.start_time",
+        ),
+        // What nobody reads is refused, and not passed over (POL-09: one zone a schedule).
+        (
+            json!({"timezone": "UTC", "entries": [{"start_day": 1, "start_time": "07:00", "end_day": 1, "end_time": "08:00", "timezone": "UTC"}]}),
+            "entries.0.timezone",
+        ),
         (
             json!({"timezone": "UTC", "entries": [{"start_day": 1, "start_time": "08:00", "end_day": 1, "end_time": "08:00"}]}),
             "entries.0.end_time",

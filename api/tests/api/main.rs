@@ -34,6 +34,7 @@ mod owner_matrix;
 mod people;
 mod reporting;
 mod reporting_strain;
+mod session_rights;
 mod shortcuts;
 mod tables;
 mod teams;

@@ -27,7 +27,7 @@ pub fn format_time(minute: u16) -> String {
 }
 
 impl Schedule {
-    /// Reads the body `{"timezone": …, "entries": […]}`. What is absent is UTC, and no entries.
+    /// Reads the body `{"timezone": …, "entries": […], "override_allowed": …}`, the last of which may be left out.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] with every member that is unknown or not right, as `timezone` and `entries.<n>.<member>`. What a
@@ -35,6 +35,11 @@ impl Schedule {
     pub fn from_body(body: &Object) -> Result<Self, Refusal> {
         let mut errors = FieldErrors::default();
         let mut schedule = Self::default();
+        for name in ["timezone", "entries"] {
+            if !body.contains_key(name) {
+                errors.push(name, format!("The {name} field is required."));
+            }
+        }
         for (name, value) in body {
             match (name.as_str(), value) {
                 ("timezone", Value::String(zone)) => schedule.timezone.clone_from(zone),
@@ -53,6 +58,10 @@ impl Schedule {
                 ("entries", _) => {
                     errors.push(name, "The entries field must be an array of objects.");
                 }
+                ("override_allowed", Value::Bool(allowed)) => schedule.override_allowed = *allowed,
+                ("override_allowed", _) => {
+                    errors.push(name, "The override_allowed field must be true or false.")
+                }
                 // Read-only in a resource like this; real clients send it back (config-api.md 2.3).
                 ("id", _) => {}
                 _ => errors.push(name, format!("The {name} field is not known.")),
@@ -61,7 +70,7 @@ impl Schedule {
         errors.into_result(schedule)
     }
 
-    /// The body that the APIs answer with.
+    /// The body that the published API answers with, which has no member for the override.
     #[must_use]
     pub fn to_body(&self) -> Object {
         let entries: Vec<Value> = self.entries.iter().map(|entry| entry.to_body()).collect();

@@ -43,7 +43,7 @@ fn code_name_of(site: &Given, id: u32) -> String {
     policy.expect("it is there").code_name.clone()
 }
 
-/// POL-01, POL-49
+/// POL-01
 #[test]
 fn a_policy_has_a_unique_display_name_and_more() {
     let site = given([])
