@@ -218,7 +218,7 @@ async fn stranger(
         .timeout(Duration::from_secs(60))
         .build()?;
     let network = NETWORKS[number % NETWORKS.len()];
-    let username = if number % 2 == 0 {
+    let username = if number.is_multiple_of(2) {
         "anna".to_owned()
     } else {
         format!("nobody-{number}")
