@@ -13,8 +13,8 @@ use axum::extract::State;
 use axum::extract::ws::{
     CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
 };
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, Method};
+use axum::http::header::{ORIGIN, SEC_WEBSOCKET_VERSION, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use connector::transport::Gone;
 use connector::{Incoming, RefusedAttempts, Transport};
@@ -116,10 +116,19 @@ async fn connect(
             .count_stranger(peer.address, LINK_PATH, &problem.message);
         return Err(problem.into());
     }
-    let upgrade = upgrade.map_err(|rejection| Problem {
-        status: rejection.status(),
-        ..Problem::malformed("A WebSocket handshake is expected here.")
-    })?;
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_)) => {
+            return Ok(other_version());
+        }
+        Err(rejection) => {
+            let problem = Problem {
+                status: rejection.status(),
+                ..Problem::malformed("A WebSocket handshake is expected here.")
+            };
+            return Err(problem.into());
+        }
+    };
     let address = SocketAddr::new(peer.address, peer.port.unwrap_or(0));
     // The buffers are small because there is one pair for each of many thousand agents. Below 1 KiB a buffer also shrinks
     // again when a long frame was read.
@@ -144,6 +153,19 @@ async fn connect(
     }))
 }
 
+/// 426 with the version that is spoken (RFC 6455, sections 4.2.2 and 4.4).
+fn other_version() -> Response {
+    let problem = Problem {
+        status: StatusCode::UPGRADE_REQUIRED,
+        ..Problem::malformed("Version 13 of WebSocket is spoken here.")
+    };
+    let mut response = problem.to_json();
+    let headers = response.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
 /// An agent's WebSocket. Boxed because it passes through several futures, each of which would have room for it.
 struct AgentSocket {
     socket: Box<WebSocket>,
@@ -166,6 +188,15 @@ impl AgentSocket {
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// Sends the close frame that the library has ready as the answer to the agent's (RFC 6455, section 5.5.1): reading on is
+    /// what sends it.
+    async fn answer_close(&mut self) {
+        let rest = async { while let Ok(Some(Ok(_))) = self.next().await {} };
+        if tokio::time::timeout(CLOSED_WITHIN, rest).await.is_err() {
+            tracing::debug!("an agent did not take the answer to its close in time");
+        }
     }
 
     /// What came whole may be read again, and a share of what may come beside.
@@ -198,7 +229,10 @@ impl Transport for AgentSocket {
                 self.came_whole(bytes.len());
                 Some(Incoming::Control)
             }
-            Ok(Message::Close(_)) => None,
+            Ok(Message::Close(_)) => {
+                self.answer_close().await;
+                None
+            }
             Err(error) => {
                 let error = error.into_inner();
                 match error.downcast_ref::<tungstenite::Error>() {

@@ -11,6 +11,7 @@ use link_protocol::{
     ClientFrame, Facts, Hello, Identity, KeyInfo, Overrides, Register, Resume, Secret, ServerFrame,
 };
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -221,4 +222,70 @@ async fn whoever_guesses_a_token_disturbs_nobody() {
     let world = served.site.engine.published().world.clone();
     let client: &jump_client::JumpClient = world.jump_clients.get(&JumpClientId(1)).unwrap();
     assert!(world.is_online(client) && !client.quarantined);
+}
+
+/// A socket of a client that writes its frames itself, and what the server answers the handshake with.
+async fn by_hand(served: &Served, version: &str) -> (TcpStream, String) {
+    let host = served.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let request = format!(
+        "GET /link/v1 HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(
+            tokio::time::timeout(PATIENCE, stream.read_u8())
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    (
+        stream,
+        String::from_utf8(head).unwrap().to_ascii_lowercase(),
+    )
+}
+
+/// RFC 6455, section 5.5.1: a close is answered with a close, also one that says nothing and one that says nonsense.
+#[tokio::test]
+async fn every_close_frame_is_answered_with_one() {
+    let (served, _) = with_key().await;
+    // The body of the client's close frame; the code of the answer, if it has one.
+    let cases: [(&[u8], Option<u16>); 6] = [
+        (&1000_u16.to_be_bytes(), Some(1000)),
+        (b"\x03\xe8goodbye", Some(1000)),
+        (b"", None),
+        (b"\x03", Some(1002)),
+        (&1005_u16.to_be_bytes(), Some(1002)),
+        (b"\x03\xe8\xff\xfe", Some(1007)),
+    ];
+    for (body, expected) in cases {
+        let (mut stream, head) = by_hand(&served, "13").await;
+        assert!(head.starts_with("http/1.1 101"), "{head}");
+        // The last fragment of a close, masked with zeros.
+        let length = u8::try_from(body.len()).unwrap();
+        let frame = [&[0x88, 0x80 | length, 0, 0, 0, 0][..], body].concat();
+        stream.write_all(&frame).await.unwrap();
+        let mut heard = Vec::new();
+        let read = stream.read_to_end(&mut heard);
+        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        assert_eq!(heard.first(), Some(&0x88), "{body:?}: {heard:?}");
+        let code = heard
+            .get(2..4)
+            .map(|code| u16::from_be_bytes([code[0], code[1]]));
+        assert_eq!(code, expected, "{body:?}: {heard:?}");
+    }
+}
+
+/// RFC 6455, section 4.4
+#[tokio::test]
+async fn another_version_of_websocket_is_told_which_is_spoken() {
+    let (served, _) = with_key().await;
+    for version in ["12", "8", "14"] {
+        let (_, head) = by_hand(&served, version).await;
+        assert!(head.starts_with("http/1.1 426"), "{head}");
+        assert!(head.contains("sec-websocket-version: 13"), "{head}");
+    }
 }
