@@ -15,7 +15,6 @@ use domain::World;
 use domain::fleet::installer::{self, JumpClientInstaller};
 use domain::ids::{JumpClientInstallerId, SecretRef};
 use domain::record::Record;
-use link_protocol::KeyInfo;
 use link_protocol::package::{self, Described, Descriptor};
 use link_protocol::parameters::MayOverride;
 use serde_json::Value;
@@ -312,16 +311,23 @@ async fn key_of(
             "The key of this installer was not kept. Create a new installer.",
         )
     })?;
-    let key = KeyInfo {
-        urls: site.agent_key.urls.clone(),
-        installer_id: installer.installer_id.clone(),
-        secret: link_protocol::Secret::new(secret.expose()),
-        anchors: site.agent_key.anchors.clone(),
-    };
-    key.encode().map_err(|error| {
+    write_key(
+        site,
+        &installer.installer_id,
+        link_protocol::Secret::new(secret.expose()),
+    )
+}
+
+/// KEY_INFO with this id and secret.
+pub(crate) fn write_key(
+    site: &Site,
+    installer_id: &str,
+    secret: link_protocol::Secret,
+) -> Result<link_protocol::Secret, Problem> {
+    site.installer_key(installer_id, secret).map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "the configured agent URLs or trust anchors make no installer key"
+            "the site's addresses and trust anchors make no installer key"
         );
         Problem::internal()
     })

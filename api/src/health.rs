@@ -66,8 +66,22 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 
 async fn check_health(State(site): State<Arc<Site>>) -> Response {
     match diagnose(&site).await {
-        Ok(()) => (StatusCode::OK, "The site is healthy.\n").into_response(),
+        Ok(()) => (
+            StatusCode::OK,
+            format!("The site is healthy.\n{}", warning(&site)),
+        )
+            .into_response(),
         Err(illness) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{illness}\n")).into_response(),
+    }
+}
+
+/// What is wrong without keeping the node from its work: it stays 200, so that no balancer takes the consoles away too.
+fn warning(site: &Site) -> &'static str {
+    let trust = &site.engine.published().world.agent_trust;
+    if site.shown_certificate.borrow().is_uncovered(trust) {
+        "Warning: no trust anchor of the site covers the certificate of this server. Jump Clients do not connect to it.\n"
+    } else {
+        ""
     }
 }
 

@@ -57,4 +57,4 @@ pub use error::{JsonError, Problem};
 pub use link::BytesLeft;
 pub use peer::{Authenticated, Peer, Transport};
 pub use route::{router, routes};
-pub use site::{AgentKey, Limits, Site, SiteSetup};
+pub use site::{Limits, ShownCertificate, Site, SiteSetup};

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use connector::mail::Languages;
 use connector::{Hub, Tickets};
+use domain::ids::AgentAnchorId;
+use domain::site::agent_trust::{AgentTrust, Entry};
 use engine::Engine;
 use ipnet::IpNet;
-use link_protocol::AnchorList;
+use link_protocol::{KeyInfo, KeyInfoError, Secret};
 use projections::ReportIndex;
 use secrets::Sealer;
+use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::attempts::Attempts;
@@ -72,13 +75,32 @@ impl Default for Limits {
     }
 }
 
-/// What goes into the key of an installer besides its secret.
-#[derive(Clone, Debug)]
-pub struct AgentKey {
-    /// Where agents reach the site, best first: one to four.
-    pub urls: Vec<String>,
-    /// What they are to trust.
-    pub anchors: AnchorList,
+/// By what the certificate that this node shows may be trusted, as far as the node can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// The trust anchors that would make agents trust it; none where the node does not know, because a proxy ends TLS.
+    pub covered_by: Option<Vec<String>>,
+    /// Why nothing covers it, for people.
+    pub problem: Option<String>,
+}
+
+impl ShownCertificate {
+    /// Those of the site's trust anchors that cover it; none where the node does not know.
+    pub fn anchors_in_use<'t>(
+        &'t self,
+        trust: &'t AgentTrust,
+    ) -> Option<impl Iterator<Item = &'t Entry<AgentAnchorId>>> {
+        let covered_by = self.covered_by.as_ref()?;
+        let entries = trust.anchors.entries.iter();
+        Some(entries.filter(|entry| covered_by.contains(&entry.value)))
+    }
+
+    /// Whether none of the site's trust anchors covers it.
+    #[must_use]
+    pub fn is_uncovered(&self, trust: &AgentTrust) -> bool {
+        self.anchors_in_use(trust)
+            .is_some_and(|mut anchors| anchors.next().is_none())
+    }
 }
 
 /// What a site is made of.
@@ -100,8 +122,10 @@ pub struct SiteSetup {
     pub public_url: Option<String>,
     /// Refusals that are written down once a minute; the hub of this node counts into the same.
     pub attempts: Arc<Attempts>,
-    /// What goes into the keys of installers.
-    pub agent_key: AgentKey,
+    /// Where agents reach this node: in the keys of installers as long as the site has no addresses of its own.
+    pub agent_url: String,
+    /// The certificate in use.
+    pub shown_certificate: watch::Receiver<ShownCertificate>,
     /// The agent programs that installers are made of.
     pub agent_programs: AgentPrograms,
     /// What mails say in each language.
@@ -134,8 +158,10 @@ pub struct Site {
     pub public_url: Option<String>,
     own_url: String,
     own_host: String,
-    /// See [`SiteSetup::agent_key`].
-    pub agent_key: AgentKey,
+    /// See [`SiteSetup::agent_url`].
+    agent_url: String,
+    /// See [`SiteSetup::shown_certificate`].
+    pub shown_certificate: watch::Receiver<ShownCertificate>,
     /// See [`SiteSetup::agent_programs`].
     pub agent_programs: AgentPrograms,
     /// What mails say in each language.
@@ -173,8 +199,7 @@ impl Site {
         let own_url = setup
             .public_url
             .as_deref()
-            .or_else(|| setup.agent_key.urls.first().map(String::as_str))
-            .unwrap_or_default()
+            .unwrap_or(&setup.agent_url)
             .trim_end_matches('/')
             .to_owned();
         Arc::new(Self {
@@ -188,7 +213,8 @@ impl Site {
             public_url: setup
                 .public_url
                 .map(|url| url.trim_end_matches('/').to_owned()),
-            agent_key: setup.agent_key,
+            agent_url: setup.agent_url,
+            shown_certificate: setup.shown_certificate,
             agent_programs: setup.agent_programs,
             downloads: Turns::new(Bounds::default()),
             mail_languages: setup.mail_languages,
@@ -220,6 +246,30 @@ impl Site {
     #[must_use]
     pub fn own_host(&self) -> &str {
         &self.own_host
+    }
+
+    /// The key of an installer: all addresses of the site, and what to trust.
+    ///
+    /// # Errors
+    /// Addresses and trust anchors make no key.
+    pub fn installer_key(
+        &self,
+        installer_id: &str,
+        secret: Secret,
+    ) -> Result<Secret, KeyInfoError> {
+        let world = &self.engine.published().world;
+        let addresses = world.agent_trust.addresses.values();
+        let mut urls: Vec<String> = addresses.map(str::to_owned).collect();
+        if urls.is_empty() {
+            urls.push(self.agent_url.clone());
+        }
+        let key = KeyInfo {
+            urls,
+            installer_id: installer_id.to_owned(),
+            secret,
+            anchors: connector::anchors_of(world),
+        };
+        key.encode()
     }
 
     /// Ends the streams of events of this node: consoles come back to one that serves.

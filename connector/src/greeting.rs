@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::fleet::jump_client::{
-    Command as ClientCommand, Facts, JumpClient, Offer, Overrides, Presence, Register, TOKEN_DAYS,
+    Command as ClientCommand, Facts, JumpClient, Offer, Overrides, Presence, Register,
 };
 use domain::ids::{JumpClientId, KeyedHash, LinkId};
 use domain::site::settings::SiteSettings;
-use domain::{Actor, Cause, Command, Event, Refusal, Surface, World, time};
+use domain::{Actor, Cause, Command, Event, Refusal, Surface, World};
 use engine::{Done, ExecuteError, Lane, Submission};
 use link_protocol::{Hello, Identity, Refused, RefusedCode, Resume, Secret, limits};
 use tokio::time::Instant;
@@ -204,7 +204,7 @@ impl Greeting<'_> {
                 })?;
         }
         let mut token = None;
-        if proof == Proof::Current && token_is_due(self.inner, client) {
+        if proof == Proof::Current && client.token_is_due(self.inner.engine.clock().now()) {
             let (new, hash) = new_token(self.inner);
             let offer = ClientCommand::OfferToken {
                 client: id,
@@ -342,11 +342,6 @@ fn proof(client: &JumpClient, shown: &KeyedHash) -> Proof {
     } else {
         Proof::None
     }
-}
-
-/// Whether a client's token is old enough for a new one.
-pub(crate) fn token_is_due(inner: &Inner, client: &JumpClient) -> bool {
-    inner.engine.clock().now() >= client.token_at.plus(TOKEN_DAYS * time::DAY)
 }
 
 /// Where an agent connects from. Behind a proxy the port is not known; 0 stands for that.

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use domain::access::jump_group;
@@ -18,7 +17,7 @@ use domain::session::access_session::{self, EndReason, SPAWN_TIMEOUT};
 use domain::site::user;
 use domain::{Event, World, node, record};
 use engine::{CommittedStream, Engine, StreamBroken};
-use link_protocol::{AnchorList, EndSession, ServerFrame, Settings, StartSession, limits};
+use link_protocol::{EndSession, ServerFrame, Settings, StartSession, limits};
 use projections::Recorded;
 use secrets::Sealer;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -27,6 +26,7 @@ use tokio::time::Instant;
 
 use self::out_of_service::out_of_service;
 pub(crate) use self::out_of_service::quarantined;
+pub use self::trust::anchors_of;
 use crate::admission::Admission;
 use crate::call;
 use crate::check_ins::{self, CheckIns};
@@ -39,6 +39,7 @@ use crate::pace::Pace;
 use crate::transport::Transport;
 
 mod out_of_service;
+mod trust;
 
 /// How long a shutdown waits for the links to end.
 const LINKS_END_WITHIN: Duration = Duration::from_secs(8);
@@ -52,8 +53,6 @@ const FACTS_EVERY: Duration = Duration::from_secs(60);
 
 /// What a hub is told by the program.
 pub struct HubOptions {
-    /// What agents are to trust, and its version.
-    pub anchors: AnchorList,
     /// How often agents are pinged. Range: 1 s to 300 s; what is outside is brought to the nearer end.
     pub heartbeat: Duration,
     /// Where refusals before an identity is proven are counted.
@@ -79,7 +78,6 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) node: NodeEpoch,
-    pub(crate) anchors: ArcSwap<AnchorList>,
     pub(crate) heartbeat: Duration,
     pub(crate) admission: Admission,
     /// How often the facts of a client are written.
@@ -140,7 +138,6 @@ impl Hub {
             engine,
             sealer,
             node,
-            anchors: ArcSwap::from_pointee(options.anchors),
             heartbeat,
             admission: Admission::new(Instant::now()),
             facts: Mutex::new(Pace::new(FACTS_AT_ONCE, FACTS_EVERY)),
@@ -184,15 +181,6 @@ impl Hub {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.0.links.len()
-    }
-
-    /// What agents are told to trust from now on; those connected are told at once.
-    pub fn set_anchors(&self, anchors: AnchorList) {
-        self.0.anchors.store(Arc::new(anchors.clone()));
-        for link in self.0.all_links() {
-            let frame = ServerFrame::Anchors(anchors.clone());
-            link.mailbox.tell(Order::Send(Box::new(frame)));
-        }
     }
 
     /// Closes every link and lets no more in until [`Hub::reopen`]: the node can't prove any more that it is alive.
@@ -587,6 +575,11 @@ fn tell(inner: &Arc<Inner>, recorded: &Recorded) {
                 }
             }
         }
+        Event::AgentTrust(_) => {
+            for link in inner.all_links() {
+                link.mailbox.tell_trust();
+            }
+        }
         Event::Node(epoch, node::Event::Stopped(_)) if *epoch == inner.node => {
             inner.end_for_good();
         }
@@ -694,6 +687,7 @@ const fn end_words(reason: EndReason) -> &'static str {
         EndReason::Inactive => "Nobody in the session did anything for too long.",
         EndReason::AccessWithdrawn => "The access of the user was withdrawn.",
         EndReason::NoOwner => "The user left the session.",
+        EndReason::IdentityInDoubt => "The identity of this machine is in use twice.",
     }
 }
 
@@ -714,8 +708,9 @@ fn catch_up(inner: &Arc<Inner>) {
             link.mailbox.end(end);
             continue;
         }
-        // What was missed may have been a setting.
+        // What was missed may have been a setting, or an anchor.
         link.mailbox.tell_settings();
+        link.mailbox.tell_trust();
         if let Some(known) = world.endpoint(client)
             && published.tail.position >= link.since
             && known.presence

@@ -39,6 +39,6 @@ mod pace;
 mod saying;
 
 pub use greeting::{INSTALLER_SECRET, attempt_hash};
-pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts};
+pub use hub::{Hub, HubOptions, HubTask, RefusedAttempts, anchors_of};
 pub use ticket::{Tickets, TicketsTask};
 pub use transport::{Gone, Incoming, Transport};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::fleet::jump_client::{Command as ClientCommand, Facts};
 use domain::ids::{JumpClientId, KeyedHash, LinkId, Lsid};
+use domain::site::agent_trust::Confirmed;
 use engine::ExecuteError;
 use link_protocol::refusing::CloseCode;
 use link_protocol::{
@@ -22,6 +23,10 @@ use crate::hub::{self, Hub, Inner};
 use crate::mailbox::{End, Mailbox, Order, Told};
 use crate::saying::{Overfull, Replied, Saying, Sayings};
 use crate::transport::{Incoming, Transport};
+use frames::Frames;
+
+mod frames;
+mod trust;
 
 /// How long an agent may take to accept one frame before it counts as gone.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
@@ -29,8 +34,6 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How long the end of a link waits for what it was saying to the log.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
-/// Over how long frames are counted.
-const FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Drives one link from its first frame to its end.
 ///
@@ -197,41 +200,6 @@ async fn hear_hello<T: Transport>(transport: &mut T, frames: &mut Frames) -> Res
         .unwrap_or(Err(End::with(CloseCode::TimedOut, "no hello in time")))
 }
 
-/// Counts and reads the frames of one agent, from its first one on.
-#[derive(Default)]
-struct Frames {
-    /// When those came that still count, oldest first. Most agents say little, so there is room for few.
-    came: VecDeque<Instant>,
-}
-
-impl Frames {
-    /// Reads a frame; none where it means nothing.
-    fn read(&mut self, incoming: Incoming) -> Result<Option<ClientFrame>, End> {
-        let now = Instant::now();
-        let over = self
-            .came
-            .iter()
-            .take_while(|came| now - **came >= FRAMES_WINDOW);
-        self.came.drain(..over.count());
-        if self.came.len() >= limits::FRAMES_PER_10_SECONDS_MAX as usize {
-            return Err(End::with(CloseCode::TooManyFrames, "too many frames"));
-        }
-        self.came.push_back(now);
-        match incoming {
-            Incoming::Text(text) => ClientFrame::parse(&text)
-                .map(Some)
-                .map_err(|error| End::with(error.close_code(), "a frame was not right")),
-            Incoming::Binary => Err(End::with(CloseCode::BinaryFrame, "a binary frame")),
-            Incoming::TooBig => Err(End::with(CloseCode::FrameTooBig, "a frame was too big")),
-            Incoming::Control => Ok(None),
-            Incoming::TooMuch => Err(End::with(
-                CloseCode::TooManyFrames,
-                "many bytes and no frame",
-            )),
-        }
-    }
-}
-
 /// An agent that is known, on its link.
 struct Talk<'h> {
     hub: &'h Hub,
@@ -246,6 +214,12 @@ struct Talk<'h> {
     unwritten: Vec<u64>,
     /// When that is; none where nothing waits.
     write_at: Option<Instant>,
+    /// The versions of the site's lists that it was told last.
+    told_trust: Confirmed,
+    /// The versions that it has on disk and that are not in the log yet.
+    stored_trust: Confirmed,
+    /// When those are to be said to the log again; none where nothing waits.
+    confirm_at: Option<Instant>,
     /// Stands for the settings that it was told last.
     told_settings: Option<u64>,
     /// Whether it came back as the same boot with the same facts: then there is nothing to check in for.
@@ -289,6 +263,9 @@ impl<'h> Talk<'h> {
             facts: greeted.facts,
             unwritten: Vec::new(),
             write_at: None,
+            told_trust: Confirmed::default(),
+            stored_trust: Confirmed::default(),
+            confirm_at: None,
             told_settings: None,
             unchanged: greeted.unchanged,
             offered: greeted.offered,
@@ -326,6 +303,7 @@ impl<'h> Talk<'h> {
         }
         self.put_facts(None)?;
         self.send_settings(transport).await?;
+        self.send_trust(transport).await?;
         let told = inner.sessions_to_tell(self.client, kept);
         for frame in told.frames {
             send(&self.hub.0, transport, frame).await?;
@@ -342,6 +320,8 @@ impl<'h> Talk<'h> {
         token: Option<Secret>,
     ) -> Result<(), End> {
         let inner = self.hub.0.as_ref();
+        let anchors = inner.anchors();
+        self.told_trust.anchors = anchors.version;
         let site_time = inner.engine.clock().now().0 / 1_000;
         let welcome = Welcome {
             protocol: self.protocol,
@@ -351,7 +331,7 @@ impl<'h> Talk<'h> {
                 .unwrap_or(limits::HEARTBEAT_SECONDS_DEFAULT),
             check_in_seconds: hub::check_in_seconds(&inner.engine.published().world, self.client),
             check_in_now: !self.unchanged,
-            anchors: inner.anchors.load().as_ref().clone(),
+            anchors,
             site_time_ms: u64::try_from(site_time).unwrap_or(0),
         };
         send(
@@ -380,9 +360,11 @@ impl<'h> Talk<'h> {
 
     async fn run<T: Transport>(&mut self, transport: &mut T) -> End {
         loop {
+            let due_at = self.due_at();
             let step = tokio::select! {
                 told = self.mailbox.next() => match told {
                     Told::Settings => Box::pin(self.send_settings(transport)).await,
+                    Told::Trust => Box::pin(self.send_trust(transport)).await,
                     Told::Order(order) => Box::pin(self.obey(transport, order)).await,
                     Told::End(end) => Err(end),
                 },
@@ -394,7 +376,7 @@ impl<'h> Talk<'h> {
                 (sequences, recorded) = first_recorded(&mut self.gathered) => {
                     Box::pin(self.recorded(transport, sequences, recorded)).await
                 }
-                () = sleep_until(self.wake_at.min(self.write_at.unwrap_or(self.wake_at))) => {
+                () = sleep_until(due_at) => {
                     Box::pin(self.wake(transport)).await
                 }
             };
@@ -404,11 +386,23 @@ impl<'h> Talk<'h> {
         }
     }
 
+    /// When something is due next.
+    fn due_at(&self) -> Instant {
+        let others = [self.write_at, self.confirm_at];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.wake_at, Instant::min)
+    }
+
     /// Does what is due now.
     async fn wake<T: Transport>(&mut self, transport: &mut T) -> Result<(), End> {
         let now = Instant::now();
         if self.write_at.is_some_and(|at| at <= now) {
             self.put_facts(None)?;
+        }
+        if self.confirm_at.is_some_and(|at| at <= now) {
+            self.confirm_trust(Confirmed::default())?;
         }
         if self.wake_at > now {
             return Ok(());
@@ -516,12 +510,23 @@ impl<'h> Talk<'h> {
                     self.say(Saying::ConfirmToken(token))?;
                 }
             }
-            ClientFrame::AnchorsStored { .. } => {}
+            ClientFrame::AnchorsStored { version } => self.confirm_trust(Confirmed {
+                anchors: version,
+                addresses: 0,
+            })?,
+            ClientFrame::AddressesStored { version }
+                if self.protocol >= version::WITH_ADDRESSES =>
+            {
+                self.confirm_trust(Confirmed {
+                    anchors: 0,
+                    addresses: version,
+                })?;
+            }
             ClientFrame::Pong { nonce } => self.hear_pong(nonce)?,
             ClientFrame::Uninstalling {} if self.protocol >= version::WITH_SETTINGS => {
                 self.say(Saying::Uninstall)?;
             }
-            ClientFrame::Uninstalling {} => {
+            ClientFrame::Uninstalling {} | ClientFrame::AddressesStored { .. } => {
                 return Err(End::with(
                     CloseCode::UnknownFrame,
                     "a frame of another protocol",
@@ -591,7 +596,7 @@ impl<'h> Talk<'h> {
         let is_due = published
             .world
             .endpoint(self.client)
-            .is_some_and(|client| greeting::token_is_due(inner, client));
+            .is_some_and(|client| client.token_is_due(inner.engine.clock().now()));
         if !is_due || self.offering || self.offered.is_some() {
             return Ok(());
         }
@@ -631,6 +636,10 @@ impl<'h> Talk<'h> {
             }
             Replied::NotOffered => {
                 self.offering = false;
+                Ok(())
+            }
+            Replied::TrustNotConfirmed => {
+                self.confirm_trust_later();
                 Ok(())
             }
             // It comes back with what it has.

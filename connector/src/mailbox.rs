@@ -70,6 +70,8 @@ impl End {
 pub(crate) enum Told {
     /// Say how the client shall be, as the world says now.
     Settings,
+    /// Say what to trust and where the site is, as the world says now.
+    Trust,
     /// Do this.
     Order(Order),
     /// End now, whatever else was ordered.
@@ -91,6 +93,8 @@ struct State {
     orders: VecDeque<Order>,
     /// How the client shall be may have changed. However often: it is said once.
     settings: bool,
+    /// The site's trust anchors or addresses may have changed: the same.
+    trust: bool,
     end: Option<End>,
 }
 
@@ -110,6 +114,11 @@ impl Mailbox {
     /// Has the link say how the client shall be, if that is not what it said last.
     pub(crate) fn tell_settings(&self) {
         self.change(|state| state.settings = true);
+    }
+
+    /// Has the link say what to trust and where the site is, if that is newer than what it said last.
+    pub(crate) fn tell_trust(&self) {
+        self.change(|state| state.trust = true);
     }
 
     /// Ends the link. The first end counts.
@@ -142,6 +151,9 @@ impl Mailbox {
         }
         if std::mem::take(&mut state.settings) {
             return Some(Told::Settings);
+        }
+        if std::mem::take(&mut state.trust) {
+            return Some(Told::Trust);
         }
         state.orders.pop_front().map(Told::Order)
     }
@@ -188,15 +200,17 @@ mod tests {
         assert_eq!(end.code, CloseCode::TimedOut);
     }
 
-    /// threat M: settings that change a thousand times fill no queue, and are said once.
+    /// threat M: settings and anchors that change a thousand times fill no queue, and are said once.
     #[tokio::test]
-    async fn threat_m_settings_are_a_mark_and_no_queue() {
+    async fn threat_m_settings_and_trust_are_marks_and_no_queue() {
         let mailbox = Mailbox::default();
         mailbox.tell(ping(1));
         for _ in 0..1_000 {
             mailbox.tell_settings();
+            mailbox.tell_trust();
         }
         assert!(matches!(mailbox.next().await, Told::Settings));
+        assert!(matches!(mailbox.next().await, Told::Trust));
         assert!(matches!(mailbox.next().await, Told::Order(_)));
         assert!(mailbox.take().is_none());
     }

@@ -8,6 +8,7 @@ use domain::fleet::jump_client::{Command as ClientCommand, Facts, Offer};
 use domain::ids::{JumpClientId, KeyedHash, LinkId, Lsid};
 use domain::node::RoutineCheckIn;
 use domain::session::access_session::Command as SessionCommand;
+use domain::site::agent_trust::Confirmed;
 use domain::{Actor, Cause, Command, Event, Refusal};
 use engine::{ExecuteError, Lane, Submission};
 use link_protocol::Secret;
@@ -40,6 +41,8 @@ pub(crate) enum Saying {
     Uninstall,
     /// The token with this hash is kept.
     ConfirmToken(KeyedHash),
+    /// These versions of the site's lists are kept.
+    ConfirmTrust(Confirmed),
     /// A new token is due.
     OfferToken,
     /// Two machines show this identity.
@@ -62,6 +65,8 @@ pub(crate) enum Replied {
     Offered(Secret, KeyedHash),
     /// No new token was to be offered.
     NotOffered,
+    /// The log can't take now what was stored of the site's lists.
+    TrustNotConfirmed,
     /// The client has stored what is not its token.
     NotConfirmed,
     /// The identity is in quarantine.
@@ -212,6 +217,18 @@ impl Speaker {
                     Ok(_) => Replied::Nothing,
                     Err(ExecuteError::Refused { .. }) => Replied::NotConfirmed,
                     Err(error) => self.not_now(&error),
+                }
+            }
+            Saying::ConfirmTrust(stored) => {
+                let command = ClientCommand::ConfirmTrust {
+                    client,
+                    link: self.link,
+                    anchors: Some(stored.anchors),
+                    addresses: Some(stored.addresses),
+                };
+                match self.execute(Command::JumpClient(command)).await {
+                    Ok(_) | Err(ExecuteError::Refused { .. }) => Replied::Nothing,
+                    Err(_) => Replied::TrustNotConfirmed,
                 }
             }
             Saying::OfferToken => {

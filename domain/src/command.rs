@@ -13,7 +13,9 @@ use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, mail_delivery, mail_template, team, upgrade, user};
+use crate::site::{
+    agent_trust, api_account, first_start, mail_delivery, mail_template, team, upgrade, user,
+};
 use crate::{audit, node, record};
 
 /// A request to change something. [`decide`](crate::decide) says what becomes of it.
@@ -23,6 +25,8 @@ pub enum Command {
     FirstStart(first_start::Command),
     /// A build of the program begins to run.
     Upgrade(upgrade::Command),
+    /// What agents trust, and where they find the site.
+    AgentTrust(agent_trust::Command),
     /// Change the site's settings.
     SiteSettings(record::Command<SiteSettings>),
     /// Change the ticket system.
@@ -86,6 +90,13 @@ impl Command {
         match self {
             Self::FirstStart(_) => "site.first_start",
             Self::Upgrade(_) => "site.upgrade",
+            Self::AgentTrust(command) => match command {
+                agent_trust::Command::Begin { .. } => "agent_trust.begin",
+                agent_trust::Command::AddAnchor(_) => "agent_trust.add_anchor",
+                agent_trust::Command::WithdrawAnchor { .. } => "agent_trust.withdraw_anchor",
+                agent_trust::Command::AddAddress { .. } => "agent_trust.add_address",
+                agent_trust::Command::WithdrawAddress { .. } => "agent_trust.withdraw_address",
+            },
             Self::SiteSettings(command) => record_name(
                 command,
                 "site_settings.create",
@@ -222,6 +233,7 @@ impl Command {
                 jump_client::Command::Uninstall { .. } => "jump_client.uninstall",
                 jump_client::Command::OfferToken { .. } => "jump_client.offer_token",
                 jump_client::Command::ConfirmToken { .. } => "jump_client.confirm_token",
+                jump_client::Command::ConfirmTrust { .. } => "jump_client.confirm_trust",
                 jump_client::Command::Quarantine { .. } => "jump_client.quarantine",
                 jump_client::Command::Copy(..) => "jump_client.copy",
                 jump_client::Command::Change(..) => "jump_client.change",
@@ -388,6 +400,7 @@ impl Command {
                 | jump_client::Command::Uninstall { client, .. }
                 | jump_client::Command::OfferToken { client, .. }
                 | jump_client::Command::ConfirmToken { client, .. }
+                | jump_client::Command::ConfirmTrust { client, .. }
                 | jump_client::Command::Quarantine { client, .. }
                 | jump_client::Command::Copy(client, _)
                 | jump_client::Command::Change(client, _)
@@ -449,6 +462,7 @@ impl Command {
             Self::CustomSessionAttribute(command) => record_subject(command),
             Self::FirstStart(_)
             | Self::Upgrade(_)
+            | Self::AgentTrust(_)
             | Self::SiteSettings(_)
             | Self::TicketSystem(_)
             | Self::Node(_)

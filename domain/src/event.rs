@@ -27,7 +27,9 @@ use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::mail_settings::MailSettings;
 use crate::site::settings::SiteSettings;
 use crate::site::ticket_system::TicketSystem;
-use crate::site::{api_account, first_start, mail_delivery, mail_template, team, user};
+use crate::site::{
+    agent_trust, api_account, first_start, mail_delivery, mail_template, team, user,
+};
 use crate::{audit, node};
 
 #[cfg(test)]
@@ -42,6 +44,8 @@ mod tests;
 pub enum Event {
     /// The site.
     Site(first_start::Event),
+    /// What agents trust, and where they find the site.
+    AgentTrust(agent_trust::Event),
     /// The site's settings.
     SiteSettings(SiteSettingsId, record::Event<SiteSettings>),
     /// The ticket system's settings.
@@ -144,6 +148,7 @@ impl Event {
     pub fn stream(&self) -> String {
         match self {
             Self::Site(_) => "site".to_owned(),
+            Self::AgentTrust(_) => agent_trust::STREAM.to_owned(),
             Self::SiteSettings(id, _) => format!("site_settings-{id}"),
             Self::TicketSystem(id, _) => format!("ticket_system-{id}"),
             Self::MailSettings(id, _) => format!("mail_settings-{id}"),
@@ -184,6 +189,7 @@ impl Event {
     pub fn stored_name(&self) -> &'static str {
         match self {
             Self::Site(event) => event.stored_name(),
+            Self::AgentTrust(event) => event.stored_name(),
             Self::SiteSettings(_, event) => event.stored_name(),
             Self::TicketSystem(_, event) => event.stored_name(),
             Self::MailSettings(_, event) => event.stored_name(),
@@ -222,6 +228,7 @@ impl Event {
     pub fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
         match self {
             Self::Site(event) => serde_json::to_vec(event),
+            Self::AgentTrust(event) => serde_json::to_vec(event),
             Self::SiteSettings(_, event) => serde_json::to_vec(event),
             Self::TicketSystem(_, event) => serde_json::to_vec(event),
             Self::MailSettings(_, event) => serde_json::to_vec(event),
@@ -259,154 +266,156 @@ impl Event {
     /// When the stream, the name or the text is none of ours.
     pub fn from_stored(stream: &str, name: &str, text: &[u8]) -> Result<Self, UnreadableEvent> {
         let (category, id) = stream.split_once('-').unwrap_or((stream, ""));
-        let read = match category {
-            "site" => {
-                first_start::Event::from_stored(name, text).map(|event| event.map(Self::Site))
-            }
-            SiteSettings::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::SiteSettings(id, event)))
-            }
-            TicketSystem::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::TicketSystem(id, event)))
-            }
-            MailSettings::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::MailSettings(id, event)))
-            }
-            "mail_template" => {
-                let id = parse(stream, id)?;
-                mail_template::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::MailTemplate(id, event)))
-            }
-            "mail_delivery" => {
-                let id = parse(stream, id)?;
-                mail_delivery::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::MailDelivery(id, event)))
-            }
-            "user" => {
-                let id = parse(stream, id)?;
-                user::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::User(id, event)))
-            }
-            "team" => {
-                let id = parse(stream, id)?;
-                team::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::Team(id, event)))
-            }
-            "api_account" => {
-                let id = parse(stream, id)?;
-                api_account::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::ApiAccount(id, event)))
-            }
-            JumpItemRole::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::JumpItemRole(id, event)))
-            }
-            "jump_group" => {
-                let id = parse(stream, id)?;
-                jump_group::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::JumpGroup(id, event)))
-            }
-            "group_policy" => {
-                let id = parse(stream, id)?;
-                group_policy::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::GroupPolicy(id, event)))
-            }
-            group_policy::ORDER_STREAM => group_policy::Ordered::from_stored(name, text)
-                .map(|event| event.map(Self::GroupPolicyOrder)),
-            review::STREAM => {
-                review::Event::from_stored(name, text).map(|event| event.map(Self::AccessReview))
-            }
-            "jump_policy" => {
-                let id = parse(stream, id)?;
-                jump_policy::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::JumpPolicy(id, event)))
-            }
-            "access_request" => {
-                let id = parse(stream, id)?;
-                access_request::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::AccessRequest(id, event)))
-            }
-            "ticket_request" => {
-                let id = parse(stream, id)?;
-                ticket::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::TicketRequest(id, event)))
-            }
-            JumpClientInstaller::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::JumpClientInstaller(id, event)))
-            }
-            "jump_client" => {
-                let id = parse(stream, id)?;
-                jump_client::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::JumpClient(id, event)))
-            }
-            ShellJump::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::ShellJump(id, event)))
-            }
-            "jumpoint" => {
-                let id = parse(stream, id)?;
-                jumpoint::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::Jumpoint(id, event)))
-            }
-            SessionPolicy::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::SessionPolicy(id, event)))
-            }
-            CustomField::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::CustomField(id, event)))
-            }
-            "item_custom_fields" => {
-                let item = match id.rsplit_once('_') {
-                    Some((kind, number)) => parse(stream, &format!("{kind}-{number}"))?,
-                    None => parse(stream, id)?,
-                };
-                custom_field::ValuesSet::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::ItemCustomFields(item, event)))
-            }
-            CustomSessionAttribute::CATEGORY => {
-                let id = parse(stream, id)?;
-                record::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::CustomSessionAttribute(id, event)))
-            }
-            "access_session" => {
-                let id = parse(stream, id)?;
-                access_session::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::AccessSession(id, event)))
-            }
-            "startup_group" => {
-                let id = parse(stream, id)?;
-                startup_group::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::StartupGroup(id, event)))
-            }
-            "node" => {
-                let id = NodeEpoch(parse(stream, id)?);
-                node::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::Node(id, event)))
-            }
-            "refusal" => {
-                let day = parse(stream, id)?;
-                audit::Event::from_stored(name, text)
-                    .map(|event| event.map(|event| Self::Audit(day, event)))
-            }
-            _ => {
-                return Err(UnreadableEvent::UnknownCategory {
-                    stream: stream.to_owned(),
-                });
-            }
-        };
+        let read =
+            match category {
+                "site" => {
+                    first_start::Event::from_stored(name, text).map(|event| event.map(Self::Site))
+                }
+                agent_trust::STREAM => agent_trust::Event::from_stored(name, text)
+                    .map(|event| event.map(Self::AgentTrust)),
+                SiteSettings::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::SiteSettings(id, event)))
+                }
+                TicketSystem::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::TicketSystem(id, event)))
+                }
+                MailSettings::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::MailSettings(id, event)))
+                }
+                "mail_template" => {
+                    let id = parse(stream, id)?;
+                    mail_template::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::MailTemplate(id, event)))
+                }
+                "mail_delivery" => {
+                    let id = parse(stream, id)?;
+                    mail_delivery::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::MailDelivery(id, event)))
+                }
+                "user" => {
+                    let id = parse(stream, id)?;
+                    user::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::User(id, event)))
+                }
+                "team" => {
+                    let id = parse(stream, id)?;
+                    team::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::Team(id, event)))
+                }
+                "api_account" => {
+                    let id = parse(stream, id)?;
+                    api_account::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::ApiAccount(id, event)))
+                }
+                JumpItemRole::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::JumpItemRole(id, event)))
+                }
+                "jump_group" => {
+                    let id = parse(stream, id)?;
+                    jump_group::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::JumpGroup(id, event)))
+                }
+                "group_policy" => {
+                    let id = parse(stream, id)?;
+                    group_policy::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::GroupPolicy(id, event)))
+                }
+                group_policy::ORDER_STREAM => group_policy::Ordered::from_stored(name, text)
+                    .map(|event| event.map(Self::GroupPolicyOrder)),
+                review::STREAM => review::Event::from_stored(name, text)
+                    .map(|event| event.map(Self::AccessReview)),
+                "jump_policy" => {
+                    let id = parse(stream, id)?;
+                    jump_policy::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::JumpPolicy(id, event)))
+                }
+                "access_request" => {
+                    let id = parse(stream, id)?;
+                    access_request::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::AccessRequest(id, event)))
+                }
+                "ticket_request" => {
+                    let id = parse(stream, id)?;
+                    ticket::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::TicketRequest(id, event)))
+                }
+                JumpClientInstaller::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::JumpClientInstaller(id, event)))
+                }
+                "jump_client" => {
+                    let id = parse(stream, id)?;
+                    jump_client::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::JumpClient(id, event)))
+                }
+                ShellJump::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::ShellJump(id, event)))
+                }
+                "jumpoint" => {
+                    let id = parse(stream, id)?;
+                    jumpoint::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::Jumpoint(id, event)))
+                }
+                SessionPolicy::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::SessionPolicy(id, event)))
+                }
+                CustomField::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::CustomField(id, event)))
+                }
+                "item_custom_fields" => {
+                    let item = match id.rsplit_once('_') {
+                        Some((kind, number)) => parse(stream, &format!("{kind}-{number}"))?,
+                        None => parse(stream, id)?,
+                    };
+                    custom_field::ValuesSet::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::ItemCustomFields(item, event)))
+                }
+                CustomSessionAttribute::CATEGORY => {
+                    let id = parse(stream, id)?;
+                    record::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::CustomSessionAttribute(id, event)))
+                }
+                "access_session" => {
+                    let id = parse(stream, id)?;
+                    access_session::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::AccessSession(id, event)))
+                }
+                "startup_group" => {
+                    let id = parse(stream, id)?;
+                    startup_group::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::StartupGroup(id, event)))
+                }
+                "node" => {
+                    let id = NodeEpoch(parse(stream, id)?);
+                    node::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::Node(id, event)))
+                }
+                "refusal" => {
+                    let day = parse(stream, id)?;
+                    audit::Event::from_stored(name, text)
+                        .map(|event| event.map(|event| Self::Audit(day, event)))
+                }
+                _ => {
+                    return Err(UnreadableEvent::UnknownCategory {
+                        stream: stream.to_owned(),
+                    });
+                }
+            };
         match read {
             Ok(Some(event)) => Ok(event),
             Ok(None) => Err(UnreadableEvent::UnknownName {
@@ -426,6 +435,7 @@ impl Event {
     pub fn stored_names() -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
         names.extend(first_start::Event::STORED_NAMES);
+        names.extend(agent_trust::Event::STORED_NAMES);
         names.extend(SiteSettings::STORED_NAMES);
         names.extend(TicketSystem::STORED_NAMES);
         names.extend(MailSettings::STORED_NAMES);

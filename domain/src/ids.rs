@@ -83,6 +83,10 @@ numeric_ids! {
     TicketRequestId;
     /// The one record of mail settings; always 1.
     MailSettingsId;
+    /// A trust anchor of the site.
+    AgentAnchorId;
+    /// An address of the site.
+    SiteAddressId;
 }
 
 /// Names a Jump Group. Shared and personal groups count their ids apart, so a number alone is ambiguous (GRP-20).

@@ -92,6 +92,30 @@ pub enum Refusal {
     #[error("This site has been set up already.")]
     SiteExists,
 
+    /// Agents need at least one thing to trust and, once they know an address, one to go to.
+    #[error("{what} cannot be withdrawn: it is the last one. Add another first.")]
+    LastOfTrust {
+        /// The kind of entry.
+        what: &'static str,
+    },
+
+    /// Clients that have confirmed no other entry of the list would not come back.
+    #[error(
+        "{what} cannot be withdrawn: {clients} Jump Clients have not confirmed another one and would be cut off. To cut them off, ask with cut_off=true."
+    )]
+    WouldCutOff {
+        /// The kind of entry.
+        what: &'static str,
+        /// How many clients.
+        clients: u32,
+    },
+
+    /// No other anchor makes agents trust the certificate in use.
+    #[error(
+        "Trust anchor cannot be withdrawn: the certificate of this server is trusted by no other one, and all Jump Clients would be cut off. To cut them off, ask with cut_off=true."
+    )]
+    AnchorInUse,
+
     // --- who asks ---
     /// User name or password is wrong; which of the two is not said.
     #[error("The username or password is incorrect.")]
@@ -477,6 +501,9 @@ impl Refusal {
             | Self::NoSuchJumpGroup { .. } => RefusalClass::NotFound,
             Self::InUse { .. }
             | Self::SiteExists
+            | Self::LastOfTrust { .. }
+            | Self::WouldCutOff { .. }
+            | Self::AnchorInUse
             | Self::StartNeeds { .. }
             | Self::ApprovalNotNeeded
             | Self::RequestOverlaps
@@ -548,6 +575,9 @@ impl Refusal {
             Self::NotFound { .. } => "not_found",
             Self::InUse { .. } => "in_use",
             Self::SiteExists => "site_exists",
+            Self::LastOfTrust { .. } => "last_of_trust",
+            Self::WouldCutOff { .. } => "would_cut_off",
+            Self::AnchorInUse => "anchor_in_use",
             Self::SignInFailed => "sign_in_failed",
             Self::UserDisabled => "user_disabled",
             Self::AdministratorNeeded => "administrator_needed",

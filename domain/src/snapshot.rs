@@ -26,6 +26,7 @@ use crate::policy::schedule::Schedule;
 use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket::TicketRequest;
 use crate::session::access_session::AccessSession;
+use crate::site::agent_trust::AgentTrust;
 use crate::site::api_account::{ApiAccount, SeenFrom};
 use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::first_start::Site;
@@ -50,6 +51,7 @@ pub struct First {
     jump_client_ids: Vec<JumpClientId>,
     installed: Installed,
     site: Option<Site>,
+    agent_trust: AgentTrust,
     settings: SiteSettings,
     ticket_system: TicketSystem,
     ticket_connection: ticket_system::Connection,
@@ -105,6 +107,7 @@ impl First {
             jump_client_ids: world.jump_clients.keys().copied().collect(),
             installed: world.installed,
             site: world.site.clone(),
+            agent_trust: world.agent_trust.clone(),
             settings: world.settings.clone(),
             ticket_system: world.ticket_system.clone(),
             ticket_connection: world.ticket_connection.clone(),
@@ -168,6 +171,7 @@ impl First {
         let snapshot = self;
         let mut world = World {
             site: snapshot.site,
+            agent_trust: snapshot.agent_trust,
             settings: snapshot.settings,
             ticket_system: snapshot.ticket_system,
             ticket_connection: snapshot.ticket_connection,

@@ -35,6 +35,7 @@ use crate::policy::ticket::{self, TicketRequest};
 use crate::record;
 use crate::session::access_session::{self, AccessSession};
 use crate::session::startup_group;
+use crate::site::agent_trust::{self, AgentTrust};
 use crate::site::api_account::{self, ApiAccount, SeenFrom};
 use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::first_start::{self, Site};
@@ -75,6 +76,8 @@ pub use sessions::RECENT_ITEMS_MAX;
 pub struct World {
     /// The site, once it is made.
     pub site: Option<Site>,
+    /// What agents trust, and where they find the site.
+    pub agent_trust: AgentTrust,
     /// The site's settings.
     pub settings: SiteSettings,
     /// The ticket system's settings.
@@ -200,6 +203,7 @@ fn decide_by_aggregate(world: &World, command: &Command, context: &Context) -> D
     match command {
         Command::FirstStart(command) => first_start::decide(world, command, context),
         Command::Upgrade(command) => upgrade::decide(world, command),
+        Command::AgentTrust(command) => agent_trust::decide(world, command),
         Command::SiteSettings(command) => {
             plain(record::decide(world, command, context)?, |(id, event)| {
                 Event::SiteSettings(id, event)
@@ -263,6 +267,7 @@ impl World {
     pub fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::Site(event) => first_start::apply(self, event),
+            Event::AgentTrust(event) => agent_trust::apply(self, event, at),
             Event::SiteSettings(id, event) => record::apply(self, *id, event, at),
             Event::TicketSystem(id, event) => record::apply(self, *id, event, at),
             Event::MailSettings(id, event) => record::apply(self, *id, event, at),

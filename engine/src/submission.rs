@@ -287,6 +287,7 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
         Command::MailSettings(_) | Command::MailTemplate(_) => false,
         Command::FirstStart(_)
         | Command::Upgrade(_)
+        | Command::AgentTrust(_)
         | Command::Installer(_)
         | Command::SiteSettings(_)
         | Command::TicketSystem(_)

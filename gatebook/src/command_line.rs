@@ -131,7 +131,9 @@ pub struct ServeOptions {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxy: Vec<IpNet>,
-    /// What agents are told to trust: `site` (the site's authority), `system` (the machine's roots), or a PEM file.
+    /// What agents of a new site are told to trust: `site` (the site's own authority), `system` (the roots of their operating
+    /// systems), or a PEM file of authorities. A site that has trust anchors keeps them: they are changed in the console API.
+    /// [default: site; needed with --tls-cert]
     #[arg(long, value_name = "site|system|FILE", env = "GATEBOOK_AGENT_TRUST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_trust: Option<String>,

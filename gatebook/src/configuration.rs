@@ -133,8 +133,8 @@ pub struct Configuration {
     pub listen_http: Option<SocketAddr>,
     /// Peers that may use it beside loopback.
     pub trusted_proxies: Vec<IpNet>,
-    /// What agents are told to trust.
-    pub agent_trust: AgentTrust,
+    /// What agents of a new site are told to trust; a site that has trust anchors keeps them.
+    pub agent_trust: Option<AgentTrust>,
     /// The agent programs that installers are made of.
     pub agent_programs: AgentPrograms,
     /// How log lines are written.
@@ -149,6 +149,14 @@ pub struct Configuration {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct Misconfigured(anyhow::Error);
+
+impl Misconfigured {
+    /// What is wrong, and what to say instead.
+    #[must_use]
+    pub fn because(words: &'static str) -> Self {
+        Self(anyhow::anyhow!(words))
+    }
+}
 
 /// Where the site is, from flags, environment and file.
 ///
@@ -189,13 +197,11 @@ fn read_serve(options: &ServeOptions) -> Result<Configuration> {
              networks of the proxies that end TLS with --trusted-proxy, or listen on 127.0.0.1"
         );
     }
-    let agent_trust = match said.agent_trust.as_deref() {
-        // A certificate that was given is not the site authority's: see architecture.md.
-        None if tls.is_some() => AgentTrust::System,
-        None | Some("site") => AgentTrust::Site,
-        Some("system") => AgentTrust::System,
-        Some(file) => AgentTrust::File(PathBuf::from(file)),
-    };
+    let agent_trust = said.agent_trust.map(|said| match said.as_str() {
+        "site" => AgentTrust::Site,
+        "system" => AgentTrust::System,
+        file => AgentTrust::File(PathBuf::from(file)),
+    });
     let zone: Tz = said.maintenance.zone.parse().map_err(|_| {
         anyhow::anyhow!(
             "maintenance.zone {:?} is no IANA time zone such as Europe/Berlin",
@@ -428,22 +434,22 @@ mod tests {
     }
 
     #[test]
-    fn agents_trust_the_system_where_a_certificate_is_given() {
+    fn what_agents_trust_is_never_guessed_from_a_certificate() {
         let trust = |more: &[&str]| {
             read(&[&["--data", "d"], more].concat())
                 .unwrap()
                 .agent_trust
         };
         let given = ["--tls-cert", "c", "--tls-key", "k"];
-        assert_eq!(trust(&[]), AgentTrust::Site);
-        assert_eq!(trust(&given), AgentTrust::System);
+        assert_eq!(trust(&[]), None);
+        assert_eq!(trust(&given), None);
         assert_eq!(
             trust(&[&given[..], &["--agent-trust", "site"]].concat()),
-            AgentTrust::Site
+            Some(AgentTrust::Site)
         );
         assert_eq!(
             trust(&["--agent-trust", "ca.pem"]),
-            AgentTrust::File(PathBuf::from("ca.pem"))
+            Some(AgentTrust::File(PathBuf::from("ca.pem")))
         );
     }
 }

@@ -9,8 +9,8 @@
 //! - [`place`]: the site's directory; [`opening`]: the site opened, with its engine
 //! - [`clock`]: the real clock and source of chance; [`virtual_clock`]: one that is moved; [`cron_schedule`]
 //! - [`first_start`], [`administrator`]: the first credentials, and help for who lost them; [`upgrade`]: which build runs
-//! - [`serve`]: the server, put together from [`listen`], [`tls`], [`trust`], [`node`] with [`pulse`], [`maintenance`],
-//!   [`control`], [`mail_languages`]
+//! - [`serve`]: the server, put together from [`listen`], [`tls`], [`shown_certificate`], [`trust`], [`node`] with [`pulse`],
+//!   [`maintenance`], [`control`], [`mail_languages`]
 //! - [`log`], [`projections`], [`demo`]: the other commands; [`logging`]
 
 pub mod command;
@@ -35,6 +35,7 @@ pub mod maintenance;
 pub mod node;
 pub mod pulse;
 pub mod serve;
+pub mod shown_certificate;
 pub mod tls;
 pub mod trust;
 

@@ -1,19 +1,17 @@
 //! `gatebook serve`: puts all parts together, runs them, and stops them in an order in which nothing that was accepted is
 //! lost: first nobody new gets in, then agents are let go, then the node says goodbye, then the engine answers the rest.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use api::attempts::Attempts;
-use api::{AgentKey, Site, SiteSetup};
+use api::{Site, SiteSetup};
 use connector::mail::{Outbox, OutboxSetup, Patience};
 use connector::outbound::Outbound;
 use connector::{Hub, HubOptions, HubTask, RefusedAttempts, Tickets};
 use engine::{Clock, Engine};
 use futures_util::future::BoxFuture;
-use link_protocol::AnchorList;
 use projections::ReportIndex;
 use secrets::Sealer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,15 +31,13 @@ use crate::node::{Node, Pulse};
 use crate::opening::OpenSite;
 use crate::place::{self, Place};
 use crate::projections as rebuilding;
-use crate::tls::{NodeCertificate, SiteAuthority, Source};
+use crate::shown_certificate::Keeper;
+use crate::tls::SiteAuthority;
 use crate::trust;
 use crate::upgrade;
 
 /// How often agents are pinged.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// How often it is asked whether a newer certificate is due.
-const RENEW_EVERY: Duration = Duration::from_secs(60);
 
 /// Callers and routes whose refusals are told apart within a minute; beyond, they are counted together.
 const ATTEMPTS_MAX: usize = 10_000;
@@ -81,18 +77,14 @@ pub async fn serve_site(
         Some(url) => url.clone(),
         None => configuration::url_of(https.address),
     };
+    let source = trust::Source::find(configuration, open).await?;
     begin_site(place, open).await?;
     let authority =
         SiteAuthority::load_or_make(&open.store, &open.sealer, SystemClock.now()).await?;
     place::write_certificate(place, authority.certificate_pem())?;
-    let anchors = trust::anchors(
-        &configuration.agent_trust,
-        &authority,
-        &open.store,
-        &open.sealer,
-    )
-    .await?;
-    let certificate = certificate(configuration, &url, authority)?;
+    let named = configuration.url.as_deref();
+    trust::begin(&open.engine, &source, &authority, named, place.is_shared()).await?;
+    let certificate = Keeper::begin(configuration, &open.engine, &url, authority).await?;
 
     let node = Node::begin(
         &open.engine,
@@ -103,7 +95,6 @@ pub async fn serve_site(
     .await?;
     let parts = Parts {
         url,
-        anchors,
         certificate,
         https,
         http,
@@ -116,8 +107,7 @@ pub async fn serve_site(
 /// What was made ready before the node began to run.
 struct Parts {
     url: String,
-    anchors: AnchorList,
-    certificate: NodeCertificate,
+    certificate: Keeper,
     https: Bound,
     http: Option<Bound>,
 }
@@ -132,7 +122,6 @@ async fn serve_node(
 ) -> Result<()> {
     let Parts {
         url,
-        anchors,
         certificate,
         https,
         http,
@@ -152,7 +141,7 @@ async fn serve_node(
         tasks.spawn(async move { drop(index.follow(stopped).await) });
     }
     let attempts = Arc::new(Attempts::new(Arc::clone(engine.clock()), ATTEMPTS_MAX));
-    let (hub, hub_task) = hub(open, node, &anchors, &attempts);
+    let (hub, hub_task) = hub(open, node, &attempts);
     let (tickets, tickets_task) = Tickets::start(engine.clone(), Outbound::default());
     tasks.spawn(close_agents_when_faint(
         hub.clone(),
@@ -168,10 +157,8 @@ async fn serve_node(
         limits: api::Limits::default(),
         public_url: configuration.url.clone(),
         attempts,
-        agent_key: AgentKey {
-            urls: vec![url.clone()],
-            anchors,
-        },
+        agent_url: url.clone(),
+        shown_certificate: certificate.shown(),
         agent_programs: configuration.agent_programs.clone(),
         mail_languages: Arc::clone(&mail_languages),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,12 +180,12 @@ async fn serve_node(
     });
     tasks.spawn(outbox.run(node.mail(), stopped.clone()));
 
-    let tls = certificate.server_config()?;
+    let tls = certificate.certificate().server_config()?;
     let cap = ConnectionCap::new(configuration.connections_max);
     let routes = api::router(Arc::clone(&site));
     let mut https = listen::https(https, tls, routes.clone(), &cap);
     let mut http = http.map(|bound| listen::http(bound, routes, &cap));
-    tasks.spawn(renew(certificate, signals.reload.take(), stopped.clone()));
+    tasks.spawn(certificate.run(signals.reload.take(), stopped.clone()));
     let orders = Orders {
         engine: engine.clone(),
         sealer: Arc::clone(&open.sealer),
@@ -266,56 +253,8 @@ async fn begin_site(place: &Place, open: &OpenSite) -> Result<()> {
     upgrade::note_build(&open.engine).await
 }
 
-fn certificate(
-    configuration: &Configuration,
-    url: &str,
-    authority: SiteAuthority,
-) -> Result<NodeCertificate> {
-    let source = match &configuration.tls {
-        Some((certificate, key)) => Source::Files {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        },
-        None => Source::Authority(Box::new(authority), names(configuration, url)?),
-    };
-    NodeCertificate::new(source, SystemClock.now())
-}
-
-/// Every name under which the node may be reached: its URL's host, the address it listens on, itself.
-fn names(configuration: &Configuration, url: &str) -> Result<Vec<String>> {
-    let url = url::Url::parse(url).context("reading the URL")?;
-    let host = url.host_str().context("the URL has a host")?;
-    let mut names = vec![host.trim_matches(['[', ']']).to_owned()];
-    let listen = configuration.listen.ip();
-    if !listen.is_unspecified() {
-        names.push(listen.to_string());
-    }
-    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
-    // A node's name is anything its operator likes; in a certificate only host names can stand.
-    let is_host_name = |name: &str| {
-        name.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        })
-    };
-    if is_host_name(&configuration.node) {
-        names.push(configuration.node.clone());
-    }
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(name.to_ascii_lowercase()));
-    Ok(names)
-}
-
-fn hub(
-    open: &OpenSite,
-    node: &Node,
-    anchors: &AnchorList,
-    attempts: &Arc<Attempts>,
-) -> (Hub, HubTask) {
+fn hub(open: &OpenSite, node: &Node, attempts: &Arc<Attempts>) -> (Hub, HubTask) {
     let options = HubOptions {
-        anchors: anchors.clone(),
         heartbeat: HEARTBEAT,
         refused_attempts: Some(Arc::clone(attempts) as Arc<dyn RefusedAttempts>),
     };
@@ -348,30 +287,6 @@ async fn close_agents_when_faint(
                 tracing::info!("the node beats again: agents may connect");
                 hub.reopen();
             }
-        }
-    }
-}
-
-/// Keeps the node's certificate new.
-async fn renew(
-    mut certificate: NodeCertificate,
-    mut reload: Option<Signal>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut tick = tokio::time::interval(RENEW_EVERY);
-    loop {
-        let asked = tokio::select! {
-            _ = tick.tick() => false,
-            () = asked_by(&mut reload) => true,
-            _ = stopped.wait_for(|stop| *stop) => return,
-        };
-        match certificate.renew(SystemClock.now(), asked) {
-            Ok(true) => tracing::info!("a newer certificate is in use"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(
-                error = format!("{error:#}"),
-                "the newer certificate can't be used; the one in use stays"
-            ),
         }
     }
 }
@@ -447,16 +362,6 @@ fn announce(
         tracing::info!("the XML API is on (switch it off in the site's settings: xml_api_enabled)");
     } else {
         tracing::info!("the XML API is off");
-    }
-}
-
-/// Waits for the signal; for ever where none is listened to.
-async fn asked_by(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

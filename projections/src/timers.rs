@@ -302,6 +302,7 @@ fn touched(event: &Event) -> Touched {
             | jump_client::Event::Expired(_)
             | jump_client::Event::TokenOffered(_)
             | jump_client::Event::TokenConfirmed(_)
+            | jump_client::Event::TrustConfirmed(_)
             | jump_client::Event::Quarantined(_) => Touched::Nothing,
         },
         Event::User(user, event) => match event {
@@ -330,6 +331,7 @@ fn touched(event: &Event) -> Touched {
         | Event::Jumpoint(..)
         | Event::JumpGroup(..)
         | Event::Site(_)
+        | Event::AgentTrust(_)
         | Event::TicketSystem(..)
         | Event::Team(..)
         | Event::MailSettings(..)
@@ -644,6 +646,10 @@ mod tests {
         "TeamMemberChanged",
         "TeamMemberRemoved",
         "GroupPoliciesOrdered",
+        "AgentAnchorAdded",
+        "AgentAnchorWithdrawn",
+        "SiteAddressAdded",
+        "SiteAddressWithdrawn",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",
@@ -651,6 +657,7 @@ mod tests {
         "JumpClientExpired",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
+        "JumpClientTrustConfirmed",
         "JumpClientQuarantined",
         "NodeStarted",
         "JumpClientsCheckedIn",

@@ -13,7 +13,6 @@ use domain::record::{self, Field, Kind, Object};
 use domain::{Command, Event, World};
 use engine::{Done, Side};
 use eventstore::{SideTable, SideWrite};
-use link_protocol::KeyInfo;
 use secrets::{Sealer, SecretText};
 use serde_json::{Value, json};
 
@@ -23,7 +22,7 @@ use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::credential::{seal_secret, unguessable};
 use crate::download::{self, link, platform};
-use crate::error::{JsonError, Problem};
+use crate::error::JsonError;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
@@ -168,14 +167,12 @@ pub(crate) async fn make(
         .sealer
         .keyed_hash(INSTALLER_SECRET, secret.expose().as_bytes());
     body.insert("secret_hash".to_owned(), hex::encode(hash).into());
-    let key = |installer_id: &str| KeyInfo {
-        urls: site.agent_key.urls.clone(),
-        installer_id: installer_id.to_owned(),
-        secret: link_protocol::Secret::new(secret.expose()),
-        anchors: site.agent_key.anchors.clone(),
+    let key = |installer_id: &str| {
+        let secret = link_protocol::Secret::new(secret.expose());
+        download::write_key(site, installer_id, secret)
     };
     // Tried before the installer is made: one whose key can't be written would be of no use.
-    encode(&key(&"0".repeat(32)))?;
+    key(&"0".repeat(32))?;
     let command = JumpClientInstaller::command(record::Command::Create(body));
     let side = keep_secret(&site.sealer, &secret);
     let done = site.execute(caller, change, command, Some(side)).await?;
@@ -183,7 +180,7 @@ pub(crate) async fn make(
     let key = if done.repeated {
         None
     } else {
-        Some(encode(&key(&installer.installer_id))?)
+        Some(key(&installer.installer_id)?)
     };
     Ok(MadeWithKey { done, key })
 }
@@ -213,15 +210,5 @@ pub fn keep_secret(sealer: &Arc<Sealer>, secret: &SecretText) -> Side {
             }
         });
         row.into_iter().collect()
-    })
-}
-
-fn encode(key: &KeyInfo) -> Result<link_protocol::Secret, Problem> {
-    key.encode().map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the configured agent URLs or trust anchors make no installer key"
-        );
-        Problem::internal()
     })
 }

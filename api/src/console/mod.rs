@@ -9,6 +9,7 @@
 //! - [`access_requests`]: asking for approval, and answering
 //! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
 //! - [`live`]: what changes, as it changes
+//! - [`agent_trust`]: what agents trust and where they find the site
 //! - [`administration`], [`api_accounts`], [`item_settings`], [`group_policies`], [`mail`]: for administrators, in the form of
 //!   the Configuration API
 //! - [`tables`]: what the administrators' pages show in tables
@@ -48,6 +49,7 @@ mod named;
 pub mod paging;
 
 pub mod administration;
+pub mod agent_trust;
 pub mod api_accounts;
 pub mod group_policies;
 pub mod item_settings;
@@ -80,6 +82,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(ticket_requests::routes(site))
         .merge(live::routes(site))
         .merge(administration::routes(site))
+        .merge(agent_trust::routes(site))
         .merge(api_accounts::routes(site))
         .merge(mail::routes(site))
         .merge(ticket_system::routes(site))

@@ -37,6 +37,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("ApiAccountWithSecret", with_secret()),
     ];
     schemas.extend(mail());
+    schemas.extend(agent_trust());
     schemas.extend(access());
     schemas.extend(items());
     schemas.extend(item_settings());
@@ -217,6 +218,53 @@ fn me() -> Vec<(&'static str, RefOr<Schema>)> {
         ("may_give_control", flag()),
         ("expires_at", text()),
         ("csrf", text()),
+    ]
+}
+
+fn agent_trust() -> Vec<(&'static str, Schema)> {
+    let entry = || {
+        vec![
+            ("id", whole()),
+            ("version", whole()),
+            ("added_at", text()),
+            ("unconfirmed", whole()),
+            ("cut_off_if_withdrawn", whole()),
+        ]
+    };
+    vec![
+        (
+            "AgentAnchor",
+            object(
+                &[
+                    entry(),
+                    vec![("anchor", text()), ("in_use", perhaps(Type::Boolean))],
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            "AgentAnchorNew",
+            required(object(&[("anchor", text())]), &["anchor"]),
+        ),
+        (
+            "SiteAddress",
+            object(&[entry(), vec![("url", text()), ("place", whole())]].concat()),
+        ),
+        (
+            "SiteAddressNew",
+            required(object(&[("url", text()), ("place", whole())]), &["url"]),
+        ),
+        (
+            "UnconfirmedJumpClient",
+            object(&[
+                ("id", whole()),
+                ("name", text()),
+                ("hostname", text()),
+                ("online", flag()),
+                ("offline_since", perhaps(Type::String)),
+                ("confirmed_version", whole()),
+            ]),
+        ),
     ]
 }
 

@@ -433,7 +433,7 @@ async fn the_console_is_in_the_openapi_document() {
         assert!(operation.is_object(), "{method} {}", route.path);
         count += 1;
     }
-    assert_eq!(count, 113);
+    assert_eq!(count, 121);
     let text = document.to_string();
     for newer in ["asset_", "asset-", "Asset", "/asset"] {
         assert!(!text.contains(newer), "APIs keep the Jump names: {newer}");
@@ -468,6 +468,8 @@ async fn the_openapi_document_says_what_lists_and_jumps_answer() {
         assert_eq!((status, &told["id"]), (201, &json!(1)), "{told}");
     }
     assert_eq!(group.0, 1);
+    let address = json!({"url": "https://access.example.com"});
+    assert_eq!(admin.post("site-addresses", address).await.0, 201);
     let (_, document) = answer(
         served
             .request(Method::GET, "/api/openapi.json")
@@ -517,7 +519,7 @@ async fn the_openapi_document_says_what_lists_and_jumps_answer() {
         assert!(body.is_array(), "{}", route.path);
     }
     assert!(wrong.is_empty(), "{wrong:?}");
-    assert_eq!(lists, 34);
+    assert_eq!(lists, 38);
     let jump = &document["paths"]["/api/console/v1/sessions"]["post"]["responses"];
     let schema = |status: &str| &jump[status]["content"]["application/json"]["schema"];
     let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});

@@ -11,6 +11,7 @@ mod visit;
 
 mod access_requests;
 mod administration;
+mod agent_trust;
 mod budget;
 mod command;
 mod command_import;

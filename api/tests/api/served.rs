@@ -5,21 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::attempts::Attempts;
-use api::{AgentKey, AgentPrograms, Limits, Site, SiteSetup, Transport, credential};
+use api::{AgentPrograms, Limits, ShownCertificate, Site, SiteSetup, Transport, credential};
 use axum::Extension;
 use connector::mail::Languages;
 use connector::outbound::Outbound;
 use connector::{Hub, HubOptions, HubTask, RefusedAttempts, Tickets, TicketsTask};
 use domain::ids::{ApiAccountId, NodeEpoch, SecretRef};
 use domain::record::{self, Object};
-use domain::site::{api_account, first_start};
+use domain::site::{agent_trust, api_account, first_start};
 use domain::{Actor, Cause, Command, Event};
 use engine::testing::{CountingFresh, TestClock};
 use engine::{Done, Engine, EngineSetup, EngineTask, ExecuteError, Lane, Side, Submission};
 use eventstore::testing::TestDatabase;
 use eventstore::{Direction, EventStore, Location, Options, Selection, SideTable, SideWrite};
 use ipnet::IpNet;
-use link_protocol::{Anchor, AnchorList};
+use link_protocol::Anchor;
 use projections::ReportIndex;
 use reqwest::{Method, RequestBuilder, Response};
 use secrets::{KeyFile, Sealer, SecretText};
@@ -62,21 +62,32 @@ pub(crate) fn hub_epoch(number: u64) -> NodeEpoch {
     NodeEpoch(1_000 + i64::try_from(number).unwrap())
 }
 
-fn anchors() -> AnchorList {
-    AnchorList {
-        version: 1,
-        list: vec![Anchor::PublicKey([7; 32])],
-    }
+/// The trust anchor of the site.
+pub(crate) fn anchor() -> String {
+    Anchor::PublicKey([7; 32]).to_string()
 }
 
 /// What differs from a plain site.
-#[derive(Default)]
 pub(crate) struct Differently {
     pub(crate) limits: Limits,
     pub(crate) public_url: Option<String>,
     pub(crate) shared: bool,
     pub(crate) agent_programs: AgentPrograms,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) shown_certificate: watch::Receiver<ShownCertificate>,
+}
+
+impl Default for Differently {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            public_url: None,
+            shared: false,
+            agent_programs: AgentPrograms::default(),
+            trusted_proxies: Vec::new(),
+            shown_certificate: watch::channel(ShownCertificate::default()).1,
+        }
+    }
 }
 
 impl Served {
@@ -132,7 +143,6 @@ impl Served {
             Arc::clone(&sealer),
             hub_epoch(number),
             HubOptions {
-                anchors: anchors(),
                 heartbeat: Duration::from_secs(30),
                 refused_attempts: Some(Arc::clone(&attempts) as Arc<dyn RefusedAttempts>),
             },
@@ -147,10 +157,8 @@ impl Served {
             limits: differently.limits,
             public_url: differently.public_url,
             attempts,
-            agent_key: AgentKey {
-                urls: vec!["https://access.example.com".to_owned()],
-                anchors: anchors(),
-            },
+            agent_url: "https://access.example.com".to_owned(),
+            shown_certificate: differently.shown_certificate,
             agent_programs: differently.agent_programs,
             mail_languages: Arc::new(Languages::shipped()),
             version: "0.1.0".to_owned(),
@@ -230,6 +238,12 @@ impl Served {
             company_name: "acme".to_owned(),
         });
         self.submit(command, Some(side)).await.unwrap();
+        let begin = agent_trust::Command::Begin {
+            anchors: vec![anchor()],
+            anchors_version: 1,
+            addresses: Vec::new(),
+        };
+        self.submit(Command::AgentTrust(begin), None).await.unwrap();
         self.change_account(
             ApiAccountId(1),
             json!({"requests_per_second": 10_000, "requests_per_hour": 1_000_000}),

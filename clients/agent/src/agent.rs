@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::absence::Absence;
 use crate::calls::{self, Calls};
-use crate::dial::{Dial, DialError};
+use crate::dial::{Dial, DialError, Dialed};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::link::{Ended, Link, Ran, Visit, told_to_stop};
 use crate::machine::Machine;
 use crate::pauses::Pauses;
 use crate::sessions::Sessions;
-use crate::store::{Attempt, State, Store, StoreError};
+use crate::store::{Attempt, State, Store, StoreError, Trusted};
 use crate::wall_clock::WallClock;
 
 /// How long TCP, TLS and the upgrade may take together.
@@ -71,6 +71,9 @@ pub enum AgentError {
         /// Why.
         source: EndpointError,
     },
+    /// None of the addresses on disk can be used.
+    #[error("no usable address of the server is known")]
+    NoAddress,
     /// The state can't be kept.
     #[error("the state can't be kept")]
     Store(#[from] StoreError),
@@ -86,7 +89,8 @@ pub struct Agent<D> {
     machine: Machine,
     key: Option<KeyInfo>,
     overrides: Overrides,
-    endpoints: Vec<Endpoint>,
+    /// Addresses to use whatever the site says.
+    servers: Vec<Endpoint>,
     sessions: Sessions,
     boot_id: String,
     clock: WallClock,
@@ -117,11 +121,9 @@ impl<D: Dial> Agent<D> {
             overrides,
         } = options;
         let state = prepared(store.state(), key.as_ref())?;
-        let endpoints = if servers.is_empty() {
-            endpoints_of(&state.urls)?
-        } else {
-            servers
-        };
+        if servers.is_empty() {
+            has_usable_address(&state.urls)?;
+        }
         store.change(state).await?;
         let (sessions, boot_id) = (Sessions::default(), nonce()?);
         Ok(Self {
@@ -130,7 +132,7 @@ impl<D: Dial> Agent<D> {
             machine,
             key,
             overrides,
-            endpoints,
+            servers,
             sessions,
             boot_id,
             clock: WallClock::default(),
@@ -180,14 +182,12 @@ impl<D: Dial> Agent<D> {
             return Ok(true);
         }
         let told = async {
-            for endpoint in self.endpoints.clone() {
-                let (identity, anchors) = {
-                    let state = self.store.state().ok_or(AgentError::NoKey)?;
-                    (self.identity(state)?, state.anchors.clone())
-                };
+            for Address { url, endpoint } in self.addresses() {
+                let state = self.store.state().ok_or(AgentError::NoKey)?.clone();
+                let identity = self.identity(&state)?;
                 let facts = self.machine.facts_within(FACTS_WITHIN).await;
-                match timeout(DIALED_WITHIN, self.dial.dial(&endpoint, &anchors)).await {
-                    Ok(Ok(dialed)) => {
+                match self.reach(&endpoint, &state).await {
+                    Ok((dialed, trusted)) => {
                         let (_keep, stop) = watch::channel(false);
                         let link = Link::new(
                             dialed,
@@ -196,7 +196,8 @@ impl<D: Dial> Agent<D> {
                             &self.machine,
                             stop,
                             self.clock.clone(),
-                        );
+                        )
+                        .reached(&url, trusted);
                         match link.uninstall(&self.boot_id, identity, facts).await {
                             Ok(()) => return Ok(true),
                             Err(ended) => {
@@ -204,10 +205,9 @@ impl<D: Dial> Agent<D> {
                             }
                         }
                     }
-                    Ok(Err(error)) => {
+                    Err(error) => {
                         tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "not connected");
                     }
-                    Err(_) => tracing::warn!(%endpoint, "not connected in time"),
                 }
             }
             Ok(false)
@@ -223,11 +223,21 @@ impl<D: Dial> Agent<D> {
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<Stopped, AgentError> {
         let mut pauses = Pauses::default();
         let mut turn = 0;
+        let mut known = Vec::new();
         let seen_at = self.store.state().and_then(|state| state.seen_at);
         self.absence = Absence::since(seen_at, &self.clock);
         while !*stop.borrow() {
-            let endpoint = self.endpoints[turn % self.endpoints.len()].clone();
-            let hint = match self.connect(&endpoint, &mut stop).await? {
+            let addresses = self.addresses();
+            if known != addresses {
+                // The site has others now: the best first.
+                turn = 0;
+                known = addresses;
+            }
+            let Some(address) = known.get(turn % known.len().max(1)).cloned() else {
+                return Err(AgentError::NoAddress);
+            };
+            let endpoint = &address.endpoint;
+            let hint = match self.connect(&address, &mut stop).await? {
                 Tried::Stopped => return Ok(Stopped::Told),
                 Tried::NotReached(error) => {
                     turn += 1;
@@ -354,20 +364,16 @@ impl<D: Dial> Agent<D> {
 
     async fn connect(
         &mut self,
-        endpoint: &Endpoint,
+        address: &Address,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Tried, AgentError> {
-        let (identity, anchors) = {
-            let state = self.store.state().ok_or(AgentError::NoKey)?;
-            (self.identity(state)?, state.anchors.clone())
-        };
+        let state = self.store.state().ok_or(AgentError::NoKey)?.clone();
+        let identity = self.identity(&state)?;
         let reached = async {
             // Before dialling: the server waits only ten seconds for hello.
             let facts = self.machine.facts_within(FACTS_WITHIN).await;
-            let dialed = timeout(DIALED_WITHIN, self.dial.dial(endpoint, &anchors)).await;
-            dialed
-                .unwrap_or(Err(DialError::TimedOut))
-                .map(|dialed| (facts, dialed))
+            let dialed = self.reach(&address.endpoint, &state).await;
+            dialed.map(|dialed| (facts, dialed))
         };
         let reached = tokio::select! {
             () = told_to_stop(stop) => return Ok(Tried::Stopped),
@@ -375,7 +381,7 @@ impl<D: Dial> Agent<D> {
         };
         match reached {
             Err(error) => Ok(Tried::NotReached(error)),
-            Ok((facts, dialed)) => {
+            Ok((facts, (dialed, trusted))) => {
                 let link = Link::new(
                     dialed,
                     &mut self.store,
@@ -384,6 +390,7 @@ impl<D: Dial> Agent<D> {
                     stop.clone(),
                     self.clock.clone(),
                 )
+                .reached(&address.url, trusted)
                 .called_by(self.calls.clone(), self.listen)
                 .on(Visit {
                     due: self.check_in_due,
@@ -399,6 +406,51 @@ impl<D: Dial> Agent<D> {
                 Ok(Tried::Linked(ended, online_for))
             }
         }
+    }
+
+    /// Connects with the newest anchors. Where they do not cover the server and no connection with them has worked yet, those
+    /// of before still hold.
+    async fn reach(
+        &self,
+        endpoint: &Endpoint,
+        state: &State,
+    ) -> Result<(Dialed, Trusted), DialError> {
+        let dial = async |anchors| {
+            let dialed = timeout(DIALED_WITHIN, self.dial.dial(endpoint, anchors)).await;
+            dialed.unwrap_or(Err(DialError::TimedOut))
+        };
+        match (dial(&state.anchors).await, &state.anchors_before) {
+            (Err(error), Some(before)) if error.is_of_trust() => {
+                tracing::warn!(
+                    %endpoint,
+                    version = state.anchors.version,
+                    error = &error as &dyn std::error::Error,
+                    "the newest trust anchors do not cover the server; those of before are tried"
+                );
+                Ok((dial(before).await?, Trusted::Before))
+            }
+            (dialed, _) => Ok((dialed?, Trusted::Newest)),
+        }
+    }
+
+    /// The addresses to try, the best first.
+    fn addresses(&self) -> Vec<Address> {
+        if !self.servers.is_empty() {
+            let given = self.servers.iter().map(|endpoint| Address {
+                url: String::new(),
+                endpoint: endpoint.clone(),
+            });
+            return given.collect();
+        }
+        let state = self.store.state();
+        let urls = state.map(State::addresses).unwrap_or_default();
+        urls.into_iter()
+            .filter_map(|url| {
+                // A list is taken over where at least one of its addresses can be used.
+                let endpoint = url.parse().ok()?;
+                Some(Address { url, endpoint })
+            })
+            .collect()
     }
 
     fn identity(&self, state: &State) -> Result<Identity, AgentError> {
@@ -418,6 +470,14 @@ impl<D: Dial> Agent<D> {
     }
 }
 
+/// An address of the site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    /// As the state holds it; empty for one that was given at the start.
+    url: String,
+    endpoint: Endpoint,
+}
+
 enum Tried {
     Stopped,
     NotReached(DialError),
@@ -431,10 +491,13 @@ fn prepared(held: Option<&State>, key: Option<&KeyInfo>) -> Result<State, AgentE
         (Some(held), Some(key)) if held.client.is_some() => {
             let mut state = held.clone();
             // A newer key of the same site brings back an agent that slept through a change of anchors.
-            let same_site = key.urls.iter().any(|url| state.urls.contains(url));
+            let known = state.addresses();
+            let same_site = key.urls.iter().any(|url| known.contains(url));
             if same_site && key.anchors.supersedes(&state.anchors) {
-                state.anchors = key.anchors.clone();
+                state.take_anchors(key.anchors.clone());
                 state.urls = key.urls.clone();
+                // The site's own list is taken again at the next connection.
+                state.addresses_version = 0;
             }
             Ok(state)
         }
@@ -455,15 +518,21 @@ fn prepared(held: Option<&State>, key: Option<&KeyInfo>) -> Result<State, AgentE
     }
 }
 
-fn endpoints_of(urls: &[String]) -> Result<Vec<Endpoint>, AgentError> {
-    urls.iter()
-        .map(|url| {
-            url.parse().map_err(|source| AgentError::Endpoint {
-                url: url.clone(),
-                source,
-            })
-        })
-        .collect()
+/// Whether one of the addresses can be used: what a newer server may add to them stops no agent.
+fn has_usable_address(urls: &[String]) -> Result<(), AgentError> {
+    let mut unusable = AgentError::NoAddress;
+    for url in urls {
+        match url.parse::<Endpoint>() {
+            Ok(_) => return Ok(()),
+            Err(source) => {
+                unusable = AgentError::Endpoint {
+                    url: url.clone(),
+                    source,
+                };
+            }
+        }
+    }
+    Err(unusable)
 }
 
 /// 128 random bits as 32 hexadecimal digits.

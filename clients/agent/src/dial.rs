@@ -86,6 +86,18 @@ impl DialError {
         }
     }
 
+    /// Whether the server was there and showed a certificate that is not trusted, for another reason than the time.
+    #[must_use]
+    pub fn is_of_trust(&self) -> bool {
+        let Self::Tls(error) = self else {
+            return false;
+        };
+        let cause = error
+            .get_ref()
+            .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        matches!(cause, Some(rustls::Error::InvalidCertificate(_))) && !self.is_of_the_clock()
+    }
+
     /// Whether the server's certificate is not valid yet or not any more: that may as well be this machine's clock.
     #[must_use]
     pub fn is_of_the_clock(&self) -> bool {

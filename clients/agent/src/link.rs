@@ -21,7 +21,7 @@ use crate::calls::Calls;
 use crate::dial::{Dialed, Socket};
 use crate::machine::{Machine, Reading};
 use crate::sessions::Sessions;
-use crate::store::{Client, State, Store, StoreError};
+use crate::store::{Client, State, Store, StoreError, Trusted};
 use crate::wall_clock::WallClock;
 
 mod keeping;
@@ -154,6 +154,10 @@ pub struct Link<'a> {
     store: &'a mut Store,
     sessions: &'a mut Sessions,
     machine: &'a Machine,
+    /// Where the server is.
+    url: String,
+    /// The anchors that the connection was made with.
+    trusted: Trusted,
     stop: watch::Receiver<bool>,
     clock: WallClock,
     calls: Calls,
@@ -196,6 +200,8 @@ impl<'a> Link<'a> {
             store,
             sessions,
             machine,
+            url: String::new(),
+            trusted: Trusted::Newest,
             stop,
             clock,
             calls: Calls::default(),
@@ -219,6 +225,14 @@ impl<'a> Link<'a> {
     pub fn called_by(mut self, calls: Calls, listen: SocketAddr) -> Self {
         self.calls = calls;
         self.listen = Some(listen);
+        self
+    }
+
+    /// The same over a connection to `url` that was made with these anchors.
+    #[must_use]
+    pub fn reached(mut self, url: &str, trusted: Trusted) -> Self {
+        url.clone_into(&mut self.url);
+        self.trusted = trusted;
         self
     }
 
@@ -352,6 +366,7 @@ impl<'a> Link<'a> {
                 return Err(invalid("token", "a new client needs one"));
             };
             let mut next = self.state().clone();
+            next.worked(&self.url, self.trusted);
             next.client = Some(Client {
                 id: welcome.client_id,
                 token,
@@ -369,6 +384,7 @@ impl<'a> Link<'a> {
             {
                 return Err(invalid("client_id", "it is another client's"));
             }
+            self.keep(Change::Worked).await?;
             if let Some(token) = welcome.token.clone() {
                 self.keep(Change::Token(token)).await?;
             }
@@ -484,6 +500,10 @@ impl<'a> Link<'a> {
             }
             ServerFrame::RotateToken { token } => self.keep(Change::Token(token)).await,
             ServerFrame::Anchors(anchors) => self.keep(Change::Anchors(anchors)).await,
+            ServerFrame::Addresses(addresses) if self.protocol >= version::WITH_ADDRESSES => {
+                self.keep(Change::Addresses(addresses)).await
+            }
+            ServerFrame::Addresses(_) => Err(Ended::Misplaced(CloseCode::UnknownFrame)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use link_protocol::{AnchorList, Secret, Settings};
+use link_protocol::{AddressList, AnchorList, Secret, Settings};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -27,8 +27,18 @@ pub struct State {
     v: u32,
     /// Where the server is, best first.
     pub urls: Vec<String>,
+    /// The version of the site's list of addresses in `urls`; 0 is what a key said, or a server that has no list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub addresses_version: u64,
+    /// The address that worked last where `urls` does not hold it: tried after them until one of them has worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_before: Option<String>,
     /// What to trust.
     pub anchors: AnchorList,
+    /// The list under which a connection worked last, until one under `anchors` has worked: a list that does not cover the
+    /// server must not lock the machine out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors_before: Option<AnchorList>,
     /// The registration under way, until the identity is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
@@ -68,13 +78,63 @@ impl State {
         Self {
             v: VERSION,
             urls,
+            addresses_version: 0,
+            url_before: None,
             anchors,
+            anchors_before: None,
             attempt: None,
             client: None,
             settings: None,
             seen_at: None,
         }
     }
+
+    /// Takes a newer anchor list over. Of several that come before one has worked, the list of before them all is kept.
+    pub(crate) fn take_anchors(&mut self, anchors: AnchorList) {
+        let held = std::mem::replace(&mut self.anchors, anchors);
+        self.anchors_before.get_or_insert(held);
+    }
+
+    /// Takes a newer address list over, sent by the server at `url`; empty where that is none of the site's addresses.
+    pub(crate) fn take_addresses(&mut self, addresses: AddressList, url: &str) {
+        let working = self.url_before.take().unwrap_or_else(|| url.to_owned());
+        self.addresses_version = addresses.version;
+        self.url_before =
+            (!working.is_empty() && !addresses.urls.contains(&working)).then_some(working);
+        self.urls = addresses.urls;
+    }
+
+    /// The addresses in the order in which they are tried.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.urls.iter().chain(&self.url_before).cloned().collect()
+    }
+
+    /// Notes that a connection to `url` has worked, with the newest anchors or those of before.
+    pub(crate) fn worked(&mut self, url: &str, with: Trusted) {
+        if with == Trusted::Newest {
+            self.anchors_before = None;
+        }
+        if self.urls.iter().any(|known| known == url) {
+            self.url_before = None;
+        }
+    }
+}
+
+/// Which of the two anchor lists a connection was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// The newest one.
+    Newest,
+    /// The one of before.
+    Before,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 /// Why the state can't be read or kept.
@@ -243,6 +303,10 @@ fn read(path: &Path) -> Result<Option<State>, StoreError> {
     if state.v != VERSION
         || state.urls.is_empty()
         || state.anchors.check().is_err()
+        || state
+            .anchors_before
+            .as_ref()
+            .is_some_and(|anchors| anchors.check().is_err())
         || state
             .settings
             .as_ref()

@@ -23,7 +23,7 @@ async fn a_new_machine_registers_and_confirms_only_what_is_on_disk() {
     let mut running = start(folder.path(), Some(key(URL, system_anchors(1)))).await;
     let (_, mut server) = running.connected().await;
     let hello = server.hello().await;
-    assert_eq!(hello.protocols, [2, 1]);
+    assert_eq!(hello.protocols, [3, 2, 1]);
     assert_eq!(hello.facts.private_ip.as_deref(), Some("10.0.0.7"));
     assert_eq!(hello.facts.install_mode, Some(InstallMode::Service));
     assert!(hello.facts.hostname.is_some_and(|name| !name.is_empty()));
@@ -552,7 +552,7 @@ async fn a_welcome_that_makes_no_sense_is_not_taken() {
         (
             "of a protocol not offered",
             Welcome {
-                protocol: 3,
+                protocol: 4,
                 ..good()
             },
         ),

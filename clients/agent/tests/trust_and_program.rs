@@ -197,8 +197,10 @@ async fn a_certificate_at_the_wrong_time_is_told_from_one_that_is_wrong() {
     }
 }
 
+/// Until a connection under the new list has worked, the one under which the last one worked still holds: a list that does
+/// not cover the server must not lock the machine out.
 #[tokio::test]
-async fn anchors_received_over_the_link_are_used_from_the_next_connection_on() {
+async fn new_anchors_take_the_place_of_the_old_once_a_connection_has_worked_under_them() {
     let (old, new) = (Site::new(), Site::new());
     let folder = tempfile::tempdir().unwrap();
     let (listener, url) = listen().await;
@@ -219,9 +221,92 @@ async fn anchors_received_over_the_link_are_used_from_the_next_connection_on() {
         ClientFrame::AnchorsStored { version: 2 }
     );
     drop(server);
+    // The new list does not cover this server: the old one is asked at once.
     assert!(accept(&listener, &old.acceptor("127.0.0.1")).await.is_err());
+    let mut server = accept(&listener, &old.acceptor("127.0.0.1")).await.unwrap();
+    assert!(matches!(server.hello().await.identity, Identity::Resume(_)));
+    server.welcome(welcome(None, new.anchors(2))).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 2 }
+    );
+    drop(server);
     let mut server = accept(&listener, &new.acceptor("127.0.0.1")).await.unwrap();
     assert!(matches!(server.hello().await.identity, Identity::Resume(_)));
+    server.welcome(welcome(None, new.anchors(2))).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 2 }
+    );
+    drop(server);
+    // From here on the old one is nobody's.
+    for _ in 0..2 {
+        assert!(accept(&listener, &old.acceptor("127.0.0.1")).await.is_err());
+    }
+    let mut server = accept(&listener, &new.acceptor("127.0.0.1")).await.unwrap();
+    assert!(matches!(server.hello().await.identity, Identity::Resume(_)));
+}
+
+/// A site that moves: its addresses come over the link, are kept, and the best one is tried first; the one that worked last
+/// stays the last resort until another has worked.
+#[tokio::test]
+async fn a_client_follows_its_site_to_another_address() {
+    let site = Site::new();
+    let folder = tempfile::tempdir().unwrap();
+    let acceptor = site.acceptor("127.0.0.1");
+    let ((here, old), (there, new)) = (listen().await, listen().await);
+    let tell = |version: u64, urls: &[&str]| {
+        let urls = urls.iter().map(|&url| url.to_owned()).collect();
+        ServerFrame::Addresses(AddressList { version, urls })
+    };
+    let newest = |token: Option<&str>| Welcome {
+        protocol: version::WITH_ADDRESSES,
+        ..welcome(token, site.anchors(1))
+    };
+    let _running = run(
+        folder.path(),
+        Some(key(&old, site.anchors(1))),
+        TlsDial::default(),
+    )
+    .await;
+    let mut server = accept(&here, &acceptor).await.unwrap();
+    server.hello().await;
+    server.welcome(newest(Some(FIRST_TOKEN))).await;
+    assert_eq!(server.frame().await, ClientFrame::TokenStored {});
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 1 }
+    );
+    // The new name is not there yet: nobody is locked out by that.
+    server.send(tell(2, &[&new])).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AddressesStored { version: 2 }
+    );
+    server.send(tell(1, &["https://elsewhere.example"])).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AddressesStored { version: 2 }
+    );
+    drop(server);
+    drop(there.accept().await.unwrap());
+    let mut server = accept(&here, &acceptor).await.unwrap();
+    assert!(matches!(server.hello().await.identity, Identity::Resume(_)));
+    drop(server);
+    let mut server = accept(&there, &acceptor).await.unwrap();
+    server.hello().await;
+    server.welcome(newest(None)).await;
+    assert_eq!(
+        server.frame().await,
+        ClientFrame::AnchorsStored { version: 1 }
+    );
+    drop(server);
+    // It has moved.
+    for _ in 0..2 {
+        drop(there.accept().await.unwrap());
+    }
+    let state = std::fs::read_to_string(folder.path().join("identity.json")).unwrap();
+    assert!(state.contains(&new) && !state.contains(&old), "{state}");
 }
 
 #[tokio::test]

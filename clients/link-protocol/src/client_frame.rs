@@ -48,6 +48,11 @@ pub enum ClientFrame {
         /// Version of the list now held: the one sent, or a higher one held before.
         version: u64,
     },
+    /// The address list of this version is on disk and synced. From protocol 3 on.
+    AddressesStored {
+        /// Version of the list now held: the one sent, or a higher one held before.
+        version: u64,
+    },
     /// The answer to a `ping`, at once.
     Pong {
         /// As in the `ping`.
@@ -199,6 +204,7 @@ impl ClientFrame {
         "session_ended",
         "token_stored",
         "anchors_stored",
+        "addresses_stored",
         "pong",
         "goodbye",
         "uninstalling",
@@ -250,7 +256,7 @@ impl ClientFrame {
                     _ => Ok(()),
                 }
             }
-            Self::AnchorsStored { version } => {
+            Self::AnchorsStored { version } | Self::AddressesStored { version } => {
                 limits::within("version", *version, &(1..=NUMBER_MAX))
             }
             Self::Pong { nonce } => limits::within("nonce", *nonce, &(0..=NUMBER_MAX)),

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{self, KEY_INFO_BYTES_BELOW, URL_CHARS_MAX, URLS_MAX};
+use crate::limits::{self, KEY_INFO_BYTES_BELOW, URLS_MAX};
 use crate::refusing::ProtocolError;
 use crate::secret::Secret;
-use crate::trust::AnchorList;
+use crate::trust::{self, AnchorList};
 
 /// The version of KEY_INFO written here, its member `v`.
 const VERSION: u32 = 1;
@@ -120,7 +120,7 @@ impl KeyInfo {
         if self.urls.is_empty() || self.urls.len() > URLS_MAX {
             return Err(KeyInfoError::Url);
         }
-        if !self.urls.iter().all(|url| is_server_url(url)) {
+        if !self.urls.iter().all(|url| trust::is_server_url(url)) {
             return Err(KeyInfoError::Url);
         }
         limits::installer_id("installer", &self.installer_id).map_err(KeyInfoError::Invalid)?;
@@ -129,24 +129,10 @@ impl KeyInfo {
     }
 }
 
-/// Whether it is a scheme, a host and perhaps a port, without anything behind. The agent's URL parser
-/// has the last word about the host.
-fn is_server_url(url: &str) -> bool {
-    let Some(rest) = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-    else {
-        return false;
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let allowed =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-    !rest.is_empty() && url.len() <= URL_CHARS_MAX && rest.bytes().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::URL_CHARS_MAX;
     use crate::trust::Anchor;
 
     fn key_info() -> KeyInfo {

@@ -40,4 +40,4 @@ pub use secret::Secret;
 pub use server_frame::{
     EndSession, Refused, RefusedCode, ServerFrame, Settings, StartSession, Welcome,
 };
-pub use trust::{Anchor, AnchorList};
+pub use trust::{AddressList, Anchor, AnchorList};

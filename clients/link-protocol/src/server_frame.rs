@@ -8,7 +8,7 @@ use crate::limits::{
 };
 use crate::refusing::{self, ProtocolError};
 use crate::secret::Secret;
-use crate::trust::AnchorList;
+use crate::trust::{AddressList, AnchorList};
 
 /// A frame from the server to the agent: a JSON object whose `type` names the variant in snake_case.
 /// Unknown members are skipped.
@@ -37,6 +37,9 @@ pub enum ServerFrame {
     },
     /// A newer anchor list: store it, then answer `anchors_stored`.
     Anchors(AnchorList),
+    /// A newer list of the site's addresses, after `welcome` and whenever it changes: store it, then answer
+    /// `addresses_stored`. From protocol 3 on.
+    Addresses(AddressList),
     /// How the client shall be: after `welcome`, and whenever it changes. From protocol 2 on.
     Settings(Settings),
     /// Proof of life is asked for: answer `pong` at once.
@@ -190,6 +193,7 @@ impl ServerFrame {
         "end_session",
         "rotate_token",
         "anchors",
+        "addresses",
         "settings",
         "ping",
         "retry_later",
@@ -250,6 +254,7 @@ impl ServerFrame {
             }
             Self::RotateToken { token } => limits::secret("token", token.expose()),
             Self::Anchors(anchors) => anchors.check(),
+            Self::Addresses(addresses) => addresses.check(),
             Self::Settings(settings) => settings.check(),
             Self::Ping { nonce } => limits::within("nonce", *nonce, &(0..=NUMBER_MAX)),
             Self::RetryLater { after_ms } => {

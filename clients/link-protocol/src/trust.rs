@@ -1,11 +1,11 @@
-//! Trust anchors: by what an agent knows that it talks to its server.
+//! Trust anchors: by what an agent knows that it talks to its server; and addresses: where it looks for it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::{self, ANCHOR_CHARS_MAX, ANCHORS_MAX, NUMBER_MAX};
+use crate::limits::{self, ANCHOR_CHARS_MAX, ANCHORS_MAX, NUMBER_MAX, URL_CHARS_MAX, URLS_MAX};
 use crate::refusing::ProtocolError;
 
 /// One thing an agent may trust.
@@ -112,6 +112,52 @@ impl AnchorList {
         }
         Ok(())
     }
+}
+
+/// Where an agent looks for its site. Of two lists the one with the higher version holds; an agent never goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressList {
+    /// Grows with every change. Range: 1 to 2^53 - 1.
+    pub version: u64,
+    /// One to [`URLS_MAX`] addresses as in KEY_INFO, best first.
+    pub urls: Vec<String>,
+}
+
+impl AddressList {
+    /// Checks the list against its limits.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] naming the field.
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        limits::within("version", self.version, &(1..=NUMBER_MAX))?;
+        limits::count("urls", self.urls.len(), URLS_MAX)?;
+        self.urls
+            .iter()
+            .try_for_each(|url| limits::text("urls", url, URL_CHARS_MAX))?;
+        // An agent that took a list it can't use would never come back.
+        if self.urls.is_empty() || !self.urls.iter().all(|url| is_server_url(url)) {
+            return Err(ProtocolError::Invalid {
+                field: "urls",
+                reason: "it holds no addresses, or something else",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is a scheme, a host and perhaps a port, without anything behind. The agent's URL parser
+/// has the last word about the host.
+pub(crate) fn is_server_url(url: &str) -> bool {
+    let Some(rest) = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    !rest.is_empty() && url.len() <= URL_CHARS_MAX && rest.bytes().all(allowed)
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ fn any_client_frame() -> impl Strategy<Value = ClientFrame> {
         }),
         Just(ClientFrame::TokenStored {}),
         (1..=NUMBER_MAX).prop_map(|version| ClientFrame::AnchorsStored { version }),
+        (1..=NUMBER_MAX).prop_map(|version| ClientFrame::AddressesStored { version }),
         (0..=NUMBER_MAX).prop_map(|nonce| ClientFrame::Pong { nonce }),
         Just(ClientFrame::Goodbye {}),
     ]
@@ -198,6 +199,11 @@ fn any_server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(lsid, reason)| ServerFrame::EndSession(EndSession { lsid, reason })),
         token().prop_map(|token| ServerFrame::RotateToken { token }),
         any_anchors().prop_map(ServerFrame::Anchors),
+        (
+            1..=NUMBER_MAX,
+            proptest::collection::vec("https://[a-z0-9.-]{1,60}(:[1-9][0-9]{0,3})?", 1..5)
+        )
+            .prop_map(|(version, urls)| ServerFrame::Addresses(AddressList { version, urls })),
         (0..=NUMBER_MAX).prop_map(|nonce| ServerFrame::Ping { nonce }),
         (0..=RETRY_MS_MAX).prop_map(|after_ms| ServerFrame::RetryLater { after_ms }),
     ]

@@ -75,6 +75,7 @@ fn client_frames() -> Vec<Value> {
         json!({"type": "session_ended", "lsid": "lsid-1", "reason": "asked"}),
         json!({"type": "token_stored"}),
         json!({"type": "anchors_stored", "version": 2}),
+        json!({"type": "addresses_stored", "version": 2}),
         json!({"type": "pong", "nonce": 9}),
         json!({"type": "goodbye"}),
         json!({"type": "uninstalling"}),
@@ -91,6 +92,7 @@ fn server_frames() -> Vec<Value> {
         json!({"type": "end_session", "lsid": "lsid-1", "reason": "Ended by Anna"}),
         json!({"type": "rotate_token", "token": TOKEN}),
         json!({"type": "anchors", "version": 3, "list": ["system", "newer:kind"]}),
+        json!({"type": "addresses", "version": 3, "urls": ["https://a.example", "https://b.example:8443"]}),
         settings(),
         json!({"type": "ping", "nonce": 9}),
         json!({"type": "retry_later", "after_ms": 60_000}),
@@ -475,6 +477,7 @@ fn server_fields_are_taken_at_their_limit_and_refused_one_beyond() {
     let end = || json!({"type": "end_session", "lsid": "l", "reason": ""});
     let rotate = || json!({"type": "rotate_token", "token": TOKEN});
     let anchors = || json!({"type": "anchors", "version": 1, "list": ["system"]});
+    let addresses = || json!({"type": "addresses", "version": 1, "urls": ["https://a"]});
     let later = || json!({"type": "retry_later", "after_ms": 1});
     let recorded = || json!({"type": "check_in_recorded", "sequence": 1});
     let ping = || json!({"type": "ping", "nonce": 1});
@@ -531,6 +534,27 @@ fn server_fields_are_taken_at_their_limit_and_refused_one_beyond() {
             ascii_limit(rotate(), "/token", 128),
             limit(anchors(), "/version", json!(NUMBER_MAX), beyond()),
             meaning(anchors(), "/list", json!(["system"]), json!(["newer:kind"])),
+            limit(addresses(), "/version", json!(NUMBER_MAX), beyond()),
+            meaning(addresses(), "/version", json!(1), json!(0)),
+            limit(
+                addresses(),
+                "/urls",
+                json!(vec!["https://a"; 4]),
+                json!(vec!["https://a"; 5]),
+            ),
+            limit(
+                addresses(),
+                "/urls",
+                json!([format!("https://{}", "h".repeat(192))]),
+                json!([format!("https://{}", "h".repeat(193))]),
+            ),
+            meaning(addresses(), "/urls", json!(["https://a"]), json!([])),
+            meaning(
+                addresses(),
+                "/urls",
+                json!(["https://a"]),
+                json!(["https://a/b"]),
+            ),
             limit(later(), "/after_ms", json!(86_400_000), json!(86_400_001)),
             limit(recorded(), "/sequence", json!(NUMBER_MAX), beyond()),
             limit(ping(), "/nonce", json!(NUMBER_MAX), beyond()),

@@ -532,6 +532,11 @@ impl Machine {
                 self.send(socket, ClientFrame::AnchorsStored { version })
                     .await
             }
+            ServerFrame::Addresses(addresses) => {
+                let version = addresses.version;
+                self.send(socket, ClientFrame::AddressesStored { version })
+                    .await
+            }
             _ => {
                 self.fleet.count(|tally| tally.other_frames += 1);
                 Ok(())

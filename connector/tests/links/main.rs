@@ -13,3 +13,4 @@ mod presence;
 mod sessions;
 mod site;
 mod storm;
+mod trust;

@@ -4,8 +4,8 @@ use domain::fleet::jump_client;
 use domain::{Event, time};
 use link_protocol::{ClientFrame, Facts, RefusedCode, ServerFrame};
 
-use crate::played::{Played, registering, resuming};
-use crate::site::{CLIENT, Site, anchors, delete_client, delete_group, events, stop_node};
+use crate::played::{Played, resuming};
+use crate::site::{CLIENT, Site, delete_client, delete_group, events, stop_node};
 
 /// CLNT-11
 #[tokio::test]
@@ -129,19 +129,6 @@ async fn a_shutdown_closes_the_agents_and_writes_what_was_gathered_down() {
             .await
             .is_empty()
     );
-}
-
-#[tokio::test]
-async fn new_anchors_reach_those_who_are_there_and_those_who_come() {
-    let site = Site::still().await;
-    let (mut agent, ..) = site.registered(1).await;
-    site.hub.set_anchors(anchors(2));
-    assert_eq!(agent.frame().await, ServerFrame::Anchors(anchors(2)));
-    agent.say(ClientFrame::AnchorsStored { version: 2 }).await;
-    let (installer, secret) = site.key();
-    let (_new, welcome) =
-        Played::welcomed(&site.hub, registering(2, (&installer, secret), 2)).await;
-    assert_eq!(welcome.anchors, anchors(2));
 }
 
 /// A machine may leave before it is welcomed: the log must not show it online.

@@ -14,8 +14,8 @@ use domain::ids::{
 };
 use domain::record::{self, Object};
 use domain::session::access_session;
-use domain::site::first_start;
 use domain::site::settings::SETTINGS;
+use domain::site::{agent_trust, first_start};
 use domain::{Actor, Cause, Command, Event, Surface, World, node};
 use engine::testing::{CountingFresh, TestClock};
 use engine::{Done, Engine, EngineSetup, EngineTask, ExecuteError, Lane, Submission};
@@ -141,7 +141,6 @@ impl Site {
         run(&engine, begin).await;
         let strangers = Arc::new(Strangers::default());
         let options = HubOptions {
-            anchors: anchors(1),
             heartbeat: Duration::from_secs(30),
             refused_attempts: Some(strangers.clone()),
         };
@@ -306,11 +305,19 @@ pub(crate) async fn events(store: &EventStore, event_type: &str) -> Vec<Recorded
         .collect()
 }
 
-pub(crate) fn anchors(version: u64) -> AnchorList {
+/// The list of anchors that has had so many changes: the n-th adds the public key of n.
+pub(crate) fn anchors(version: u8) -> AnchorList {
+    let added = (2..=version).map(|number| Anchor::PublicKey([number; 32]));
     AnchorList {
-        version,
-        list: vec![Anchor::System],
+        version: version.into(),
+        list: [Anchor::System].into_iter().chain(added).collect(),
     }
+}
+
+/// Adds the public key of `number` to the anchors.
+pub(crate) fn add_anchor(number: u8) -> Command {
+    let anchor = Anchor::PublicKey([number; 32]).to_string();
+    Command::AgentTrust(agent_trust::Command::AddAnchor(anchor))
 }
 
 /// The session that an agent is told to start.
@@ -362,8 +369,13 @@ pub(crate) fn object(value: Value) -> Object {
     value.as_object().cloned().expect("an object")
 }
 
-fn seeds(secret_hash: &str) -> [Command; 3] {
+fn seeds(secret_hash: &str) -> [Command; 4] {
     [
+        Command::AgentTrust(agent_trust::Command::Begin {
+            anchors: vec!["system".to_owned()],
+            anchors_version: 1,
+            addresses: vec!["https://access.example.com".to_owned()],
+        }),
         Command::FirstStart(first_start::Command {
             username: "admin".to_owned(),
             password: SecretRef("1".repeat(32)),

@@ -6,7 +6,7 @@
 use crate::items::shell;
 use crate::policy::access_request;
 use crate::record;
-use crate::site::{api_account, mail_delivery, user};
+use crate::site::{agent_trust, api_account, mail_delivery, user};
 use crate::{Actor, Command, Context, Refusal, Surface, World};
 
 #[cfg(test)]
@@ -104,6 +104,7 @@ const fn is_for(command: &Command) -> For {
         Command::FirstStart(_)
         | Command::Upgrade(_)
         | Command::AccessReview(_)
+        | Command::AgentTrust(agent_trust::Command::Begin { .. })
         | Command::AccessSession(crate::session::access_session::Command::FailCall { .. })
         | Command::JumpClient(
             crate::fleet::jump_client::Command::MarkLost(_)
@@ -112,7 +113,8 @@ const fn is_for(command: &Command) -> For {
         | Command::MailDelivery(
             mail_delivery::Command::Queue(..) | mail_delivery::Command::Settle { .. },
         ) => For::Operator,
-        Command::SiteSettings(_)
+        Command::AgentTrust(_)
+        | Command::SiteSettings(_)
         | Command::TicketSystem(_)
         | Command::MailSettings(_)
         | Command::MailTemplate(_)

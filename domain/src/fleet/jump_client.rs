@@ -11,9 +11,11 @@ use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpClientId, JumpClientInstallerId, JumpItemRef, KeyedHash, LinkId};
 use crate::items::{custom_field, rights};
 use crate::record::{self, Record};
+use crate::site::agent_trust::Confirmed;
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
 mod facts;
+mod identity;
 mod life;
 mod properties;
 mod registration;
@@ -21,6 +23,7 @@ mod registration;
 mod tests;
 
 pub use facts::{Facts, FactsChange};
+pub use identity::{Offer, Quarantined, TOKEN_DAYS, Token, TrustConfirmed};
 pub use life::{Expired, Lost, Uninstalled};
 pub use properties::{ConnectionTypeSet, Properties};
 pub use registration::{
@@ -30,9 +33,6 @@ pub use registration::{
 
 /// The connection type of a client that was uninstalled at the endpoint (ERR-07, ERR-19).
 const UNINSTALLED: &str = "uninstalled";
-
-/// After how many days a client is given a new identity token, once it is connected.
-pub const TOKEN_DAYS: i64 = 30;
 
 /// Whether it is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -77,6 +77,8 @@ pub struct JumpClient {
     pub previous_token: Option<KeyedHash>,
     /// Names the registration until the client has shown that it keeps its token, so that a repeated one is the same client.
     pub attempt: Option<KeyedHash>,
+    /// Which lists of trust anchors and addresses it has on disk, as it said last.
+    pub trust_confirmed: Confirmed,
     /// Two machines showed one identity; none of them is served until it is registered anew.
     pub quarantined: bool,
     /// When it last connected.
@@ -85,19 +87,6 @@ pub struct JumpClient {
     pub last_disconnect_at: Option<Timestamp>,
     /// When a session last started (SESS-24).
     pub last_access_at: Option<Timestamp>,
-}
-
-/// When a client is handed a new identity token. What was handed out before and not confirmed, the client may have stored
-/// and use from then on, so only one who shows that it did not is handed another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// While it is connected on this link, and nothing else is handed out.
-    OnLink(LinkId),
-    /// When it came back and showed this token, which shows that it has not stored a newer one.
-    AtResume {
-        /// Keyed hash of the token it showed.
-        shown: KeyedHash,
-    },
 }
 
 /// What may be asked of Jump Clients.
@@ -146,8 +135,8 @@ pub enum Command {
         /// On which link.
         link: LinkId,
     },
-    /// A new identity token was handed out. Nothing happens where it might take the place of one that the client may have
-    /// stored already.
+    /// A new identity token was handed out. Nothing happens where none is due ([`JumpClient::token_is_due`]), nor where it
+    /// might take the place of one that the client may have stored already.
     OfferToken {
         /// To whom.
         client: JumpClientId,
@@ -165,7 +154,19 @@ pub enum Command {
         /// Keyed hash of the token.
         token: KeyedHash,
     },
-    /// Two machines showed one identity. This names no link: who has seen it is the link of before, or one that was not let
+    /// A connected client has these versions of the site's lists on disk. Nothing happens where that is known, nor on a link
+    /// that is not the client's any more; a version that the site has not reached is not a list of this site.
+    ConfirmTrust {
+        /// Who.
+        client: JumpClientId,
+        /// On which link.
+        link: LinkId,
+        /// Of the trust anchors, where it said so.
+        anchors: Option<u64>,
+        /// Of the addresses, where it said so.
+        addresses: Option<u64>,
+    },
+    /// Two machines showed one identity. Its sessions end. This names no link: who has seen it is the link of before, or one that was not let
     /// in, and it stays true whichever machine is connected by then.
     Quarantine {
         /// Whose.
@@ -213,20 +214,6 @@ pub struct CheckedIn {
     pub changed: FactsChange,
 }
 
-/// An identity token was handed out, or confirmed. Expected rate: one a client and month.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Token {
-    /// Keyed hash of the token.
-    pub token: KeyedHash,
-}
-
-/// Two machines showed one identity. Expected rate: a handful a year.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// How it was seen.
-    pub evidence: String,
-}
-
 /// A second item was made for an endpoint. Expected rate: a few a month.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copied {
@@ -266,6 +253,8 @@ pub enum Event {
     TokenOffered(Token),
     /// It stored the new token.
     TokenConfirmed(Token),
+    /// It stored a newer list of trust anchors or addresses.
+    TrustConfirmed(TrustConfirmed),
     /// Two machines showed its identity.
     Quarantined(Quarantined),
     /// It was made as a second item of an endpoint.
@@ -288,6 +277,7 @@ impl Event {
         "JumpClientConnectionTypeSet",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
+        "JumpClientTrustConfirmed",
         "JumpClientQuarantined",
         "JumpClientCopied",
         "JumpClientChanged",
@@ -309,6 +299,7 @@ impl Event {
             Self::ConnectionTypeSet(_) => "JumpClientConnectionTypeSet",
             Self::TokenOffered(_) => "JumpClientTokenOffered",
             Self::TokenConfirmed(_) => "JumpClientTokenConfirmed",
+            Self::TrustConfirmed(_) => "JumpClientTrustConfirmed",
             Self::Quarantined(_) => "JumpClientQuarantined",
             Self::Copied(_) => "JumpClientCopied",
             Self::Record(event) => event.stored_name(),
@@ -351,6 +342,9 @@ impl Event {
             }
             "JumpClientTokenConfirmed" => {
                 serde_json::from_slice(text).map(|event| Some(Self::TokenConfirmed(event)))
+            }
+            "JumpClientTrustConfirmed" => {
+                serde_json::from_slice(text).map(|event| Some(Self::TrustConfirmed(event)))
             }
             "JumpClientQuarantined" => {
                 serde_json::from_slice(text).map(|event| Some(Self::Quarantined(event)))
@@ -403,13 +397,21 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             client,
             offer,
             token,
-        } => decide_offer_token(world, *client, offer, token),
+        } => identity::decide_offer_token(world, *client, offer, token, context),
         Command::ConfirmToken {
             client,
             link,
             token,
-        } => decide_confirm_token(world, *client, *link, token),
-        Command::Quarantine { client, evidence } => decide_quarantine(world, *client, evidence),
+        } => identity::decide_confirm_token(world, *client, *link, token),
+        Command::ConfirmTrust {
+            client,
+            link,
+            anchors,
+            addresses,
+        } => identity::decide_confirm_trust(world, *client, *link, *anchors, *addresses),
+        Command::Quarantine { client, evidence } => {
+            identity::decide_quarantine(world, *client, evidence)
+        }
         Command::Copy(client, body) => decide_copy(world, *client, body, context),
         Command::Change(client, body) => decide_change(world, *client, body, context),
         Command::Edit(client, body) => decide_edit(world, *client, body, context),
@@ -438,6 +440,7 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
                 offered_token: None,
                 previous_token: None,
                 attempt: Some(registered.attempt.clone()),
+                trust_confirmed: Confirmed::default(),
                 quarantined: false,
                 last_connect_at: at,
                 last_disconnect_at: None,
@@ -482,6 +485,11 @@ pub fn apply(world: &mut World, id: JumpClientId, event: &Event, at: Timestamp) 
             });
             world.registration_is_over(id);
         }
+        Event::TrustConfirmed(confirmed) => world.change_endpoint(id, |client| {
+            let held = &mut client.trust_confirmed;
+            held.anchors = confirmed.anchors.unwrap_or(held.anchors);
+            held.addresses = confirmed.addresses.unwrap_or(held.addresses);
+        }),
         Event::Quarantined(_) => world.change_endpoint(id, |client| client.quarantined = true),
         Event::Copied(copied) => {
             if let Some(original) = world.endpoint(copied.endpoint) {
@@ -544,75 +552,6 @@ fn decide_disconnect(world: &World, id: JumpClientId, link: LinkId, reason: &str
                 Event::Disconnected(disconnected),
             ))
         }
-        _ => nothing(),
-    }
-}
-
-fn decide_offer_token(
-    world: &World,
-    id: JumpClientId,
-    offer: &Offer,
-    token: &KeyedHash,
-) -> Decision {
-    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
-    let may = match offer {
-        Offer::OnLink(link) => {
-            client.presence == Presence::Connected(*link) && client.offered_token.is_none()
-        }
-        Offer::AtResume { shown } => client.token == *shown,
-    };
-    if !may {
-        return nothing();
-    }
-    offered(world, id, token)
-}
-
-/// Hands a token out, whatever was handed out before.
-fn offered(world: &World, id: JumpClientId, token: &KeyedHash) -> Decision {
-    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
-    if client.offered_token.as_ref() == Some(token) {
-        return nothing();
-    }
-    happened(crate::Event::JumpClient(
-        id,
-        Event::TokenOffered(Token {
-            token: token.clone(),
-        }),
-    ))
-}
-
-fn decide_confirm_token(
-    world: &World,
-    id: JumpClientId,
-    link: Option<LinkId>,
-    token: &KeyedHash,
-) -> Decision {
-    let client = world.endpoint(id).ok_or(Refusal::JumpClientGone)?;
-    if link.is_some_and(|link| client.presence != Presence::Connected(link)) {
-        return nothing();
-    }
-    if client.token == *token && client.attempt.is_none() && client.offered_token.is_none() {
-        return nothing();
-    }
-    if client.token != *token && client.offered_token.as_ref() != Some(token) {
-        return Err(Refusal::JumpClientIdentityFailed);
-    }
-    happened(crate::Event::JumpClient(
-        id,
-        Event::TokenConfirmed(Token {
-            token: token.clone(),
-        }),
-    ))
-}
-
-fn decide_quarantine(world: &World, id: JumpClientId, evidence: &str) -> Decision {
-    match world.endpoint(id) {
-        Some(client) if !client.quarantined => happened(crate::Event::JumpClient(
-            id,
-            Event::Quarantined(Quarantined {
-                evidence: evidence.to_owned(),
-            }),
-        )),
         _ => nothing(),
     }
 }

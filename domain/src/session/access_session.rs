@@ -43,6 +43,8 @@ pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
 pub use rights::review;
 pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, would_join};
 
+pub(crate) use ending::ended_by_quarantine;
+
 use attributes::decide_set_attributes;
 use closing::{decide_announce_end, decide_end_by_schedule};
 use ending::{

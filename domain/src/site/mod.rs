@@ -1,5 +1,6 @@
 //! The site itself: its first start, its settings, its mail, its users and API accounts.
 
+pub mod agent_trust;
 pub mod api_account;
 pub mod custom_session_attribute;
 pub mod first_start;

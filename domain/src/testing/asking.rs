@@ -27,7 +27,7 @@ use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team};
 use crate::site::ticket_system::TicketSystem;
 use crate::site::user::{self, User};
-use crate::site::{mail_delivery, mail_template};
+use crate::site::{agent_trust, mail_delivery, mail_template};
 use crate::testing::NODE;
 use crate::{Command, site};
 
@@ -216,6 +216,12 @@ impl From<team::Command> for Command {
 impl From<group_policy::Command> for Command {
     fn from(command: group_policy::Command) -> Self {
         Self::GroupPolicy(command)
+    }
+}
+
+impl From<agent_trust::Command> for Command {
+    fn from(command: agent_trust::Command) -> Self {
+        Self::AgentTrust(command)
     }
 }
 

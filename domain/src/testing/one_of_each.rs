@@ -11,9 +11,9 @@ use crate::access::review;
 use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
 use crate::ids::{
-    AccessRequestId, GroupPolicyMemberId, JumpGroupRef, JumpItemRef, JumpItemRoleId, KeyedHash,
-    Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef, SiteSettingsId,
-    TicketRequestId,
+    AccessRequestId, AgentAnchorId, GroupPolicyMemberId, JumpGroupRef, JumpItemRef, JumpItemRoleId,
+    KeyedHash, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef, SiteAddressId,
+    SiteSettingsId, TicketRequestId,
 };
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::access_request::{
@@ -30,6 +30,9 @@ use crate::session::access_session::{
     InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
 };
 use crate::session::{details, startup_group};
+use crate::site::agent_trust::{
+    self, AddressAdded, AddressWithdrawn, AnchorAdded, AnchorWithdrawn,
+};
 use crate::site::api_account::{self, ApiAccount, Authenticated, SecretRegenerated};
 use crate::site::first_start::{self, SiteCreated};
 use crate::site::mail_delivery::{
@@ -106,6 +109,29 @@ fn of_the_site() -> Vec<Event> {
         Event::Site(first_start::Event::Upgraded(Upgraded {
             build: "8".repeat(64),
             version: "0.1.0".to_owned(),
+        })),
+        Event::AgentTrust(agent_trust::Event::AnchorAdded(AnchorAdded {
+            id: AgentAnchorId(1),
+            anchor: "system".to_owned(),
+            version: 3,
+        })),
+        Event::AgentTrust(agent_trust::Event::AnchorWithdrawn(AnchorWithdrawn {
+            id: AgentAnchorId(1),
+            anchor: "system".to_owned(),
+            version: 4,
+            cut_off: 2,
+        })),
+        Event::AgentTrust(agent_trust::Event::AddressAdded(AddressAdded {
+            id: SiteAddressId(1),
+            url: "https://access.example.com".to_owned(),
+            place: 1,
+            version: 1,
+        })),
+        Event::AgentTrust(agent_trust::Event::AddressWithdrawn(AddressWithdrawn {
+            id: SiteAddressId(1),
+            url: "https://access.example.com".to_owned(),
+            version: 2,
+            cut_off: 0,
         })),
         Event::SiteSettings(id, record::Event::Created(settings)),
         Event::SiteSettings(id, changed("lost_days", 15.into(), 30.into())),

@@ -21,11 +21,11 @@ use serde_json::json;
 
 use crate::clock::SystemClock;
 use crate::command_line::DemoOptions;
-use crate::configuration::{self, AgentTrust};
+use crate::configuration;
 use crate::opening::OpenSite;
 use crate::place::{self, Place};
 use crate::tls::SiteAuthority;
-use crate::trust;
+
 use crate::virtual_clock::VirtualClock;
 
 /// How long before now the story ends. What a newcomer begins with is made after it, in the minutes that follow.
@@ -134,10 +134,9 @@ async fn play(
 ) -> Result<()> {
     let authority =
         SiteAuthority::load_or_make(&site.store, &site.sealer, SystemClock.now()).await?;
-    let anchors = trust::anchors(&AgentTrust::Site, &authority, &site.store, &site.sealer).await?;
     let first_run = place.first_run();
     let player = play::Player::new(site, clock.clone(), machines, &first_run);
-    let played = player.play(steps, end, url, anchors).await?;
+    let played = player.play(steps, end, url, &authority).await?;
 
     let certificate = place.authority_certificate();
     place::write_certificate(place, authority.certificate_pem())?;

@@ -16,13 +16,14 @@ use domain::session::access_session;
 use domain::time::SECOND;
 use domain::{Actor, Cause, Command, Event, Surface, Timestamp};
 use engine::{Done, ExecuteError, Lane, Side, Submission};
-use link_protocol::AnchorList;
 use secrets::SecretText;
 
 use super::Played;
 use super::cast::{Group, Machine, PEOPLE, Rules};
 use super::story::{Step, Timed};
 use crate::opening::OpenSite;
+use crate::tls::SiteAuthority;
+use crate::trust;
 use crate::virtual_clock::VirtualClock;
 
 mod first;
@@ -84,7 +85,7 @@ impl<'a> Player<'a> {
         steps: Vec<Timed>,
         end: Timestamp,
         url: &str,
-        anchors: AnchorList,
+        authority: &SiteAuthority,
     ) -> Result<Played> {
         let epoch = self.site.store.register_node("demo", None).await?;
         self.node = NodeEpoch(epoch.0);
@@ -96,6 +97,9 @@ impl<'a> Player<'a> {
         }
         self.clock.advance_to(end);
         self.let_mails_rest(epoch).await?;
+        let source = trust::Source::own_authority();
+        trust::begin(&self.site.engine, &source, authority, Some(url), false).await?;
+        let anchors = connector::anchors_of(&self.site.engine.published().world);
         let (agents, [asked_for, item]) = self.real_agents(url, &anchors).await?;
         self.installers_of_today().await?;
         let badge = self.badge(0).await?;

@@ -90,6 +90,23 @@ impl NodeCertificate {
         Ok(config)
     }
 
+    /// The chain in use, leaf first.
+    #[must_use]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.shown.0.load().cert.clone()
+    }
+
+    /// For which names the site's authority is to issue it from now on; a newer one is due where they differ from those of
+    /// before. A certificate from files has the names that it has.
+    pub fn set_names(&mut self, names: Vec<String>) {
+        if let Source::Authority(_, held) = &mut self.source
+            && *held != names
+        {
+            *held = names;
+            self.state = State::RenewAt(Timestamp(0));
+        }
+    }
+
     /// Takes a newer certificate into use if one is due: its end is near, its files changed, or `asked`. Returns whether
     /// it did.
     ///
@@ -192,6 +209,26 @@ mod tests {
         assert!(certificate.renew(late, false).unwrap());
         assert_ne!(leaf(&certificate), first);
         assert!(!certificate.renew(late, false).unwrap());
+    }
+
+    #[test]
+    fn a_new_name_is_in_the_certificate_at_once() {
+        let authority = SiteAuthority::make(NOW).unwrap();
+        let names = |more: &[&str]| {
+            let names = ["localhost"].iter().chain(more);
+            names.map(|&name| name.to_owned()).collect::<Vec<_>>()
+        };
+        let source = Source::Authority(Box::new(authority), names(&[]));
+        let mut certificate = NodeCertificate::new(source, NOW).unwrap();
+        certificate.set_names(names(&[]));
+        assert!(!certificate.renew(NOW, false).unwrap());
+        certificate.set_names(names(&["new.example.com"]));
+        assert!(certificate.renew(NOW, false).unwrap());
+        assert!(!certificate.renew(NOW, false).unwrap());
+        let leaf = leaf(&certificate);
+        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
+        let shown = parsed.subject_alternative_name().unwrap().unwrap();
+        assert!(format!("{shown:?}").contains("new.example.com"));
     }
 
     fn write_pair(folder: &Path, name: &str) {

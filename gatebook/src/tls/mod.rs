@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod coverage;
 
 pub use authority::SiteAuthority;
 pub use certificate::{NodeCertificate, Source};

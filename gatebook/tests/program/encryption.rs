@@ -113,6 +113,9 @@ async fn a_certificate_of_ones_own_is_shown_and_read_again_on_sighup() {
         certificate.to_str().unwrap(),
         "--tls-key",
         key.to_str().unwrap(),
+        // Who shall trust it is never guessed.
+        "--agent-trust",
+        "system",
     ];
     let server = Server::start(&folder.path().join("site"), &arguments).await;
     // A new client each time: connections that stand keep the certificate they were made with.

@@ -24,7 +24,7 @@ async fn events_are_read_beside_a_running_server_by_what_they_are() {
     let data = text(folder.path());
     let server = Server::start(folder.path(), &[]).await;
     let all = done(&["log", "read", "--data", data]).await.lines();
-    assert_eq!(positions(&all), (1..=9).collect::<Vec<u64>>());
+    assert_eq!(positions(&all), (1..=10).collect::<Vec<u64>>());
     let names: Vec<&str> = all[5]
         .as_object()
         .unwrap()
@@ -63,7 +63,7 @@ async fn events_are_read_beside_a_running_server_by_what_they_are() {
         ),
         (&["--category", "jump_item_role"], &[3, 4, 5]),
         (&["--category", "jump_item_role", "--from", "4"], &[4, 5]),
-        (&["--since", before, "--type", "NodeStarted"], &[9]),
+        (&["--since", before, "--type", "NodeStarted"], &[10]),
         (&["--until", before], &[]),
         (&["--since", "2999-01-01"], &[]),
         (&["--client", "1"], &[]),
@@ -94,7 +94,7 @@ async fn tail_prints_the_newest_events_and_then_each_new_one() {
     let mut next = async || -> Value {
         serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap()
     };
-    assert_eq!(next().await["type"], "SiteUpgraded");
+    assert_eq!(next().await["type"], "AgentAnchorAdded");
     assert_eq!(next().await["type"], "NodeStarted");
     let credentials =
         serde_json::from_slice(&std::fs::read(folder.path().join("first-run.json")).unwrap())
@@ -103,7 +103,7 @@ async fn tail_prints_the_newest_events_and_then_each_new_one() {
     let came = next().await;
     assert_eq!(
         (&came["type"], &came["position"]),
-        (&"ApiAccountAuthenticated".into(), &10.into())
+        (&"ApiAccountAuthenticated".into(), &11.into())
     );
     tail.kill().await.unwrap();
     server.stop().await;

@@ -12,5 +12,6 @@ mod read_models;
 mod refused_places;
 mod running;
 mod told;
+mod trust;
 mod upgrades;
 mod upkeep;

@@ -187,6 +187,7 @@ impl ConsoleView {
                 | user::Event::AdministratorReset(_) => {}
             },
             Event::Site(_)
+            | Event::AgentTrust(_)
             | Event::SiteSettings(..)
             | Event::TicketSystem(..)
             | Event::TicketRequest(..)
@@ -334,7 +335,8 @@ impl ConsoleView {
             jump_client::Event::Lost(_)
             | jump_client::Event::Expired(_)
             | jump_client::Event::TokenOffered(_)
-            | jump_client::Event::TokenConfirmed(_) => {}
+            | jump_client::Event::TokenConfirmed(_)
+            | jump_client::Event::TrustConfirmed(_) => {}
         }
     }
 
@@ -756,6 +758,11 @@ mod tests {
         "JumpClientExpired",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
+        "JumpClientTrustConfirmed",
+        "AgentAnchorAdded",
+        "AgentAnchorWithdrawn",
+        "SiteAddressAdded",
+        "SiteAddressWithdrawn",
         "NodeStarted",
         "JumpClientsCheckedIn",
         "AccessReviewDue",

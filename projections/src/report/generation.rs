@@ -329,6 +329,7 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
     match event {
         Event::AccessSession(lsid, event) => Some((*lsid, event)),
         Event::Site(_)
+        | Event::AgentTrust(_)
         | Event::SiteSettings(..)
         | Event::TicketSystem(..)
         | Event::MailSettings(..)
@@ -583,6 +584,10 @@ mod tests {
         "GroupPolicyRowSet",
         "GroupPolicyRowDropped",
         "GroupPoliciesOrdered",
+        "AgentAnchorAdded",
+        "AgentAnchorWithdrawn",
+        "SiteAddressAdded",
+        "SiteAddressWithdrawn",
         "JumpClientInstallerCreated",
         "JumpClientInstallerChanged",
         "JumpClientInstallerDeleted",
@@ -595,6 +600,7 @@ mod tests {
         "JumpClientConnectionTypeSet",
         "JumpClientTokenOffered",
         "JumpClientTokenConfirmed",
+        "JumpClientTrustConfirmed",
         "JumpClientQuarantined",
         "NodeStarted",
         "JumpClientsCheckedIn",

@@ -630,9 +630,10 @@ fn end(
         .map(|representative| departed(Entity::representative(representative)));
     let endpoint = departed(Entity::customer(customer));
     let mut details: Vec<Detail> = match ended.reason {
-        EndReason::Endpoint | EndReason::AgentLost | EndReason::ItemDeleted => {
-            [endpoint].into_iter().chain(users).collect()
-        }
+        EndReason::Endpoint
+        | EndReason::AgentLost
+        | EndReason::ItemDeleted
+        | EndReason::IdentityInDoubt => [endpoint].into_iter().chain(users).collect(),
         EndReason::Owner
         | EndReason::Administrator
         | EndReason::Api

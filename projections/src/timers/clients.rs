@@ -101,6 +101,7 @@ impl Clients {
                 | jump_client::Event::CheckedIn(_)
                 | jump_client::Event::TokenOffered(_)
                 | jump_client::Event::TokenConfirmed(_)
+                | jump_client::Event::TrustConfirmed(_)
                 | jump_client::Event::Quarantined(_) => false,
             },
             Event::Node(_, node::Event::Stopped(_))

@@ -325,6 +325,7 @@ impl Digest {
             Event::MailDelivery(id, event) => self.mail(*id, event, now),
             Event::StartupGroup(id, _) => self.news.push(News::StartupGroup(*id)),
             Event::Site(_)
+            | Event::AgentTrust(_)
             | Event::SiteSettings(..)
             | Event::MailSettings(..)
             | Event::MailTemplate(..)

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::pin::Pin;
 
-use link_protocol::{AnchorList, ClientFrame, Secret, Settings};
+use link_protocol::{AddressList, AnchorList, ClientFrame, Secret, Settings};
 
 use super::{Ended, Link};
+use crate::endpoint::Endpoint;
 use crate::store::{State, StoreError};
 
 /// How far the time the site was last there may be behind on disk while a link stands. Unit: seconds.
@@ -21,10 +22,14 @@ pub(super) enum Change {
     Token(Secret),
     /// An anchor list, taken over if it is newer; which version is held is said either way.
     Anchors(AnchorList),
+    /// The site's addresses, taken over if the list is newer; which version is held is said either way.
+    Addresses(AddressList),
     /// How to be; it holds also where the server can't be reached (CLNT-19).
     Settings(Box<Settings>),
     /// That the site was there.
     Seen,
+    /// That this connection has worked, and with it an address and a list of anchors.
+    Worked,
 }
 
 impl Change {
@@ -32,8 +37,10 @@ impl Change {
         match self {
             Self::Token(_) => "a new identity token",
             Self::Anchors(_) => "new trust anchors",
+            Self::Addresses(_) => "new addresses of the site",
             Self::Settings(_) => "the site's settings",
             Self::Seen => "when the server was there",
+            Self::Worked => "which address and anchors work",
         }
     }
 }
@@ -137,7 +144,12 @@ impl Link<'_> {
                 tracing::debug!(version, "trust anchors held");
                 self.send(ClientFrame::AnchorsStored { version }).await
             }
-            Change::Settings(_) | Change::Seen => Ok(()),
+            Change::Addresses(_) => {
+                let version = self.state().addresses_version;
+                tracing::debug!(version, "addresses held");
+                self.send(ClientFrame::AddressesStored { version }).await
+            }
+            Change::Settings(_) | Change::Seen | Change::Worked => Ok(()),
         }
     }
 
@@ -152,7 +164,18 @@ impl Link<'_> {
                 if !anchors.supersedes(&held.anchors) {
                     return None;
                 }
-                next.anchors = anchors.clone();
+                next.take_anchors(anchors.clone());
+            }
+            Change::Addresses(addresses) => {
+                // One that this program can't read would lock it out.
+                let is_of_use = addresses
+                    .urls
+                    .iter()
+                    .any(|url| url.parse::<Endpoint>().is_ok());
+                if addresses.version <= held.addresses_version || !is_of_use {
+                    return None;
+                }
+                next.take_addresses(addresses.clone(), &self.url);
             }
             Change::Settings(settings) => {
                 let is_fresh = held
@@ -165,6 +188,12 @@ impl Link<'_> {
                 next.seen_at = Some(now);
             }
             Change::Seen => next.seen_at = Some(now),
+            Change::Worked => {
+                next.worked(&self.url, self.trusted);
+                if next == *held {
+                    return None;
+                }
+            }
         }
         Some(next)
     }

@@ -6,6 +6,7 @@ use super::{Connected, Event, Facts, JumpClient, Properties};
 use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpClientInstallerId, KeyedHash, LinkId};
 use crate::record::{self, Record};
+use crate::site::agent_trust::Confirmed;
 use crate::{Context, Decision, Refusal, Timestamp, World};
 
 mod duplicates;
@@ -171,6 +172,7 @@ pub(super) fn apply_reinstalled(
         client.previous_token = Some(before);
         client.token_at = at;
         client.offered_token = None;
+        client.trust_confirmed = Confirmed::default();
     });
     world.registered_again(id, &reinstalled.attempt);
 }
@@ -182,7 +184,7 @@ fn decide_again(
     token: &KeyedHash,
     connected: Connected,
 ) -> Decision {
-    let mut events = super::offered(world, id, token)?;
+    let mut events = super::identity::offered(world, id, token)?;
     events.extend(super::decide_connect(world, id, connected)?);
     Ok(events)
 }

@@ -44,6 +44,26 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Conflict,
         ),
         (
+            Refusal::LastOfTrust {
+                what: "Trust anchor",
+            },
+            "Trust anchor cannot be withdrawn: it is the last one. Add another first.",
+            Conflict,
+        ),
+        (
+            Refusal::WouldCutOff {
+                what: "Site address",
+                clients: 214,
+            },
+            "Site address cannot be withdrawn: 214 Jump Clients have not confirmed another one and would be cut off. To cut them off, ask with cut_off=true.",
+            Conflict,
+        ),
+        (
+            Refusal::AnchorInUse,
+            "Trust anchor cannot be withdrawn: the certificate of this server is trusted by no other one, and all Jump Clients would be cut off. To cut them off, ask with cut_off=true.",
+            Conflict,
+        ),
+        (
             Refusal::SignInFailed,
             "The username or password is incorrect.",
             Forbidden,

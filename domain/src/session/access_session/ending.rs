@@ -156,6 +156,29 @@ pub(super) fn decide_abandon(world: &World, lsid: Lsid, context: &Context) -> De
     }
 }
 
+/// What happens to the sessions on an endpoint when its identity is found to be in use twice: they end, whichever item they
+/// were started on, and those that are not up yet fail.
+pub(crate) fn ended_by_quarantine(world: &World, endpoint: JumpClientId) -> Vec<crate::Event> {
+    world
+        .sessions_of_endpoint(endpoint)
+        .filter_map(|lsid| {
+            let session = world.sessions.get(&lsid)?;
+            let event = if session.established {
+                Event::Ended(Ended {
+                    reason: EndReason::IdentityInDoubt,
+                    detail: String::new(),
+                })
+            } else {
+                Event::Failed(Failed {
+                    failure: Failure::Identity,
+                    detail: String::new(),
+                })
+            };
+            Some(crate::Event::AccessSession(lsid, event))
+        })
+        .collect()
+}
+
 pub(super) fn failed(lsid: Lsid, failure: Failure, detail: &str) -> Decision {
     happened(crate::Event::AccessSession(
         lsid,

@@ -188,6 +188,8 @@ pub enum EndReason {
     AccessWithdrawn,
     /// Its owner went, and nobody else in it may own it.
     NoOwner,
+    /// Two machines showed the identity of its Jump Client.
+    IdentityInDoubt,
 }
 
 impl EndReason {
@@ -211,6 +213,7 @@ impl EndReason {
             Self::Inactive => "Nobody in it did anything for too long",
             Self::AccessWithdrawn => "The access of its owner was withdrawn",
             Self::NoOwner => "Its owner left, and nobody in it may own it",
+            Self::IdentityInDoubt => "The identity of the Jump Client was in use twice",
         }
     }
 }

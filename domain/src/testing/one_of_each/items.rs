@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{
     self, CheckedIn, ConnectionTypeSet, Copied, Disconnected, Expired, Facts, FactsChange, Lost,
-    Properties, Quarantined, Registered, Reinstalled, Token, Uninstalled,
+    Properties, Quarantined, Registered, Reinstalled, Token, TrustConfirmed, Uninstalled,
 };
 use crate::ids::{
     CustomFieldId, CustomSessionAttributeId, JumpClientInstallerId, JumpItemRef, JumpointId,
@@ -111,6 +111,10 @@ pub(super) fn of_the_fleet() -> Vec<Event> {
         of_client(jump_client::Event::TokenOffered(Token { token: hash('4') })),
         of_client(jump_client::Event::TokenConfirmed(Token {
             token: hash('4'),
+        })),
+        of_client(jump_client::Event::TrustConfirmed(TrustConfirmed {
+            anchors: Some(3),
+            addresses: None,
         })),
         of_client(jump_client::Event::Quarantined(Quarantined {
             evidence: "two boot ids".to_owned(),

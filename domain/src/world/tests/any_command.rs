@@ -154,6 +154,7 @@ pub(super) fn any_command() -> impl Strategy<Value = (Cause, Command)> {
         6 => (actor, command).prop_map(|(actor, command)| (actor.cause(), command)),
         1 => super::any_member::any_member_command(),
         1 => super::any_ticket::any_ticket_command(),
+        1 => super::any_trust::any_trust_command(),
     ]
 }
 

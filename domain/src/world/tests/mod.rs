@@ -16,6 +16,7 @@ mod any_mail;
 mod any_member;
 mod any_request;
 mod any_ticket;
+mod any_trust;
 
 /// An event with the time it was recorded at.
 type Recorded = (Event, Timestamp);

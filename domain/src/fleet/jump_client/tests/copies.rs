@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Command, Connected, Event, Facts, Offer, Properties, disconnect, is_online, link, token,
+    Command, Connected, DAY, Event, Facts, Offer, Properties, TOKEN_DAYS, disconnect, is_online,
+    link, token,
 };
 use crate::access::jump_group::JumpGroup;
 use crate::access::role::JumpItemPermission;
@@ -154,6 +155,7 @@ fn removing_one_leaves_the_others_and_the_endpoint() {
         .when(Actor::JumpClient(PC1), disconnect(PC1, 1))
         .then_something()
         .and([connect])
+        .after(TOKEN_DAYS * DAY)
         .when(
             Actor::System,
             Command::OfferToken {

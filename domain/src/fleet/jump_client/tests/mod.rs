@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Command, Connected, Event, Facts, Offer, Presence, Properties, Register, Token};
+use super::{
+    Command, Connected, Event, Facts, Offer, Presence, Properties, Register, TOKEN_DAYS, Token,
+};
 use crate::access::role::{JumpItemPermission, START_SESSIONS_ONLY};
 use crate::fleet::installer::JumpClientInstaller;
 use crate::ids::{
@@ -20,6 +22,7 @@ use crate::{Actor, Event as Happened, Refusal, World};
 mod connection_type;
 mod copies;
 mod duplicates;
+mod identity;
 mod life;
 mod overrides;
 
@@ -404,6 +407,7 @@ fn an_identity_is_one_machines() {
     };
     let site = given([group(WEB_SERVERS, "Web Servers")])
         .and(client(PC1, SHARED))
+        .after(TOKEN_DAYS * DAY)
         .when(PC1, confirm("stolen"))
         .then_refused(Refusal::JumpClientIdentityFailed)
         .when(Actor::System, offer("new"))
@@ -470,6 +474,7 @@ fn late_words_of_a_superseded_link_change_nothing() {
     // It is back on link 5, and was handed a token then; what link 1 still had to say comes now.
     let site = given([group(WEB_SERVERS, "Web Servers")])
         .and(client(PC1, SHARED))
+        .after(TOKEN_DAYS * DAY)
         .when(PC1, resume("token of pc-1", "t2"))
         .then_something()
         .when(PC1, offer(link(1), "t3"))
@@ -492,6 +497,7 @@ fn late_words_of_a_superseded_link_change_nothing() {
     assert_eq!((&pc.token, &pc.offered_token), (&token("t2"), &None));
     // Who showed the token of before does not know the newest.
     let site = site
+        .after(TOKEN_DAYS * DAY)
         .when(PC1, resume("token of pc-1", "t5"))
         .then_nothing()
         .when(PC1, offer(link(5), "t6"))
