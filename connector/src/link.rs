@@ -132,6 +132,8 @@ async fn let_in<T: Transport>(
     };
     let mut greeted = greeting::greet(inner, &hello, link, peer, false).await;
     if let Err(Turned::Held(place, who)) = greeted {
+        // Only who has proven itself is given a place to wait for.
+        transport.authenticated();
         hold(inner, transport, frames, place, who).await?;
         greeted = greeting::greet(inner, &hello, link, peer, true).await;
     }

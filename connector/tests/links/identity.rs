@@ -468,7 +468,9 @@ async fn more_clients_than_the_connection_rate_wait_or_are_told_to_come_later_an
     let wrong = Secret::new("wrong-token-wrong-token-wrong-token-wrong-t");
     for _ in 0..3 {
         let hello = resuming(2, 1, &wrong);
-        Played::hello(&site.hub, hello).await.refused().await;
+        let mut stranger = Played::hello(&site.hub, hello).await;
+        stranger.refused().await;
+        assert!(!stranger.is_authenticated());
     }
     let mut agents = Vec::new();
     for (number, token) in (1..=7).zip(&tokens) {
@@ -487,6 +489,8 @@ async fn more_clients_than_the_connection_rate_wait_or_are_told_to_come_later_an
         agents[place].welcome().await;
         if let Some(next) = agents.get_mut(place + 1) {
             assert_eq!(next.heard(), None, "{place}");
+            // It waits as one who is known, so no stranger takes its connection.
+            assert!(next.is_authenticated(), "{place}");
         }
         // Timers ring at the end of a millisecond.
         tokio::time::advance(std::time::Duration::from_millis(1_001)).await;

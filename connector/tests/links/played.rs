@@ -1,5 +1,8 @@
 //! An agent played by the test: what it says and hears, frame by frame.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use connector::{Gone, Hub, Incoming, Transport};
 use link_protocol::{
     CheckIn, ClientFrame, Facts, Figures, Hello, Identity, Overrides, Refused, RefusedCode,
@@ -21,9 +24,14 @@ pub(crate) enum Heard {
 struct Channels {
     incoming: mpsc::Receiver<Incoming>,
     outgoing: mpsc::Sender<Heard>,
+    authenticated: Arc<AtomicBool>,
 }
 
 impl Transport for Channels {
+    fn authenticated(&mut self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+
     async fn receive(&mut self) -> Option<Incoming> {
         self.incoming.recv().await
     }
@@ -47,13 +55,19 @@ pub(crate) fn bytes_of_a_link(hub: &Hub) -> usize {
     let (_, incoming) = mpsc::channel(1);
     let (outgoing, _) = mpsc::channel(1);
     let peer = "192.0.2.1:50000".parse().expect("an address");
-    size_of_val(&hub.serve(Channels { incoming, outgoing }, peer))
+    let channels = Channels {
+        incoming,
+        outgoing,
+        authenticated: Arc::default(),
+    };
+    size_of_val(&hub.serve(channels, peer))
 }
 
 /// One connection of a played agent. Dropped, the connection is lost.
 pub(crate) struct Played {
     says: mpsc::Sender<Incoming>,
     hears: mpsc::Receiver<Heard>,
+    authenticated: Arc<AtomicBool>,
     pub(crate) served: JoinHandle<()>,
 }
 
@@ -68,13 +82,24 @@ impl Played {
         let (outgoing, hears) = mpsc::channel(window);
         let hub = hub.clone();
         let peer = "192.0.2.1:50000".parse().expect("an address");
-        let served =
-            tokio::spawn(async move { hub.serve(Channels { incoming, outgoing }, peer).await });
+        let authenticated = Arc::new(AtomicBool::new(false));
+        let channels = Channels {
+            incoming,
+            outgoing,
+            authenticated: Arc::clone(&authenticated),
+        };
+        let served = tokio::spawn(async move { hub.serve(channels, peer).await });
         Self {
             says,
             hears,
+            authenticated,
             served,
         }
+    }
+
+    /// Whether the hub has said that the agent proved who it is.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
     }
 
     /// Connects and says hello.
@@ -197,6 +222,7 @@ impl Played {
             says,
             hears,
             served,
+            ..
         } = self;
         drop((says, hears));
         served.await.expect("the link ends well");
