@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::http::header::LOCATION;
+use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::{Done, Published};
 use serde::Serialize;
+
+use crate::conditional::EntityTag;
 
 /// `<epoch>-<position>` of the log that an answer belongs to; whoever passes it on can ask for answers at least as new.
 pub const POSITION: HeaderName = HeaderName::from_static("x-gatebook-position");
@@ -20,7 +22,8 @@ pub struct Answer<T> {
     status: StatusCode,
     position: (i64, u64),
     location: Option<String>,
-    warning: Option<Cow<'static, str>>,
+    warnings: Vec<Cow<'static, str>>,
+    is_tagged: bool,
     body: Option<T>,
 }
 
@@ -32,7 +35,8 @@ impl<T: Serialize> Answer<T> {
             status: StatusCode::OK,
             position: (published.tail.epoch, published.tail.position),
             location: None,
-            warning: None,
+            warnings: Vec::new(),
+            is_tagged: false,
             body: Some(body),
         }
     }
@@ -44,7 +48,8 @@ impl<T: Serialize> Answer<T> {
             status: StatusCode::OK,
             position: (done.epoch, done.position),
             location: None,
-            warning: None,
+            warnings: Vec::new(),
+            is_tagged: false,
             body: Some(body),
         }
     }
@@ -69,10 +74,20 @@ impl<T: Serialize> Answer<T> {
         self
     }
 
-    /// The same with a warning, in printable ASCII.
+    /// The same with warnings, each in printable ASCII.
     #[must_use]
-    pub fn warned(mut self, warning: Option<impl Into<Cow<'static, str>>>) -> Self {
-        self.warning = warning.map(Into::into);
+    pub fn warned<W: Into<Cow<'static, str>>>(
+        mut self,
+        warnings: impl IntoIterator<Item = W>,
+    ) -> Self {
+        self.warnings = warnings.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same with the entity tag of its body, by which it can be changed only as it is.
+    #[must_use]
+    pub fn tagged(mut self) -> Self {
+        self.is_tagged = true;
         self
     }
 }
@@ -85,7 +100,8 @@ impl Answer<()> {
             status: StatusCode::NO_CONTENT,
             position: (done.epoch, done.position),
             location: None,
-            warning: None,
+            warnings: Vec::new(),
+            is_tagged: false,
             body: None,
         }
     }
@@ -93,17 +109,21 @@ impl Answer<()> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
+        let tag = self.body.as_ref().filter(|_| self.is_tagged);
+        let tag = tag.map(|body| EntityTag::of(body).to_header());
         let mut response = match self.body {
             Some(body) => (self.status, axum::Json(body)).into_response(),
             None => self.status.into_response(),
         };
         let headers = response.headers_mut();
         headers.insert(POSITION, position_value(self.position));
-        if let Some(warning) = self
-            .warning
-            .and_then(|warning| HeaderValue::try_from(warning.into_owned()).ok())
-        {
-            headers.insert(WARNING, warning);
+        for warning in self.warnings {
+            if let Ok(warning) = HeaderValue::try_from(warning.into_owned()) {
+                headers.append(WARNING, warning);
+            }
+        }
+        if let Some(tag) = tag {
+            headers.insert(ETAG, tag);
         }
         if let Some(location) = self
             .location

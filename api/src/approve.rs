@@ -4,7 +4,6 @@
 //! approver; there is no other credential, so a page elsewhere has nothing to borrow. Every link that is not good is answered
 //! the same, whatever is wrong with it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -22,6 +21,7 @@ use engine::{ExecuteError, Lane, Submission};
 use crate::access::Access;
 use crate::console::badge::Badge;
 use crate::error::Problem;
+use crate::form::Parameters;
 use crate::json;
 use crate::peer::Peer;
 use crate::route::{About, Gives, Routes};
@@ -193,26 +193,26 @@ struct Form {
 
 impl Form {
     async fn read(site: &Site, parts: &Parts, body: Body) -> Result<Self, Problem> {
-        let is_form = parts
+        let content_type = parts
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|kind| {
-                kind.trim()
-                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
+            .unwrap_or_default();
+        let is_form = content_type.split(';').next().is_some_and(|kind| {
+            kind.trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
         if !is_form {
             return Err(Problem::malformed("A form is expected."));
         }
         let bytes = json::read_bytes(body, FORM_BYTES_MAX, &site.limits).await?;
-        let mut members: HashMap<String, String> =
-            form_urlencoded::parse(&bytes).into_owned().collect();
+        let mut members = Parameters::of_form(content_type, &bytes)
+            .map_err(|unreadable| Problem::malformed(unreadable.to_string()))?;
         Ok(Self {
-            answer: members.remove("answer").unwrap_or_default(),
+            answer: members.take("answer").unwrap_or_default(),
             // Browsers send line breaks as two characters, which would count twice.
             comments: members
-                .remove("comments")
+                .take("comments")
                 .unwrap_or_default()
                 .replace("\r\n", "\n"),
         })

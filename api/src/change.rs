@@ -1,14 +1,16 @@
-//! The body of a request that changes something, with its Idempotency-Key, and the way to the engine.
+//! The body of a request that changes something, with its Idempotency-Key and its If-Match, and the way to the engine.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
-use domain::Command;
 use domain::record::Object;
-use engine::{Done, ExecuteError, Idempotency, Side, Submission};
+use domain::{Command, World};
+use engine::{Condition, Done, ExecuteError, Idempotency, Side, Submission};
+use serde_json::Value;
 
 use crate::caller::Caller;
+use crate::conditional::IfMatch;
 use crate::error::{JsonError, Problem};
 use crate::json;
 use crate::site::Site;
@@ -17,13 +19,20 @@ use crate::site::Site;
 const KEY_CHARS_MAX: usize = 255;
 
 /// What a request that changes something carries.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Change {
     /// The JSON object of its body; empty without one.
     pub body: Object,
     /// Its Idempotency-Key, where it has one, bound to caller and request.
     idempotency: Option<(String, [u8; 32])>,
+    /// Its `If-Match`, where it has one.
+    if_match: Option<IfMatch>,
+    /// What its target shows, where that has an entity tag.
+    target: Option<View>,
 }
+
+/// What a request's target shows in a World; none where it is not there.
+type View = Arc<dyn Fn(&World) -> Option<Value> + Send + Sync>;
 
 impl FromRequest<Arc<Site>> for Change {
     type Rejection = JsonError;
@@ -32,8 +41,14 @@ impl FromRequest<Arc<Site>> for Change {
         let (parts, body) = request.into_parts();
         let bytes = json::read_bytes(body, site.limits.body_bytes_max, &site.limits).await?;
         let idempotency = idempotency(&parts, &bytes, site)?;
+        let if_match = IfMatch::read(&parts.headers)?;
         let body = json::read_object(&bytes)?;
-        Ok(Self { body, idempotency })
+        Ok(Self {
+            body,
+            idempotency,
+            if_match,
+            target: None,
+        })
     }
 }
 
@@ -42,6 +57,23 @@ impl Change {
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.idempotency.is_some()
+    }
+
+    /// The same for a target that shows this, which its entity tag is made of. `If-Match` on what has no such view never holds.
+    #[must_use]
+    pub fn of_target<T: Into<Value>>(
+        mut self,
+        view: impl Fn(&World) -> Option<T> + Send + Sync + 'static,
+    ) -> Self {
+        self.target = Some(Arc::new(move |world| view(world).map(Into::into)));
+        self
+    }
+
+    /// What must be so when the command is decided.
+    fn condition(&self) -> Option<Condition> {
+        let if_match = self.if_match.clone()?;
+        let target = self.target.clone();
+        Some(if_match.condition(move |world| target.and_then(|view| view(world))))
     }
 
     /// The same for one of several commands that one request asks for, so that each is carried out once.
@@ -53,6 +85,8 @@ impl Change {
                 .idempotency
                 .as_ref()
                 .map(|(key, hash)| (format!("{key}/{name}"), *hash)),
+            if_match: self.if_match.clone(),
+            target: self.target.clone(),
         }
     }
 }
@@ -127,6 +161,9 @@ impl Site {
         }
         if let Some(side) = side {
             submission = submission.with_side(side);
+        }
+        if let Some(condition) = change.condition() {
+            submission = submission.on_condition(condition);
         }
         self.engine.execute(submission).await
     }

@@ -268,6 +268,11 @@ impl From<ExecuteError> for Problem {
                 "idempotency_key_reused",
                 "The Idempotency-Key was used with another request.",
             ),
+            ExecuteError::ConditionFailed => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "It is not what If-Match names: it was changed or deleted since, or has no entity tag.",
+            ),
             ExecuteError::Busy { retry_after } => Self::unavailable(
                 "The server is currently too busy. Please try again later.",
                 retry_after,

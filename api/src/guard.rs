@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use domain::Surface;
 use domain::ids::ApiAccountId;
 use domain::site::api_account::{self, ApiAccount};
+use domain::{FieldErrors, Surface};
+use encoding_rs::UTF_8;
 
 use crate::access::{self, Access};
 use crate::caller::{Caller, Known, Principal};
@@ -17,7 +19,7 @@ use crate::error::Problem;
 use crate::peer::{Authenticated, Peer};
 use crate::rate::{Admission, Budget, Charge};
 use crate::site::Site;
-use crate::xml_namespace;
+use crate::{form, json, xml_namespace};
 
 /// The hourly limit of the account (AUTH-16).
 pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -108,8 +110,11 @@ pub(crate) async fn permitted_only(
     ) else {
         return Problem::access_denied().to_json();
     };
-    match access::require(&site, &caller, &known, access, &action).await {
-        Ok(()) => next.run(request).await,
+    if let Err(problem) = access::require(&site, &caller, &known, access, &action).await {
+        return in_form_of(caller.surface, &known, &problem);
+    }
+    match without_input_in_the_body_of_a_get(&site, request).await {
+        Ok(request) => next.run(request).await,
         Err(problem) => in_form_of(caller.surface, &known, &problem),
     }
 }
@@ -146,6 +151,56 @@ async fn prove(
         }),
         None => Err(refuse_stranger(site, peer, route, Problem::access_denied())),
     }
+}
+
+/// The request, if it is no GET or its body asks for nothing. Filters in the body of a GET would be ignored, and whoever looked for
+/// one thing would be given everything; HTTP gives them no meaning there (RFC 9110, 9.3.1).
+async fn without_input_in_the_body_of_a_get(
+    site: &Site,
+    request: Request,
+) -> Result<Request, Problem> {
+    let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
+    if !is_read || request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = json::read_bytes(body, site.limits.body_bytes_max, &site.limits).await?;
+    let text = bytes.trim_ascii();
+    // Some clients write an empty object wherever there could be a body.
+    if matches!(text, b"" | b"{}" | b"null") {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
+    let mut errors = FieldErrors::default();
+    for name in named_in(text).into_iter().take(NAMES_MAX) {
+        let words =
+            format!("The {name} parameter belongs into the query; the body of a GET is not read.");
+        errors.push(name, words);
+    }
+    let message = "A GET takes its parameters in the query; its body is not read.";
+    if errors.0.is_empty() {
+        errors.push("body", message);
+    }
+    Err(Problem {
+        message: message.to_owned(),
+        ..Problem::invalid(errors)
+    })
+}
+
+/// Most parameters in the body of a GET that are named to the caller.
+const NAMES_MAX: usize = 20;
+
+/// What a body names, be it JSON or a form.
+fn named_in(body: &[u8]) -> Vec<String> {
+    let names: Vec<String> = match json::read_object(body) {
+        Ok(object) => object.into_iter().map(|(name, _)| name).collect(),
+        Err(_) => form::pairs(body, UTF_8)
+            .map_while(Result::ok)
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+            .map(|(name, _)| name)
+            .collect(),
+    };
+    let short = |name: String| name.chars().take(64).collect();
+    names.into_iter().map(short).collect()
 }
 
 async fn authenticate(

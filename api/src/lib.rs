@@ -17,6 +17,7 @@ pub mod answer;
 pub mod caller;
 pub mod caller_rate;
 pub mod change;
+pub mod conditional;
 pub mod json;
 pub mod route;
 pub mod scan;

@@ -3,11 +3,15 @@
 //! Credentials come in the Basic header or in the body; the body is a form or JSON. Real clients send all of these, some
 //! without a Content-Type (config-api.md section 0 fact 4).
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, PRAGMA, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -21,6 +25,7 @@ use serde_json::{Value, json};
 use crate::access::{self, Access};
 use crate::caller::{Caller, Principal};
 use crate::error::Problem;
+use crate::form::Parameters;
 use crate::guard;
 use crate::json;
 use crate::peer::Peer;
@@ -47,7 +52,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
 /// Why there is no token, as OAuth2 says it.
 enum NoToken {
     /// The request can't be read, or lacks something.
-    InvalidRequest(&'static str),
+    InvalidRequest(Cow<'static, str>),
     /// Credentials are missing, wrong, or may not be used. Which of these is not said.
     InvalidClient,
     /// Another grant type than client credentials (AUTH-04).
@@ -68,7 +73,7 @@ impl IntoResponse for NoToken {
             Self::InvalidRequest(message) => (
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
-                message.to_owned(),
+                message.into_owned(),
             ),
             Self::InvalidClient => (
                 StatusCode::UNAUTHORIZED,
@@ -141,7 +146,7 @@ async fn give_token(site: &Site, peer: Peer, request: Request) -> Result<SecretT
     match asked.grant_type.as_deref() {
         Some("client_credentials") => {}
         Some(_) => return Err(NoToken::UnsupportedGrantType),
-        None => return Err(NoToken::InvalidRequest("The grant_type is required.")),
+        None => return Err(invalid_request("The grant_type is required.")),
     }
     let Some((client_id, secret)) = asked.credentials else {
         return Err(refuse(site, peer, "No client credentials were given."));
@@ -199,17 +204,13 @@ struct TokenRequest {
 
 impl TokenRequest {
     fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, NoToken> {
-        let text = std::str::from_utf8(body)
-            .map_err(|_| NoToken::InvalidRequest("The body is not valid UTF-8."))?;
-        let mut members = if text.trim_start().starts_with('{') {
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let mut members = if text.trim_ascii_start().starts_with(b"{") {
             from_json(text)?
         } else {
-            from_form(text)?
+            from_form(headers, text)?
         };
-        let mut take = |name: &str| {
-            let at = members.iter().position(|(member, _)| member == name)?;
-            Some(members.swap_remove(at).1)
-        };
+        let mut take = |name: &str| members.remove(name);
         let grant_type = take("grant_type");
         let in_body = (take("client_id"), take("client_secret"));
         let credentials = match basic(headers)? {
@@ -239,9 +240,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, SecretText)>, NoToken> {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(NoToken::InvalidRequest(
-            "There must be one Authorization header.",
-        ));
+        return Err(invalid_request("There must be one Authorization header."));
     }
     let read = || {
         let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
@@ -255,26 +254,31 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, SecretText)>, NoToken> {
     read().map(Some).ok_or(NoToken::InvalidClient)
 }
 
-/// OAuth2 lets no parameter come twice (RFC 6749, 3.2).
-const TWICE: &str = "A parameter was given more than once.";
+const fn invalid_request(message: &'static str) -> NoToken {
+    NoToken::InvalidRequest(Cow::Borrowed(message))
+}
 
-fn from_form(text: &str) -> Result<Vec<(String, String)>, NoToken> {
-    let mut members: Vec<(String, String)> = Vec::new();
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if members.iter().any(|(known, _)| *known == name) {
-            return Err(NoToken::InvalidRequest(TWICE));
-        }
-        members.push((name.into_owned(), value.into_owned()));
-        if members.len() > 20 {
-            return Err(NoToken::InvalidRequest("There are too many parameters."));
-        }
+/// Most parameters of a request; clients of the field send up to five.
+const PARAMETERS_MAX: usize = 20;
+
+/// OAuth2 lets no parameter come twice (RFC 6749, 3.2).
+fn from_form(headers: &HeaderMap, form: &[u8]) -> Result<BTreeMap<String, String>, NoToken> {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let members = Parameters::of_form(content_type, form)
+        .map_err(|unreadable| NoToken::InvalidRequest(unreadable.to_string().into()))?;
+    let members: BTreeMap<String, String> = members.into();
+    if members.len() > PARAMETERS_MAX {
+        return Err(invalid_request("There are too many parameters."));
     }
     Ok(members)
 }
 
-fn from_json(text: &str) -> Result<Vec<(String, String)>, NoToken> {
-    let object: domain::record::Object = serde_json::from_str(text)
-        .map_err(|_| NoToken::InvalidRequest("The body is not a valid JSON object."))?;
+fn from_json(body: &[u8]) -> Result<BTreeMap<String, String>, NoToken> {
+    let object = json::read_object(body)
+        .map_err(|problem| NoToken::InvalidRequest(problem.message.into()))?;
     Ok(object
         .into_iter()
         .filter_map(|(name, value)| match value {

@@ -43,6 +43,7 @@ use utoipa::openapi::{
 };
 
 use crate::access::{Access, Permission};
+use crate::configuration::listing::FILTER_CHARS_MIN;
 use crate::configuration::resource::{Fixed, Resource};
 use crate::configuration::{
     self, group_policy, group_policy_member, group_policy_row, jump_approval, jump_group_user,
@@ -194,8 +195,20 @@ fn operation(route: &Route) -> OperationBuilder {
     }
     if let Gives::Page(_) = route.about.gives {
         operation = operation
-            .parameter(paging_parameter("per_page", 5, Some(100), 100))
-            .parameter(paging_parameter("current_page", 1, None, 1));
+            .parameter(paging_parameter(
+                "per_page",
+                Some(1),
+                100,
+                100,
+                "Members of a page; fewer than 5 counts as 5.",
+            ))
+            .parameter(paging_parameter(
+                "current_page",
+                None,
+                i64::from(i32::MAX),
+                1,
+                "Which page; below 1 is the first.",
+            ));
     }
     if let Some(schema) = route.about.takes {
         let content = ContentBuilder::new()
@@ -280,6 +293,11 @@ fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBu
         (
             "409",
             "The state of things does not allow it.",
+            route.method != Method::GET,
+        ),
+        (
+            "412",
+            "Not what If-Match names: changed or deleted since it was read, or without an entity tag.",
             route.method != Method::GET,
         ),
         ("413", "The body is too large.", route.about.takes.is_some()),
@@ -371,17 +389,19 @@ fn path_parameter_schema(name: &str) -> RefOr<Schema> {
 
 fn paging_parameter(
     name: &'static str,
-    least: i64,
-    most: Option<i64>,
+    least: Option<i64>,
+    most: i64,
     default: i64,
+    about: &'static str,
 ) -> ParameterBuilder {
     let schema = ObjectBuilder::new()
         .schema_type(Type::Integer)
-        .minimum(Some(least))
-        .maximum(most)
+        .minimum(least)
+        .maximum(Some(most))
         .default(Some(json!(default)));
     ParameterBuilder::new()
         .name(name)
+        .description(Some(about))
         .parameter_in(ParameterIn::Query)
         .schema(Some(Schema::Object(schema.build())))
 }
@@ -597,7 +617,8 @@ fn resource_schema<R: Resource>() -> Schema {
             Fixed::False => Type::Boolean,
             Fixed::Zero => Type::Integer,
             Fixed::Word(_) => Type::String,
-            Fixed::Null => Type::Null,
+            // Never shown.
+            Fixed::Absent => Type::String,
         };
         // What an installer shows under this name is a map.
         let schema = if *name == "key_info" {
@@ -655,7 +676,12 @@ fn kind_schema(field: &Field, in_body: bool) -> Schema {
     };
     let builder = match field.kind {
         Kind::Id => id_schema().schema_type(of_type(Type::Integer)),
-        Kind::Text { min, max } => text(min, max),
+        // A filter may look for more than can be stored, and not for nothing; see `listing`.
+        Kind::Text { max, .. } | Kind::Name { max, .. } if field.filter && !in_body => {
+            text(1, max.max(FILTER_CHARS_MIN))
+        }
+        Kind::Text { min, max } | Kind::Name { min, max } => text(min, max),
+        Kind::Language => text(2, 10),
         Kind::CodeName => text(0, 64).pattern(Some(r"^[a-zA-Z0-9_\\-]*$")),
         Kind::Secret { max } => {
             text(1, max).format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))

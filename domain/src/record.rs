@@ -16,8 +16,14 @@ use serde_json::{Map, Value};
 use crate::ids::NumericId;
 use crate::{Context, FieldErrors, Refusal, Timestamp, World};
 
+mod language;
+mod line;
+mod reading;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use line::name_of_text;
+pub use reading::{Reading, read_body, read_value};
 
 /// A JSON object: the body of a request or the JSON form of a record.
 pub type Object = Map<String, Value>;
@@ -27,8 +33,16 @@ pub type Object = Map<String, Value>;
 pub enum Kind {
     /// A small integer id, 1 to 2,147,483,647.
     Id,
-    /// Text of this many characters.
+    /// Text of this many characters, with line breaks where it likes.
     Text {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
+    /// What something is called: one line of this many characters that people can read and tell from another. No control
+    /// characters, nothing that turns the direction of text or can't be seen, and not blanks alone.
+    Name {
         /// Fewest characters.
         min: usize,
         /// Most characters.
@@ -36,6 +50,8 @@ pub enum Kind {
     },
     /// A code name: 0 to 64 of letters, digits, `_`, `\` and `-`; empty counts as absent (config-api.md 7.1).
     CodeName,
+    /// A locale code of a language that there is, such as `en-us`.
+    Language,
     /// True or false.
     Boolean,
     /// A whole number within these bounds, inclusive.
@@ -91,7 +107,7 @@ pub enum Reference {
 pub enum Write {
     /// The published Configuration API (and the console API for what that can only read).
     Body,
-    /// Only when the record is made.
+    /// Only when the record is made; a change that gives another value is refused.
     OnCreate,
     /// Only `users/{id}/permissions` of the console API.
     Permissions,
@@ -110,12 +126,16 @@ pub struct Field {
     pub required: bool,
     /// Whether `null` is a value: accepted, and returned when unset.
     pub nullable: bool,
+    /// Whether answers leave it out where it is unset: the published type has no null.
+    pub omitted: bool,
     /// Who may write it.
     pub write: Write,
     /// Whether it is never returned.
     pub write_only: bool,
     /// Whether a list can be filtered by it (exact, case-insensitive).
     pub filter: bool,
+    /// Most characters that a body of the Configuration API may give it, where that is fewer than are stored (ITEM-56).
+    pub published_max: Option<usize>,
     /// The record it names.
     pub reference: Option<Reference>,
     /// What it is, for the OpenAPI document.
@@ -131,9 +151,11 @@ impl Field {
             kind,
             required: false,
             nullable: false,
+            omitted: false,
             write: Write::Body,
             write_only: false,
             filter: false,
+            published_max: None,
             reference: None,
             about,
         }
@@ -153,10 +175,25 @@ impl Field {
         self
     }
 
+    /// May be unset: `null` in a body, and left out of answers, where the published type has no null (config-api.md, section 8).
+    #[must_use]
+    pub const fn omitted(mut self) -> Self {
+        self.nullable = true;
+        self.omitted = true;
+        self
+    }
+
     /// Lists can be filtered by it.
     #[must_use]
     pub const fn filter(mut self) -> Self {
         self.filter = true;
+        self
+    }
+
+    /// Bodies of the Configuration API give it at most this many characters.
+    #[must_use]
+    pub const fn published_max(mut self, characters: usize) -> Self {
+        self.published_max = Some(characters);
         self
     }
 
@@ -313,8 +350,42 @@ fn decide_create<R: Record>(
     body: &Object,
     context: &Context,
 ) -> Result<(R::Id, Event<R>), Refusal> {
-    let body = read_body(R::FIELDS, R::COMPUTED, body, Purpose::Create)?;
-    let mut record: R = overlay(&R::default(), &body)?;
+    create_from(
+        world,
+        &R::default(),
+        body,
+        Reading::of(Purpose::Create, context),
+        context,
+    )
+}
+
+/// What becomes of a copy: a record with the values of `original` and, in their place, those of `body`. What the original has is
+/// not judged anew, so that what was stored under other rules can still be copied.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_copy<R: Record>(
+    world: &World,
+    original: &R,
+    body: &Object,
+    context: &Context,
+) -> Result<(R::Id, Event<R>), Refusal> {
+    let values = to_object(original);
+    let mut whole = values.clone();
+    whole.extend(body.clone());
+    let reading = Reading::of(Purpose::Create, context).over(&values);
+    create_from(world, original, &whole, reading, context)
+}
+
+fn create_from<R: Record>(
+    world: &World,
+    base: &R,
+    body: &Object,
+    reading: Reading<'_>,
+    context: &Context,
+) -> Result<(R::Id, Event<R>), Refusal> {
+    let body = read_body(R::FIELDS, R::COMPUTED, body, reading)?;
+    let mut record: R = overlay(base, &body)?;
     record.complete(world, None, context);
     check_references(world, R::FIELDS, &to_object(&record))?;
     record.check(world, None)?;
@@ -332,7 +403,9 @@ fn decide_change<R: Record>(
     context: &Context,
 ) -> Outcome<R> {
     let current = R::find(world, id).ok_or(Refusal::not_found(R::TITLE))?;
-    let body = read_body(R::FIELDS, R::COMPUTED, body, purpose)?;
+    let values = to_object(current);
+    let reading = Reading::of(purpose, context).over(&values);
+    let body = read_body(R::FIELDS, R::COMPUTED, body, reading)?;
     let mut record: R = overlay(current, &body)?;
     record.complete(world, Some(id), context);
     let changes = difference(current, &record);
@@ -420,7 +493,8 @@ pub fn to_object<R: Serialize>(record: &R) -> Object {
     }
 }
 
-/// The record as the APIs show it: the table's fields in its order, without what is never returned.
+/// The record as the APIs show it: the table's fields in its order, without what is never returned and what is unset and has no
+/// null.
 pub fn render<R: Record>(id: R::Id, record: &R) -> Object {
     let mut object = to_object(record);
     let mut shown = Object::new();
@@ -433,6 +507,9 @@ pub fn render<R: Record>(id: R::Id, record: &R) -> Object {
                 .map_or(Value::Null, |micros| Timestamp(micros).to_rfc3339().into()),
             _ => value,
         };
+        if value.is_null() && field.omitted {
+            continue;
+        }
         shown.insert(field.name.to_owned(), value);
     }
     shown
@@ -466,204 +543,6 @@ fn difference<R: Record>(old: &R, new: &R) -> BTreeMap<String, Change> {
             (old != new).then_some((name, Change { old, new }))
         })
         .collect()
-}
-
-/// Reads a body against a table: every name known, every value of its kind and within its limits.
-///
-/// Members that only the server gives, and `id`, are accepted and left out (config-api.md 2.3). What comes back holds
-/// only what this purpose writes, each value in the form of the struct.
-///
-/// # Errors
-/// [`Refusal::Invalid`] with every field that is not right.
-pub fn read_body(
-    fields: &[Field],
-    computed: &[Field],
-    body: &Object,
-    purpose: Purpose,
-) -> Result<Object, Refusal> {
-    let mut errors = FieldErrors::default();
-    let mut read = Object::new();
-    for (name, value) in body {
-        let Some(field) = fields.iter().find(|field| field.name == name) else {
-            if name != "id" && !computed.iter().any(|field| field.name == name) {
-                errors.push(name.clone(), format!("The {name} field is not known."));
-            }
-            continue;
-        };
-        if !purpose.writes(field) || is_absent(field, value) {
-            continue;
-        }
-        match read_value(field, value) {
-            Ok(value) => {
-                read.insert(name.clone(), value);
-            }
-            Err(message) => errors.push(name.clone(), message),
-        }
-    }
-    if purpose == Purpose::Create {
-        for field in fields
-            .iter()
-            .filter(|field| field.required && !body.contains_key(field.name))
-        {
-            errors.push(field.name, format!("The {} field is required.", field.name));
-        }
-    }
-    errors.into_result(read)
-}
-
-/// An empty code name counts as none (config-api.md 7.1).
-fn is_absent(field: &Field, value: &Value) -> bool {
-    field.kind == Kind::CodeName && value.as_str() == Some("")
-}
-
-/// Reads one value against one line of a table.
-///
-/// # Errors
-/// A sentence that names the field and the limit.
-pub fn read_value(field: &Field, value: &Value) -> Result<Value, String> {
-    let name = field.name;
-    if value.is_null() {
-        return if field.nullable {
-            Ok(Value::Null)
-        } else {
-            Err(format!("The {name} field must not be null."))
-        };
-    }
-    match field.kind {
-        Kind::Id => in_range(name, value, 1, i64::from(i32::MAX)),
-        Kind::Integer { min, max } => in_range(name, value, min, max),
-        Kind::Boolean if value.is_boolean() => Ok(value.clone()),
-        Kind::Boolean => Err(format!("The {name} field must be true or false.")),
-        Kind::Text { min, max } => sized(name, value, min, max),
-        Kind::Secret { max } => sized(name, value, 1, max),
-        Kind::CodeName => {
-            let text = value
-                .as_str()
-                .ok_or_else(|| format!("The {name} field must be a string."))?;
-            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '\\' | '-');
-            if text.len() > 64 {
-                Err(format!(
-                    "The {name} field must not be longer than 64 characters."
-                ))
-            } else if text.chars().all(legal) {
-                Ok(value.clone())
-            } else {
-                Err(format!(
-                    "The {name} field may only hold letters, digits, _, \\ and -."
-                ))
-            }
-        }
-        Kind::Word(words) => match value.as_str() {
-            Some(text) if words.contains(&text) => Ok(value.clone()),
-            _ => Err(format!(
-                "The {name} field must be one of: {}.",
-                words.join(", ")
-            )),
-        },
-        Kind::Texts {
-            members_max,
-            text_max,
-        } => {
-            let members = value
-                .as_array()
-                .ok_or_else(|| format!("The {name} field must be an array of strings."))?;
-            if members.len() > members_max {
-                return Err(format!(
-                    "The {name} field must not have more than {members_max} members."
-                ));
-            }
-            for member in members {
-                sized(name, member, 1, text_max)?;
-            }
-            Ok(value.clone())
-        }
-        Kind::AddressRanges { members_max } => address_ranges(name, value, members_max),
-        Kind::Moment => {
-            let moment = match value {
-                Value::String(text) => Timestamp::parse_rfc3339_utc(text),
-                Value::Number(number) => number.as_i64().map(Timestamp::from_unix_seconds),
-                _ => None,
-            };
-            moment.map(|moment| Value::from(moment.0)).ok_or_else(|| {
-                format!("The {name} field must be a date and time in UTC as of RFC 3339.")
-            })
-        }
-    }
-}
-
-/// The form alone: which addresses are right together is the record's own rule.
-fn address_ranges(name: &str, value: &Value, members_max: usize) -> Result<Value, String> {
-    let wrong = || format!("The {name} field must be an array of objects with start and end.");
-    let members = value.as_array().ok_or_else(wrong)?;
-    if members.len() > members_max {
-        return Err(format!(
-            "The {name} field must not have more than {members_max} members."
-        ));
-    }
-    for member in members {
-        let range = member.as_object().ok_or_else(wrong)?;
-        let is_text = |end: &str| {
-            range
-                .get(end)
-                .and_then(Value::as_str)
-                .is_some_and(|address| address.len() <= 45)
-        };
-        if range.len() != 2 || !is_text("start") || !is_text("end") {
-            return Err(wrong());
-        }
-    }
-    Ok(value.clone())
-}
-
-fn in_range(name: &str, value: &Value, min: i64, max: i64) -> Result<Value, String> {
-    match value.as_i64() {
-        Some(number) if (min..=max).contains(&number) => Ok(value.clone()),
-        Some(_) => Err(format!("The {name} field must be between {min} and {max}.")),
-        None => Err(format!("The {name} field must be an integer.")),
-    }
-}
-
-fn sized(name: &str, value: &Value, min: usize, max: usize) -> Result<Value, String> {
-    let text = value
-        .as_str()
-        .ok_or_else(|| format!("The {name} field must be a string."))?;
-    let length = text.chars().count();
-    if length < min {
-        Err(if min == 1 {
-            format!("The {name} field must not be empty.")
-        } else {
-            format!("The {name} field must be at least {min} characters.")
-        })
-    } else if length > max {
-        Err(format!(
-            "The {name} field must not be longer than {max} characters."
-        ))
-    } else if text.chars().any(|c| c == '\0') {
-        Err(format!("The {name} field must not hold a NUL character."))
-    } else {
-        Ok(value.clone())
-    }
-}
-
-/// Whether a character may be in the name of a Jump Client: no control character, nothing that XML can't carry, and nothing that
-/// ends a line or turns the direction of what follows, by which a name could look like another.
-pub(crate) fn fits_a_line(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
-}
-
-/// The rule for the names of Jump Clients and of their installers, however they are given.
-///
-/// # Errors
-/// A sentence that names the field.
-pub(crate) fn one_line(name: &str, text: &str) -> Result<(), String> {
-    if text.chars().all(fits_a_line) {
-        Ok(())
-    } else {
-        Err(format!(
-            "The {name} field must not hold control characters, or ones that turn the direction of text."
-        ))
-    }
 }
 
 /// Every reference names a record that is there.

@@ -18,7 +18,7 @@ use crate::lanes::{Answer, Queued};
 use crate::published::Published;
 use crate::setup::FreshSource;
 use crate::side::{Side, SideContext, SideDraft};
-use crate::submission::{ExecuteError, Idempotency, Submission, Unavailability};
+use crate::submission::{Condition, ExecuteError, Idempotency, Submission, Unavailability};
 
 /// An event that is to be committed.
 pub(crate) struct Decided {
@@ -135,11 +135,15 @@ impl Draft {
             cause,
             idempotency,
             side,
+            condition,
             ..
         } = submission;
-        let result = self
-            .outcome(&command, &cause, idempotency, side, held, source)
-            .await;
+        let extras = Extras {
+            idempotency,
+            side,
+            condition,
+        };
+        let result = self.outcome(&command, &cause, extras, held, source).await;
         let (outcome, result) = match result {
             Ok(outcome) => (outcome, Ok(())),
             Err(error) => {
@@ -160,11 +164,15 @@ impl Draft {
         &mut self,
         command: &Command,
         cause: &Cause,
-        idempotency: Option<Idempotency>,
-        side: Option<Side>,
+        extras: Extras,
         held: &mut HeldTail,
         source: &dyn FreshSource,
     ) -> Result<Outcome, StoreError> {
+        let Extras {
+            idempotency,
+            side,
+            condition,
+        } = extras;
         let keyed = match idempotency {
             None => None,
             Some(Idempotency { key, request_hash }) => {
@@ -182,6 +190,14 @@ impl Draft {
                 Some((row_key, request_hash))
             }
         };
+        // After the key: a repeat of what was done is told its outcome, whatever has become of the condition since.
+        if let Some(condition) = condition {
+            match guarded(|| condition.holds(&self.world)) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Outcome::Failed(ExecuteError::ConditionFailed)),
+                Err(fault) => return Ok(Outcome::Failed(fault)),
+            }
+        }
         let fresh = source.fresh();
         let context = Context {
             now: self.now,
@@ -355,6 +371,13 @@ impl Draft {
             }),
         }
     }
+}
+
+/// What comes with a command.
+struct Extras {
+    idempotency: Option<Idempotency>,
+    side: Option<Side>,
+    condition: Option<Condition>,
 }
 
 /// Whether a refusal is an event of its own (architecture.md, "Refusals"). What was refused before anybody was known is

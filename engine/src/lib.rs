@@ -42,5 +42,7 @@ pub use published::{CommittedStream, Published, StreamBroken};
 pub use setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 pub use side::{Side, SideContext, SideFunction};
 pub use snapshot::{FINGERPRINT, SnapshotError, SnapshotWritten};
-pub use submission::{Done, ExecuteError, Halt, Idempotency, Lane, Submission, Unavailability};
+pub use submission::{
+    Condition, Done, ExecuteError, Halt, Idempotency, Lane, Submission, Unavailability,
+};
 pub use writer::Trouble;

@@ -10,7 +10,7 @@ use domain::policy::access_request;
 use domain::policy::ticket;
 use domain::session::access_session;
 use domain::site::{api_account, mail_delivery, team, user};
-use domain::{Cause, Command, Event, Refusal, Timestamp, record};
+use domain::{Cause, Command, Event, Refusal, Timestamp, World, record};
 use uuid::Uuid;
 
 use crate::side::Side;
@@ -27,6 +27,23 @@ pub struct Submission {
     pub idempotency: Option<Idempotency>,
     /// Rows that commit with the command's events.
     pub side: Option<Side>,
+    /// What must be so when the command is decided.
+    pub condition: Option<Condition>,
+}
+
+/// What whoever asks wants to be so at the tail where their command is decided, such as that nobody has changed what they read.
+/// It travels with the command: looked at before, it might not be so any more.
+pub struct Condition(Box<dyn FnOnce(&World) -> bool + Send>);
+
+impl Condition {
+    /// The command is decided where `holds` says true of the World it is decided on. It must not block.
+    pub fn new(holds: impl FnOnce(&World) -> bool + Send + 'static) -> Self {
+        Self(Box::new(holds))
+    }
+
+    pub(crate) fn holds(self, world: &World) -> bool {
+        (self.0)(world)
+    }
 }
 
 impl Submission {
@@ -39,6 +56,7 @@ impl Submission {
             lane,
             idempotency: None,
             side: None,
+            condition: None,
         }
     }
 
@@ -52,6 +70,13 @@ impl Submission {
     #[must_use]
     pub fn with_idempotency(mut self, idempotency: Idempotency) -> Self {
         self.idempotency = Some(idempotency);
+        self
+    }
+
+    /// The same, on a condition.
+    #[must_use]
+    pub fn on_condition(mut self, condition: Condition) -> Self {
+        self.condition = Some(condition);
         self
     }
 
@@ -112,6 +137,9 @@ pub enum ExecuteError {
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The condition that the command was sent on does not hold.
+    #[error("the condition of the command does not hold")]
+    ConditionFailed,
     /// The lane is full, or another node keeps the tail.
     #[error("too much is waiting to be decided")]
     Busy {

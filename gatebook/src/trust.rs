@@ -11,15 +11,13 @@ use engine::{Engine, Lane, Submission};
 use eventstore::{EventStore, SideTable};
 use link_protocol::Anchor;
 use link_protocol::limits::ANCHORS_MAX;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use secrets::Sealer;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::configuration::{AgentTrust, Configuration, Misconfigured};
 use crate::opening::OpenSite;
-use crate::tls::SiteAuthority;
+use crate::tls::{SiteAuthority, pem};
 
 /// Where versions before this one kept the list: a row of the side table `secret`. It is read once and left there.
 const ROW: &str = "agent_trust";
@@ -183,9 +181,7 @@ fn say_where_nobody_looks(world: &World, url: &str, is_shared: bool) {
 
 /// The public keys of all certificates in a PEM file.
 fn authorities_in(file: &Path) -> Result<Vec<Anchor>> {
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("reading certificates from {}", file.display()))?;
+    let certificates = pem::certificates(file)?;
     ensure!(
         (1..=ANCHORS_MAX).contains(&certificates.len()),
         "{} must hold 1 to {ANCHORS_MAX} certificates of authorities",

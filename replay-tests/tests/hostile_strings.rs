@@ -84,9 +84,15 @@ fn corpus() -> Vec<(&'static str, String)> {
     corpus
 }
 
-/// Whether a text may be the name of a client: one line that reads one way.
+/// Whether a text may be the name of a client: one line that reads one way, and can be seen.
 fn may_be_a_name(text: &str) -> bool {
-    !text.contains(|letter| matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    !text.contains(|letter| {
+        matches!(
+            letter,
+            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+        )
+    })
 }
 
 /// What a client is called that says this text everywhere: as the installer says, where the text may not be a name.

@@ -2,9 +2,9 @@
 //! ITEM-53, GRP-27). Of the published types there is Shell Jump so far.
 
 use domain::items::shell::ShellJump;
-use domain::record::{self, Object};
+use domain::record::{self, Object, Reference};
 use domain::{Command, World};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -89,33 +89,32 @@ fn shell_jump(parameters: &Parameters, world: &World) -> Result<Object, Problem>
             body.insert(field.to_owned(), number.map_or(value.into(), Value::from));
         }
     }
-    let group = world
-        .jump_groups
-        .iter()
-        .map(|(id, group)| (group.code_name.as_str(), json!(id)));
-    body.insert(
-        "jump_group_id".to_owned(),
-        named("group", required(parameters, "group")?, group)?,
-    );
-    let jumpoint = world
-        .jumpoints
-        .iter()
-        .map(|(id, jumpoint)| (jumpoint.code_name.as_str(), json!(id)));
-    body.insert(
-        "jumpoint_id".to_owned(),
-        named("jumpoint", required(parameters, "jumpoint")?, jumpoint)?,
-    );
-    if let Some(code_name) = parameters.get("jump_policy") {
-        let policies = world.jump_policies.iter();
-        let policies = policies.map(|(id, policy)| (policy.code_name.as_str(), json!(id)));
-        let id = named("jump_policy", code_name, policies)?;
-        body.insert("jump_policy_id".to_owned(), id);
+    for (parameter, field, reference) in [
+        ("group", "jump_group_id", Reference::JumpGroup),
+        ("jumpoint", "jumpoint_id", Reference::Jumpoint),
+    ] {
+        let id = named(
+            world,
+            parameter,
+            reference,
+            required(parameters, parameter)?,
+        )?;
+        body.insert(field.to_owned(), id);
     }
-    if let Some(code_name) = parameters.get("session_policy") {
-        let policies = world.session_policies.iter();
-        let policies = policies.map(|(id, policy)| (policy.code_name.as_str(), json!(id)));
-        let id = named("session_policy", code_name, policies)?;
-        body.insert("session_policy_id".to_owned(), id);
+    for (parameter, field, reference) in [
+        ("jump_policy", "jump_policy_id", Reference::JumpPolicy),
+        (
+            "session_policy",
+            "session_policy_id",
+            Reference::SessionPolicy,
+        ),
+    ] {
+        if let Some(code_name) = parameters.get(parameter) {
+            body.insert(
+                field.to_owned(),
+                named(world, parameter, reference, code_name)?,
+            );
+        }
     }
     Ok(body)
 }
@@ -125,16 +124,16 @@ fn required<'p>(parameters: &'p Parameters, name: &str) -> Result<&'p str, Probl
     value.ok_or_else(|| Problem::malformed(format!("The parameter {name} is required.")))
 }
 
-/// The id of what has this code name.
-fn named<'w>(
+/// The id of what has this code name, without regard to case.
+fn named(
+    world: &World,
     parameter: &str,
+    reference: Reference,
     code_name: &str,
-    mut all: impl Iterator<Item = (&'w str, Value)>,
 ) -> Result<Value, Problem> {
-    all.find(|(known, _)| *known == code_name)
-        .map(|(_, id)| id)
-        .ok_or_else(|| {
-            let shown: String = code_name.chars().take(64).collect();
-            Problem::malformed(format!("The {parameter} {shown} is not known."))
-        })
+    let id = world.with_code_name(reference, code_name);
+    id.map(Value::from).ok_or_else(|| {
+        let shown: String = code_name.chars().take(64).collect();
+        Problem::malformed(format!("The {parameter} {shown} is not known."))
+    })
 }

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::group_policy::{self, GroupPolicy};
 use domain::ids::GroupPolicyId;
-use domain::record::{self, Field, Kind, Object, Purpose};
+use domain::record::{self, Field, Kind, Object, Purpose, Reading};
 use domain::{Command, Event, World};
 
 use super::resource::{self, ACCESS, PathId, Resource, location, made_by, path_of, read_fields};
@@ -49,7 +49,7 @@ pub const COPY_SCHEMA: &str = "GroupPolicyCopy";
 /// What a copy takes.
 pub const COPY_FIELDS: &[Field] = &[Field::new(
     "name",
-    Kind::Text { min: 1, max: 255 },
+    Kind::Name { min: 1, max: 255 },
     "What the copy is called.",
 )
 .required()];
@@ -86,7 +86,13 @@ async fn copy(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(COPY_FIELDS, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        COPY_FIELDS,
+        Some(("group_policy_id", policy.0)),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let name = body
         .get("name")
         .and_then(serde_json::Value::as_str)

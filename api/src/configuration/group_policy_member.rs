@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use domain::access::group_policy::{self, GroupPolicy};
 use domain::ids::{GroupPolicyId, GroupPolicyMemberId, UserId};
-use domain::record::{Field, Kind, Object, Purpose, Record, Reference};
+use domain::record::{Field, Kind, Object, Purpose, Reading, Record, Reference};
 use domain::{Command, FieldErrors};
 use serde_json::{Value, json};
 
@@ -88,12 +88,11 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         )
 }
 
+/// Without the members of directories' names: the published types have no null for them.
 fn view(id: GroupPolicyMemberId, user: UserId) -> Object {
     let value = json!({
         "id": id,
         "security_provider_id": LOCAL,
-        "distinguished_name": null,
-        "group_name": null,
         "user_id": user,
     });
     match value {
@@ -125,7 +124,7 @@ async fn get(
         .members_of_policy(policy)
         .find(|(_, id)| *id == wanted)
         .ok_or_else(|| Problem::not_found("Group Policy member"))?;
-    Ok(Answer::known(&known.0, view(id, user)))
+    Ok(Answer::known(&known.0, view(id, user)).tagged())
 }
 
 async fn create(
@@ -136,7 +135,13 @@ async fn create(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        FIELDS,
+        Some(("group_policy_id", policy.0)),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     only_local(&body)?;
     let user: UserId = id_in(&body, "user_id")?;
     let command = Command::GroupPolicy(group_policy::Command::AddMember(policy, user));
@@ -152,7 +157,7 @@ async fn create(
         "{}{BASE}/group-policy/{policy}/member/{id}",
         base_url(&parts, &site)
     );
-    Ok(Answer::created(&done, location, view(id, user)))
+    Ok(Answer::created(&done, location, view(id, user)).tagged())
 }
 
 async fn delete(
@@ -161,6 +166,11 @@ async fn delete(
     PathIds(policy, member): PathIds<GroupPolicyId, GroupPolicyMemberId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
+    let change = change.of_target(move |world| {
+        let mut members = world.members_of_policy(policy);
+        let (user, id) = members.find(|(_, id)| *id == member)?;
+        Some(view(id, user))
+    });
     let command = group_policy::Command::RemoveMember(policy, member);
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)

@@ -14,7 +14,7 @@ use domain::access::jump_group::{JumpGroup, Membership};
 use domain::ids::{
     GroupPolicyId, JumpGroupId, JumpItemRoleId, JumpPolicyId, JumpointId, NumericId, TeamId,
 };
-use domain::record::{Field, Kind, Object, Purpose, Record};
+use domain::record::{Field, Kind, Object, Purpose, Reading, Record};
 use domain::site::team::{Team, TeamRole};
 use domain::{Command, World};
 use serde_json::{Value, json};
@@ -300,7 +300,7 @@ async fn get<K: Kinds>(
         .policy_row(policy, about)
         .and_then(|row| K::view(about, row))
         .ok_or_else(|| Problem::not_found(K::TITLE))?;
-    Ok(Answer::known(&known.0, shown))
+    Ok(Answer::known(&known.0, shown).tagged())
 }
 
 async fn create<K: Kinds>(
@@ -311,7 +311,13 @@ async fn create<K: Kinds>(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(K::FIELDS, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        K::FIELDS,
+        Some(("group_policy_id", policy.0)),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let id: K::Id = id_in(&body, K::ID)?;
     let (about, row) = (K::about(id), K::row(&body));
     let command = command(policy, about, row).ok_or_else(Problem::internal)?;
@@ -324,7 +330,7 @@ async fn create<K: Kinds>(
         K::PATH
     );
     let shown = K::view(about, row).ok_or_else(Problem::internal)?;
-    Ok(Answer::created(&done, location, shown))
+    Ok(Answer::created(&done, location, shown).tagged())
 }
 
 async fn delete<K: Kinds>(
@@ -334,6 +340,7 @@ async fn delete<K: Kinds>(
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
     let about = K::about(id);
+    let change = change.of_target(move |world| K::view(about, world.policy_row(policy, about)?));
     let command = Command::GroupPolicy(group_policy::Command::DropRow(policy, about));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))

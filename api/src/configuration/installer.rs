@@ -61,7 +61,15 @@ impl Resource for JumpClientInstaller {
     const FILTERS_ALONE: &'static [Field] = FILTERS_ALONE;
     // `key_info` is read-only and clients send it back.
     const FIXED: &'static [(&'static str, resource::Fixed)] =
-        &[("key_info", resource::Fixed::Null)];
+        &[("key_info", resource::Fixed::Absent)];
+
+    // Of the sister product, whose clients post them to either.
+    const SENT_BY_CLIENTS: &'static [&'static str] = &[
+        "is_quiet",
+        "attended_session_policy_id",
+        "unattended_session_policy_id",
+        "customer_client_start_mode",
+    ];
 
     fn rows(world: &World) -> impl Iterator<Item = (JumpClientInstallerId, &Self)> {
         world

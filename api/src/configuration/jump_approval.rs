@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use domain::Command;
 use domain::ids::{AccessRequestId, UserId};
 use domain::policy::access_request::{self, AccessRequest, Submit, TEXT_CHARS_MAX};
-use domain::record::{Field, Kind, Object, Purpose, Record, read_body};
+use domain::record::{Field, Kind, Object, Purpose, Reading, Record, read_body};
 use domain::site::user::User;
 use domain::{FieldErrors, Refusal, Timestamp};
 use serde_json::{Value, json};
@@ -180,7 +180,7 @@ async fn answer(
     caller: Caller,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let body = read_body(ANSWER, &[], &change.body, Purpose::Create)?;
+    let body = read_body(ANSWER, &[], &change.body, Reading::plain(Purpose::Create))?;
     let request = AccessRequestId(number(&body, "id"));
     let speaking_for = Some(UserId(number(&body, "user_id")));
     let comment = text(&body, "comments");
@@ -215,7 +215,7 @@ async fn request(
     caller: Caller,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    let body = read_body(REQUEST, &[], &change.body, Purpose::Create)?;
+    let body = read_body(REQUEST, &[], &change.body, Reading::plain(Purpose::Create))?;
     let name = format!(
         "{}-{}",
         text(&body, "jump_item_type")

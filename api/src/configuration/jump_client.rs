@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::Method;
 use domain::fleet::jump_client::{self, JumpClient, Properties};
 use domain::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, UserId};
-use domain::record::{self, Object, Record};
+use domain::record::{self, Field, Kind, Object, Record};
 use domain::world::ItemText;
 use domain::{Command, Event, Timestamp, World};
 use serde_json::Value;
@@ -28,6 +28,20 @@ use crate::unbound;
 impl Resource for Properties {
     const PATH: &'static str = "jump-client";
     const SCHEMA: &'static str = "JumpClient";
+    // Unlike of any other text, the empty one asks for something: the machines where nobody is signed in.
+    const FILTERS_ALONE: &'static [Field] = &[Field::new(
+        "console_user",
+        Kind::Text { min: 0, max: 4096 },
+        "Who is signed in at the machine.",
+    )];
+
+    // Of the sister product and of the published versions up to 1.7.
+    const SENT_BY_CLIENTS: &'static [&'static str] = &[
+        "is_quiet",
+        "attended_session_policy_id",
+        "unattended_session_policy_id",
+        "customer_client_start_mode",
+    ];
 
     fn rows(world: &World) -> impl Iterator<Item = (JumpClientId, &Self)> {
         world
@@ -47,11 +61,19 @@ impl Resource for Properties {
         })
     }
 
-    /// A client is made by registering, never by a body.
-    fn warning(&self, world: &World, events: &[Event]) -> Option<Cow<'static, str>> {
-        unbound::warning(world, events).map(Cow::Owned)
+    fn warnings(
+        &self,
+        world: &World,
+        _id: JumpClientId,
+        events: &[Event],
+    ) -> Vec<Cow<'static, str>> {
+        unbound::warning(world, events)
+            .map(Cow::Owned)
+            .into_iter()
+            .collect()
     }
 
+    /// A client is made by registering, never by a body.
     fn made(_event: &Event) -> Option<(JumpClientId, &Self)> {
         None
     }
@@ -66,7 +88,10 @@ impl Resource for Properties {
             let now = site.engine.clock().now();
             for field in Self::COMPUTED {
                 let value = computed(site, world, client, field.name, now);
-                shown.insert(field.name.to_owned(), value);
+                // A time that has not come has no value: the published types have no null.
+                if !value.is_null() {
+                    shown.insert(field.name.to_owned(), value);
+                }
             }
         }
         shown

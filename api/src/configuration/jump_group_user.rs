@@ -1,6 +1,7 @@
 //! `jump-group/{id}/user`: the direct members of a Jump Group with their role and Jump Policy (GRP-06, GRP-07).
 //!
-//! Only explicit grants are listed. `null`, not 0, means the default: the user's Default slot, and "Set on Jump Items".
+//! Only explicit grants are listed. `null` in a body means the default: the user's Default slot, and "Set on Jump Items". Answers
+//! leave it out, since the published types have no null for it.
 
 use std::sync::Arc;
 
@@ -9,10 +10,9 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 use domain::Command;
-use domain::access::jump_group::{self, JumpGroup, Membership};
+use domain::access::jump_group::{self, JumpGroup, Membership, MembershipChange};
 use domain::ids::{JumpGroupId, JumpItemRoleId, JumpPolicyId, UserId};
-use domain::record::{self, Field, Kind, Object, Purpose, Record, Reference};
-use serde_json::{Value, json};
+use domain::record::{self, Field, Kind, Object, Purpose, Reading, Record, Reference};
 
 use super::BASE;
 use super::listing::{Listing, base_url};
@@ -96,15 +96,31 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
 }
 
 fn view(user: UserId, membership: &Membership) -> Object {
-    let value = json!({
-        "user_id": user,
-        "jump_item_role_id": membership.jump_item_role_id,
-        "jump_policy_id": membership.jump_policy_id,
-    });
-    match value {
-        Value::Object(object) => object,
-        _ => Object::new(),
-    }
+    let members = [
+        ("user_id", Some(user.0)),
+        (
+            "jump_item_role_id",
+            membership.jump_item_role_id.map(|role| role.0),
+        ),
+        (
+            "jump_policy_id",
+            membership.jump_policy_id.map(|policy| policy.0),
+        ),
+    ];
+    members
+        .into_iter()
+        .filter_map(|(name, id)| Some((name.to_owned(), id?.into())))
+        .collect()
+}
+
+/// What a membership belongs to.
+fn owner(group: JumpGroupId) -> Option<(&'static str, u32)> {
+    Some(("jump_group_id", group.0))
+}
+
+/// The same for a membership, whose entity tag is that of what reading it answers.
+fn of_membership(change: Change, group: JumpGroupId, user: UserId) -> Change {
+    change.of_target(move |world| Some(view(user, world.membership(group, user)?)))
 }
 
 async fn list(
@@ -127,7 +143,7 @@ async fn get(
         .world()
         .membership(group, user)
         .ok_or_else(not_a_member)?;
-    Ok(Answer::known(&known.0, view(user, membership)))
+    Ok(Answer::known(&known.0, view(user, membership)).tagged())
 }
 
 async fn create(
@@ -138,16 +154,29 @@ async fn create(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        FIELDS,
+        owner(group),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let user: UserId = id_in(&body, "user_id")?;
-    let membership = merged(Membership::default(), &body);
+    let MembershipChange {
+        jump_item_role_id,
+        jump_policy_id,
+    } = read(&body);
+    let membership = Membership {
+        jump_item_role_id: jump_item_role_id.flatten(),
+        jump_policy_id: jump_policy_id.flatten(),
+    };
     let command = Command::JumpGroup(jump_group::Command::AddMember(group, user, membership));
     let done = site.execute(&caller, &change, command, None).await?;
     let location = format!(
         "{}{BASE}/jump-group/{group}/user/{user}",
         base_url(&parts, &site)
     );
-    Ok(Answer::created(&done, location, view(user, &membership)))
+    Ok(Answer::created(&done, location, view(user, &membership)).tagged())
 }
 
 async fn change(
@@ -157,15 +186,24 @@ async fn change(
     PathIds(group, user): PathIds<JumpGroupId, UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let current = known
-        .world()
-        .membership(group, user)
-        .ok_or_else(not_a_member)?;
-    let body = read_fields(FIELDS, &change.body, Purpose::Change, &known)?;
-    let membership = merged(*current, &body);
-    let command = Command::JumpGroup(jump_group::Command::ChangeMember(group, user, membership));
-    let done = site.execute(&caller, &change, command, None).await?;
-    Ok(Answer::done(&done, view(user, &membership)))
+    let current = view(
+        user,
+        known
+            .world()
+            .membership(group, user)
+            .ok_or_else(not_a_member)?,
+    );
+    let reading = Reading::plain(Purpose::Change).over(&current);
+    let body = read_fields(FIELDS, owner(group), &change.body, reading, &known)?;
+    let change = of_membership(change, group, user);
+    let command = jump_group::Command::ChangeMember(group, user, read(&body));
+    let done = site
+        .execute(&caller, &change, Command::JumpGroup(command), None)
+        .await?;
+    let published = site.engine.published();
+    let membership = published.world.membership(group, user);
+    let shown = view(user, membership.ok_or_else(not_a_member)?);
+    Ok(Answer::done(&done, shown).tagged())
 }
 
 async fn delete(
@@ -174,19 +212,19 @@ async fn delete(
     PathIds(group, user): PathIds<JumpGroupId, UserId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
+    let change = of_membership(change, group, user);
     let command = Command::JumpGroup(jump_group::Command::RemoveMember(group, user));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))
 }
 
-fn merged(mut membership: Membership, body: &Object) -> Membership {
-    if body.contains_key("jump_item_role_id") {
-        membership.jump_item_role_id = number(body, "jump_item_role_id").map(JumpItemRoleId);
+/// What a body changes. A member that repeats what there is was left out of it.
+fn read(body: &Object) -> MembershipChange {
+    let given = |name: &str| body.contains_key(name).then(|| number(body, name));
+    MembershipChange {
+        jump_item_role_id: given("jump_item_role_id").map(|id| id.map(JumpItemRoleId)),
+        jump_policy_id: given("jump_policy_id").map(|id| id.map(JumpPolicyId)),
     }
-    if body.contains_key("jump_policy_id") {
-        membership.jump_policy_id = number(body, "jump_policy_id").map(JumpPolicyId);
-    }
-    membership
 }
 
 fn group_there(known: &Known, group: JumpGroupId) -> Result<(), Problem> {

@@ -19,6 +19,9 @@ use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
+/// What whoever saves a policy is told whose schedule is enabled and has no entries.
+const NEVER_OPEN: &str = "The schedule is enabled and has no entries, so that nobody can start a session under this Jump Policy.";
+
 impl Resource for JumpPolicy {
     const PATH: &'static str = "jump-policy";
     const SCHEMA: &'static str = "JumpPolicy";
@@ -40,8 +43,18 @@ impl Resource for JumpPolicy {
         }
     }
 
-    fn warning(&self, world: &World, _events: &[Event]) -> Option<Cow<'static, str>> {
-        ticket_system::warning(world, self).map(Cow::Borrowed)
+    fn warnings(
+        &self,
+        world: &World,
+        id: JumpPolicyId,
+        _events: &[Event],
+    ) -> Vec<Cow<'static, str>> {
+        let never_open = jump_policy::is_never_open(world, id).then_some(NEVER_OPEN);
+        never_open
+            .into_iter()
+            .chain(ticket_system::warning(world, self))
+            .map(Cow::Borrowed)
+            .collect()
     }
 }
 

@@ -16,8 +16,8 @@ impl Resource for Jumpoint {
     const SCHEMA: &'static str = "Jumpoint";
     const FIXED: &'static [(&'static str, Fixed)] = &[
         ("connected", Fixed::False),
-        ("docker_deploy_key", Fixed::Null),
-        ("key_info", Fixed::Null),
+        ("docker_deploy_key", Fixed::Absent),
+        ("key_info", Fixed::Absent),
     ];
     // These ask for any node of the Jumpoint (config-api.md 2.2).
     const FILTERS_ALONE: &'static [Field] = &[

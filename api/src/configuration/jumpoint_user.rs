@@ -6,15 +6,15 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
+use domain::Command;
 use domain::ids::{JumpointId, UserId};
 use domain::items::jumpoint::{self, Jumpoint};
-use domain::record::{self, Field, Kind, Object, Purpose, Record, Reference};
-use domain::{Command, FieldErrors};
+use domain::record::{Field, Kind, Object, Purpose, Reading, Record, Reference};
 use serde_json::json;
 
 use super::BASE;
-use super::listing::{Listing, base_url, strictly_unknown};
-use super::resource::{ACCESS, PathId, PathIds, id_in};
+use super::listing::{Listing, base_url};
+use super::resource::{ACCESS, PathId, PathIds, id_in, read_fields};
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
@@ -103,16 +103,13 @@ async fn create(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let mut unknown = FieldErrors::default();
-    for name in change.body.keys() {
-        if name != "id" && name != "user_id" {
-            unknown.push(name.clone(), format!("The {name} field is not known."));
-        }
-    }
-    if !unknown.0.is_empty() && known.world().settings.strict_compatibility {
-        return Err(strictly_unknown(unknown).into());
-    }
-    let body = record::read_body(FIELDS, &[], &change.body, Purpose::Create)?;
+    let body = read_fields(
+        FIELDS,
+        Some(("jumpoint_id", jumpoint.0)),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let user: UserId = id_in(&body, "user_id")?;
     let command = Command::Jumpoint(jumpoint::Command::AddUser(jumpoint, user));
     let done = site.execute(&caller, &change, command, None).await?;

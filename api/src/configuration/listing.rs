@@ -15,13 +15,20 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::caller::Known;
 use crate::error::{JsonError, Problem};
+use crate::form;
 use crate::peer::Peer;
 use crate::site::Site;
 
-/// Fewest members of a page.
+/// Fewest members of a page; who asks for one to four gets as many.
 const PER_PAGE_MIN: usize = 5;
 /// Most members of a page, and the number where none is asked for.
 const PER_PAGE_MAX: usize = 100;
+/// Last page that may be asked for.
+const PAGE_MAX: i64 = i32::MAX as i64;
+
+/// As many characters can be looked for in every text, also where fewer can be stored: the published description says so of most
+/// filters, and clients keep to it.
+pub(crate) const FILTER_CHARS_MIN: usize = 255;
 
 const CURRENT_PAGE: HeaderName = HeaderName::from_static("x-bt-pagination-current-page");
 const LAST_PAGE: HeaderName = HeaderName::from_static("x-bt-pagination-last-page");
@@ -98,25 +105,26 @@ impl Listing {
         };
         let mut unknown = FieldErrors::default();
         let mut errors = FieldErrors::default();
-        let query = parts.uri.query().unwrap_or_default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
+        let query = form::query(parts.uri.query(), |_| false).map_err(Problem::invalid)?;
+        for (name, value) in query {
+            match name.as_str() {
+                // Clients in the field ask for page 0, and for one member to read how many there are.
                 "per_page" => match value.parse() {
-                    Ok(number) if (PER_PAGE_MIN..=PER_PAGE_MAX).contains(&number) => {
-                        listing.per_page = number;
+                    Ok(number) if (1..=PER_PAGE_MAX).contains(&number) => {
+                        listing.per_page = number.max(PER_PAGE_MIN);
                     }
                     _ => errors.push(
                         "per_page",
                         format!("The per_page parameter must be an integer between {PER_PAGE_MIN} and {PER_PAGE_MAX}."),
                     ),
                 },
-                "current_page" => match value.parse() {
-                    Ok(number) if (1..=i32::MAX as usize).contains(&number) => {
-                        listing.current_page = number;
+                "current_page" => match value.parse::<i64>().map(|page| page.max(1)) {
+                    Ok(number) if number <= PAGE_MAX => {
+                        listing.current_page = usize::try_from(number).unwrap_or(1);
                     }
                     _ => errors.push(
                         "current_page",
-                        "The current_page parameter must be an integer of at least 1.",
+                        format!("The current_page parameter must be an integer between 1 and {PAGE_MAX}."),
                     ),
                 },
                 name => match fields.iter().find(|field| field.name == name) {
@@ -222,14 +230,28 @@ fn check(field: &Field, value: &str) -> Result<(), String> {
             "The {name} parameter must be one of: {}.",
             words.join(", ")
         )),
-        Kind::Text { max, .. } | Kind::Secret { max } if value.chars().count() > max => Err(
-            format!("The {name} parameter must not be longer than {max} characters."),
-        ),
+        // Nothing would be looked for: an unset variable of a script, which must not match whatever has none.
+        Kind::Text { .. } | Kind::Name { .. } if field.filter && value.is_empty() => {
+            Err(format!("The {name} parameter must not be empty."))
+        }
+        Kind::Text { max, .. } | Kind::Name { max, .. } | Kind::Secret { max } => {
+            let max = if field.filter {
+                max.max(FILTER_CHARS_MIN)
+            } else {
+                max
+            };
+            if value.chars().count() > max {
+                Err(format!(
+                    "The {name} parameter must not be longer than {max} characters."
+                ))
+            } else {
+                Ok(())
+            }
+        }
         Kind::CodeName if value.len() > 64 => Err(format!(
             "The {name} parameter must not be longer than 64 characters."
         )),
-        Kind::Text { .. }
-        | Kind::Secret { .. }
+        Kind::Language
         | Kind::CodeName
         | Kind::Texts { .. }
         | Kind::AddressRanges { .. }

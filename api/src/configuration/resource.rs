@@ -7,8 +7,8 @@ use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use domain::ids::NumericId;
-use domain::record::{self, Field, Object, Purpose, Record};
-use domain::{Command, Event, FieldErrors, World};
+use domain::record::{self, Field, Object, Reading, Record};
+use domain::{Command, Event, FieldErrors, Refusal, World};
 use engine::{Done, Side};
 use serde_json::Value;
 
@@ -36,6 +36,9 @@ pub trait Resource: Record {
     /// Fields of the table that only handlers write; in a body they are as unknown as any other name.
     const INTERNAL: &'static [&'static str] = &[];
 
+    /// Members that known clients send and that mean nothing here: accepted, without effect and never shown (rules-notes).
+    const SENT_BY_CLIENTS: &'static [&'static str] = &[];
+
     /// What lists can be filtered by and records have no member for.
     const FILTERS_ALONE: &'static [Field] = &[];
 
@@ -61,15 +64,13 @@ pub trait Resource: Record {
     /// How it is shown.
     fn show(&self, _site: &Site, _world: &World, id: Self::Id) -> Object {
         let mut shown = record::render(id, self);
-        for (name, fixed) in Self::FIXED {
-            shown.insert((*name).to_owned(), fixed.value());
-        }
+        show_fixed::<Self>(&mut shown);
         shown
     }
 
     /// What whoever saved it should know, though it was accepted; said in a header of the answer.
-    fn warning(&self, _world: &World, _events: &[Event]) -> Option<Cow<'static, str>> {
-        None
+    fn warnings(&self, _world: &World, _id: Self::Id, _events: &[Event]) -> Vec<Cow<'static, str>> {
+        Vec::new()
     }
 
     /// The text of one of its members that filters compare with, without regard to case.
@@ -93,8 +94,8 @@ pub enum Fixed {
     False,
     /// `0`.
     Zero,
-    /// `null`.
-    Null,
+    /// None: it is left out of answers.
+    Absent,
     /// A word.
     Word(&'static str),
 }
@@ -102,13 +103,23 @@ pub enum Fixed {
 impl Fixed {
     /// It, in JSON.
     #[must_use]
-    pub fn value(self) -> Value {
+    pub fn value(self) -> Option<Value> {
         match self {
-            Self::False => Value::Bool(false),
-            Self::Zero => Value::from(0),
-            Self::Null => Value::Null,
-            Self::Word(word) => Value::from(word),
+            Self::False => Some(Value::Bool(false)),
+            Self::Zero => Some(Value::from(0)),
+            Self::Absent => None,
+            Self::Word(word) => Some(Value::from(word)),
         }
+    }
+}
+
+/// Adds the members that have one value in this version.
+pub fn show_fixed<R: Resource>(shown: &mut Object) {
+    for (name, fixed) in R::FIXED {
+        match fixed.value() {
+            Some(value) => shown.insert((*name).to_owned(), value),
+            None => shown.remove(*name),
+        };
     }
 }
 
@@ -291,7 +302,13 @@ pub async fn get<R: Resource>(
 ) -> Result<Answer<Object>, JsonError> {
     let record = R::find(known.world(), id).ok_or_else(|| Problem::not_found(R::TITLE))?;
     let shown = record.show(&site, known.world(), id);
-    Ok(Answer::known(&known.0, shown))
+    Ok(Answer::known(&known.0, shown).tagged())
+}
+
+/// The same for the record `id`, whose entity tag is that of what reading it answers.
+pub fn of_record<R: Resource>(site: &Arc<Site>, change: Change, id: R::Id) -> Change {
+    let site = Arc::clone(site);
+    change.of_target(move |world| Some(R::find(world, id)?.show(&site, world, id)))
 }
 
 /// Creates one.
@@ -310,8 +327,10 @@ pub async fn create<R: Resource>(
     let published = site.engine.published();
     let shown = record.show(&site, &published.world, id);
     let location = location_in_list(&parts, &site, id);
-    let warning = record.warning(&published.world, &done.events);
-    Ok(Answer::created(&done, location, shown).warned(warning))
+    let warnings = record.warnings(&published.world, id, &done.events);
+    Ok(Answer::created(&done, location, shown)
+        .tagged()
+        .warned(warnings))
 }
 
 /// Changes the members given.
@@ -323,6 +342,7 @@ pub async fn change<R: Resource>(
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
     let body = accepted::<R>(&change.body, &known)?;
+    let change = of_record::<R>(&site, change, id);
     let command = R::command(record::Command::Change(id, body));
     let done = site.execute(&caller, &change, command, None).await?;
     changed::<R>(&site, &done, id)
@@ -336,6 +356,7 @@ pub async fn delete<R: Resource>(
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
     let side = R::goes_with(&site.engine.published().world, id);
+    let change = of_record::<R>(&site, change, id);
     let command = R::command(record::Command::Delete(id));
     let done = site.execute(&caller, &change, command, side).await?;
     Ok(Answer::nothing(&done))
@@ -354,8 +375,8 @@ pub fn changed<R: Resource>(
     let published = site.engine.published();
     let record = R::find(&published.world, id).ok_or_else(|| Problem::not_found(R::TITLE))?;
     let shown = record.show(site, &published.world, id);
-    let warning = record.warning(&published.world, &done.events);
-    Ok(Answer::done(done, shown).warned(warning))
+    let warnings = record.warnings(&published.world, id, &done.events);
+    Ok(Answer::done(done, shown).tagged().warned(warnings))
 }
 
 /// The record that a command made.
@@ -384,14 +405,30 @@ pub fn location_in_list(parts: &Parts, site: &Site, id: impl NumericId) -> Strin
 /// Reads the body of what is no record of its own, such as a membership, against a table. Where the site wants strict
 /// compatibility, names that are not known are 401.
 ///
+/// `owner` is what it belongs to, by the name of its id in bodies: the published description asks for it beside the one of the
+/// path, and clients send it.
+///
 /// # Errors
-/// 422 or 401 naming the fields.
+/// 422 or 401 naming the fields; 422 too where the owner is another one than the path's.
 pub fn read_fields(
     fields: &[Field],
+    owner: Option<(&str, u32)>,
     body: &Object,
-    purpose: Purpose,
+    reading: Reading<'_>,
     known: &Known,
 ) -> Result<Object, JsonError> {
+    let mut body = body.clone();
+    let mut errors = FieldErrors::default();
+    if let Some((name, id)) = owner
+        && let Some(given) = body.get(name)
+    {
+        if given.as_u64() != Some(u64::from(id)) {
+            errors.push(name, format!("The {name} field must be that of the path."));
+        }
+        if !fields.iter().any(|field| field.name == name) {
+            body.remove(name);
+        }
+    }
     let mut unknown = FieldErrors::default();
     for name in body.keys() {
         if name != "id" && !fields.iter().any(|field| field.name == name) {
@@ -401,7 +438,14 @@ pub fn read_fields(
     if !unknown.0.is_empty() && known.world().settings.strict_compatibility {
         return Err(strictly_unknown(unknown).into());
     }
-    Ok(record::read_body(fields, &[], body, purpose)?)
+    match record::read_body(fields, &[], &body, reading) {
+        Ok(read) => Ok(errors.into_result(read)?),
+        Err(Refusal::Invalid(wrong)) => {
+            errors.0.extend(wrong.0);
+            Err(Refusal::Invalid(errors).into())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 /// The whole number of a member, if the body has it.
@@ -426,7 +470,10 @@ pub fn id_in<I: NumericId>(body: &Object, name: &str) -> Result<I, Problem> {
 /// 422 or 401 naming fields that are not known.
 pub fn accepted<R: Resource>(body: &Object, known: &Known) -> Result<Object, JsonError> {
     let mut body = body.clone();
-    body.retain(|name, _| !R::FIXED.iter().any(|(fixed, _)| fixed == name));
+    body.retain(|name, _| {
+        let is_fixed = R::FIXED.iter().any(|(fixed, _)| fixed == name);
+        !is_fixed && !R::SENT_BY_CLIENTS.contains(&name.as_str())
+    });
     let mut unknown = FieldErrors::default();
     for name in body.keys() {
         let in_table = R::FIELDS.iter().chain(R::COMPUTED);

@@ -45,8 +45,16 @@ impl Resource for ShellJump {
         Command::ShellJump(shell::Command::Record(command))
     }
 
-    fn warning(&self, world: &World, events: &[Event]) -> Option<Cow<'static, str>> {
-        unbound::warning(world, events).map(Cow::Owned)
+    fn warnings(
+        &self,
+        world: &World,
+        _id: ShellJumpId,
+        events: &[Event],
+    ) -> Vec<Cow<'static, str>> {
+        unbound::warning(world, events)
+            .map(Cow::Owned)
+            .into_iter()
+            .collect()
     }
 
     fn made(event: &Event) -> Option<(ShellJumpId, &Self)> {

@@ -12,7 +12,7 @@ use axum::response::Response;
 use domain::Command;
 use domain::access::permission::{members_of_team, role_in_team};
 use domain::ids::{TeamId, UserId};
-use domain::record::{Field, Kind, Object, Purpose, Record};
+use domain::record::{Field, Kind, Object, Purpose, Reading, Record, Write};
 use domain::site::team::{self, Team, TeamRole};
 use serde_json::{Value, json};
 
@@ -36,7 +36,9 @@ pub const FIELDS: &[Field] = &[
         Kind::Id,
         "The team; another one in a change moves the user there.",
     ),
-    Field::new("user_id", Kind::Id, "The user.").required(),
+    Field::new("user_id", Kind::Id, "The user.")
+        .required()
+        .write(Write::OnCreate),
     Field::new(
         "role",
         Kind::Word(TeamRole::WORDS),
@@ -96,6 +98,11 @@ fn view(team: TeamId, user: UserId, role: TeamRole) -> Object {
     }
 }
 
+/// The same for a membership, whose entity tag is that of what reading it answers.
+fn of_membership(change: Change, team: TeamId, user: UserId) -> Change {
+    change.of_target(move |world| Some(view(team, user, role_in_team(world, user, team)?)))
+}
+
 fn role(body: &Object) -> Option<TeamRole> {
     TeamRole::from_word(body.get("role")?.as_str()?)
 }
@@ -121,7 +128,7 @@ async fn get(
     PathIds(team, user): PathIds<TeamId, UserId>,
 ) -> Result<Answer<Object>, JsonError> {
     let role = role_in_team(known.world(), user, team).ok_or_else(not_a_member)?;
-    Ok(Answer::known(&known.0, view(team, user, role)))
+    Ok(Answer::known(&known.0, view(team, user, role)).tagged())
 }
 
 async fn create(
@@ -132,13 +139,19 @@ async fn create(
     parts: Parts,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(FIELDS, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        FIELDS,
+        Some(("team_id", team.0)),
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let user: UserId = id_in(&body, "user_id")?;
     let role = role(&body).unwrap_or_default();
     let command = Command::Team(team::Command::AddMember(team, user, role));
     let done = site.execute(&caller, &change, command, None).await?;
     let location = format!("{}{BASE}/team/{team}/user/{user}", base_url(&parts, &site));
-    Ok(Answer::created(&done, location, view(team, user, role)))
+    Ok(Answer::created(&done, location, view(team, user, role)).tagged())
 }
 
 async fn change(
@@ -148,11 +161,13 @@ async fn change(
     PathIds(team, user): PathIds<TeamId, UserId>,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
-    let body = read_fields(FIELDS, &change.body, Purpose::Change, &known)?;
+    // A team in the body is where the user goes.
+    let current = Object::from_iter([("user_id".to_owned(), user.0.into())]);
+    let reading = Reading::plain(Purpose::Change).over(&current);
+    let body = read_fields(FIELDS, None, &change.body, reading, &known)?;
     let to = number(&body, "team_id").map_or(team, TeamId);
-    let role = role(&body)
-        .or_else(|| known.world().team_membership(team, user))
-        .unwrap_or_default();
+    let role = role(&body);
+    let change = of_membership(change, team, user);
     let command = Command::Team(team::Command::ChangeMember {
         team,
         user,
@@ -160,7 +175,8 @@ async fn change(
         role,
     });
     let done = site.execute(&caller, &change, command, None).await?;
-    Ok(Answer::done(&done, view(to, user, role)))
+    let role = role_in_team(&site.engine.published().world, user, to).ok_or_else(not_a_member)?;
+    Ok(Answer::done(&done, view(to, user, role)).tagged())
 }
 
 async fn delete(
@@ -169,6 +185,7 @@ async fn delete(
     PathIds(team, user): PathIds<TeamId, UserId>,
     change: Change,
 ) -> Result<Answer<()>, JsonError> {
+    let change = of_membership(change, team, user);
     let command = Command::Team(team::Command::RemoveMember(team, user));
     let done = site.execute(&caller, &change, command, None).await?;
     Ok(Answer::nothing(&done))

@@ -36,7 +36,6 @@ impl Resource for User {
     const FIXED: &'static [(&'static str, Fixed)] = &[
         ("two_factor_enabled", Fixed::False),
         ("fido2_credential_count", Fixed::Zero),
-        ("fido2_last_used_date", Fixed::Null),
         ("perm_admin_pushagents", Fixed::False),
         ("perm_view_vault_reports", Fixed::Word("not_allowed")),
         ("perm_view_syslog_reports", Fixed::False),
@@ -84,9 +83,7 @@ impl Resource for User {
             };
             shown.insert("perm_access_allowed".to_owned(), access.into());
         }
-        for (name, fixed) in Self::FIXED {
-            shown.insert((*name).to_owned(), fixed.value());
-        }
+        resource::show_fixed::<Self>(&mut shown);
         shown
     }
 
@@ -152,11 +149,7 @@ async fn create(
     let done = site.execute(&caller, &change, command, Some(side)).await?;
     let (id, user) = made_by::<User>(&done)?;
     let shown = user.show(&site, &site.engine.published().world, id);
-    Ok(Answer::created(
-        &done,
-        location::<User>(&parts, &site, id),
-        shown,
-    ))
+    Ok(Answer::created(&done, location::<User>(&parts, &site, id), shown).tagged())
 }
 
 async fn change(
@@ -180,6 +173,7 @@ async fn change(
             .await
             .into());
     }
+    let change = resource::of_record::<User>(&site, change, id);
     let command = User::command(record::Command::Change(id, body));
     let done = site.execute(&caller, &change, command, None).await?;
     changed::<User>(&site, &done, id)

@@ -12,7 +12,7 @@ use domain::policy::access_request::{
     self, AccessRequest, State as RequestState, Submit, approvers, duration_text, may_cancel,
     standing,
 };
-use domain::record::{Field, Kind, Object, Purpose, read_body};
+use domain::record::{Field, Kind, Object, Purpose, Reading, read_body};
 use domain::{Command, Event, FieldErrors, Refusal, Timestamp, World};
 use engine::Done;
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ async fn submit(
 }
 
 fn read_form(user: UserId, body: &Object, now: Timestamp) -> Result<Submit, Refusal> {
-    let body = read_body(FORM, &[], body, Purpose::Create)?;
+    let body = read_body(FORM, &[], body, Reading::plain(Purpose::Create))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let number = |name: &str| body.get(name).and_then(Value::as_i64);
     let item = item_named(text("item")).ok_or_else(|| {
@@ -272,13 +272,13 @@ async fn cancel(
     PathId(request): PathId<AccessRequestId>,
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
-    read_body(&[], &[], &change.body, Purpose::Create)?;
+    read_body(&[], &[], &change.body, Reading::plain(Purpose::Create))?;
     let command = access_request::Command::Cancel { request };
     ask(&site, &caller, &change, request, command).await
 }
 
 fn comments(change: &Change) -> Result<String, Refusal> {
-    let body = read_body(ANSWER, &[], &change.body, Purpose::Create)?;
+    let body = read_body(ANSWER, &[], &change.body, Reading::plain(Purpose::Create))?;
     let comments = body.get("comments").and_then(Value::as_str);
     Ok(comments.unwrap_or_default().to_owned())
 }

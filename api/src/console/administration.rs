@@ -137,7 +137,7 @@ async fn get_schedule(
     PathId(policy): PathId<JumpPolicyId>,
 ) -> Result<Answer<Value>, JsonError> {
     let schedule = shown_schedule(known.world(), policy)?;
-    Ok(Answer::known(&known.0, schedule))
+    Ok(Answer::known(&known.0, schedule).tagged())
 }
 
 async fn put_schedule(
@@ -147,10 +147,11 @@ async fn put_schedule(
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let schedule = Schedule::from_body(&change.body)?;
+    let change = change.of_target(move |world| shown_schedule(world, policy).ok());
     let command = Command::JumpPolicy(jump_policy::Command::SetSchedule(policy, schedule));
     let done = site.execute(&caller, &change, command, None).await?;
     let body = shown_schedule(&site.engine.published().world, policy)?;
-    Ok(Answer::done(&done, body))
+    Ok(Answer::done(&done, body).tagged())
 }
 
 fn shown_schedule(world: &World, policy: JumpPolicyId) -> Result<Value, Problem> {
@@ -172,7 +173,7 @@ async fn get_permissions(
     PathId(user): PathId<UserId>,
 ) -> Result<Answer<Object>, JsonError> {
     let permissions = permissions_of(known.world(), user)?;
-    Ok(Answer::known(&known.0, permissions))
+    Ok(Answer::known(&known.0, permissions).tagged())
 }
 
 async fn change_permissions(
@@ -182,12 +183,13 @@ async fn change_permissions(
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
     let body = only_permissions(&change.body)?;
+    let change = change.of_target(move |world| permissions_of(world, user).ok());
     let command = Command::User(user::Command::Record(record::Command::ChangePermissions(
         user, body,
     )));
     let done = site.execute(&caller, &change, command, None).await?;
     let permissions = permissions_of(&site.engine.published().world, user)?;
-    Ok(Answer::done(&done, permissions))
+    Ok(Answer::done(&done, permissions).tagged())
 }
 
 /// A body may carry the id it came with; what is no permission is not known here.
@@ -225,7 +227,7 @@ fn permissions_of(world: &World, id: UserId) -> Result<Object, Problem> {
 
 async fn get_settings(known: Known) -> Result<Answer<Object>, JsonError> {
     let settings = settings_of(known.world())?;
-    Ok(Answer::known(&known.0, settings))
+    Ok(Answer::known(&known.0, settings).tagged())
 }
 
 async fn change_settings(
@@ -233,10 +235,11 @@ async fn change_settings(
     caller: Caller,
     change: Change,
 ) -> Result<Answer<Object>, JsonError> {
+    let change = change.of_target(|world| settings_of(world).ok());
     let command = Command::SiteSettings(record::Command::Change(SETTINGS, change.body.clone()));
     let done = site.execute(&caller, &change, command, None).await?;
     let settings = settings_of(&site.engine.published().world)?;
-    Ok(Answer::done(&done, settings))
+    Ok(Answer::done(&done, settings).tagged())
 }
 
 /// There is one record, so its id says nothing and is left out.

@@ -85,7 +85,7 @@ fn order_of(world: &World) -> Value {
 }
 
 async fn get_order(known: Known) -> Result<Answer<Value>, JsonError> {
-    Ok(Answer::known(&known.0, order_of(known.world())))
+    Ok(Answer::known(&known.0, order_of(known.world())).tagged())
 }
 
 async fn put_order(
@@ -94,13 +94,12 @@ async fn put_order(
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let command = group_policy::Command::SetOrder(read_order(&change.body)?);
+    let change = change.of_target(|world| Some(order_of(world)));
     let done = site
         .execute(&caller, &change, Command::GroupPolicy(command), None)
         .await?;
-    Ok(Answer::done(
-        &done,
-        order_of(&site.engine.published().world),
-    ))
+    let order = order_of(&site.engine.published().world);
+    Ok(Answer::done(&done, order).tagged())
 }
 
 /// Reads `{"order": [ids]}`, and as gladly what [`get_order`] gave.
@@ -109,6 +108,11 @@ fn read_order(body: &Object) -> Result<Vec<GroupPolicyId>, JsonError> {
         let number = entry.get("id").unwrap_or(entry).as_u64()?;
         u32::try_from(number).ok().map(GroupPolicyId)
     };
+    let mut unknown = FieldErrors::default();
+    for name in body.keys().filter(|name| *name != "order") {
+        unknown.push(name.clone(), format!("The {name} field is not known."));
+    }
+    unknown.into_result(())?;
     let order = body
         .get("order")
         .and_then(Value::as_array)

@@ -17,7 +17,7 @@ use domain::fleet::installer::{
     VALID_MINUTES_MIN,
 };
 use domain::ids::JumpClientInstallerId;
-use domain::record::{self, Field, Kind, Object, Purpose, Record};
+use domain::record::{self, Field, Kind, Object, Purpose, Reading, Record};
 use domain::{Command, Event, Refusal, World};
 use engine::{Done, ExecuteError, Side};
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ async fn list(
     let mut page = installer_list::page(&site, known.world(), user, &query, now);
     page["warning"] = ONE_CLIENT_A_SYSTEM.into();
     page["warning_is_dismissible"] = true.into();
-    Ok(Answer::known(&known.0, page).warned(Some(ONE_CLIENT_A_SYSTEM)))
+    Ok(Answer::known(&known.0, page).warned(vec![ONE_CLIENT_A_SYSTEM]))
 }
 
 async fn wizard(known: Known, headers: HeaderMap) -> Result<Answer<Value>, JsonError> {
@@ -190,7 +190,13 @@ async fn create(
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let body = read_fields(&form(), &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        &form(),
+        None,
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let made = make(&site, &caller, &change, body).await?;
     let (id, installer) = resource::made_by::<JumpClientInstaller>(&made.done)?;
     let published = site.engine.published();
@@ -241,7 +247,13 @@ async fn extend(
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
     let reach = Reach::of(&caller, known.world(), id, &change)?;
-    let body = read_fields(EXTENSION, &change.body, Purpose::Create, &known)?;
+    let body = read_fields(
+        EXTENSION,
+        None,
+        &change.body,
+        Reading::plain(Purpose::Create),
+        &known,
+    )?;
     let command = Command::Installer(installer::Command::Extend {
         installer: reach.id,
         valid_minutes: body["valid_duration"].as_i64().unwrap_or_default(),

@@ -20,6 +20,7 @@ use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::console::BASE;
 use crate::error::{JsonError, Problem};
+use crate::form;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
@@ -70,8 +71,8 @@ impl Asked {
             at: None,
         };
         let mut errors = FieldErrors::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
+        for (name, value) in form::query(Some(query), |_| false)? {
+            match name.as_str() {
                 "action" => match Action::from_word(&value) {
                     Some(action) => asked.action = action,
                     None => errors.push(

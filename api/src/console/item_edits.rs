@@ -162,7 +162,7 @@ async fn get_values(
     let user = user_of(&caller)?;
     let world = known.world();
     permission::access_to_item(world, user, item).ok_or_else(|| Refusal::item_gone(item))?;
-    Ok(Answer::known(&known.0, values_of(world, item)))
+    Ok(Answer::known(&known.0, values_of(world, item)).tagged())
 }
 
 async fn set_values(
@@ -172,11 +172,12 @@ async fn set_values(
     change: Change,
 ) -> Result<Answer<Value>, JsonError> {
     let command = custom_field::Command::SetValues(item, change.body.clone());
+    let change = change.of_target(move |world| Some(values_of(world, item)));
     let done = site
         .execute(&caller, &change, Command::CustomField(command), None)
         .await?;
     let body = values_of(&site.engine.published().world, item);
-    Ok(Answer::done(&done, body))
+    Ok(Answer::done(&done, body).tagged())
 }
 
 /// Every field is named, so that a form knows which there are; one without a value is null.

@@ -5,6 +5,8 @@ use domain::FieldErrors;
 use domain::record::{Field, Kind};
 use serde_json::{Value, json};
 
+use crate::form;
+
 /// Longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 255;
 /// Most rows of a page.
@@ -16,6 +18,9 @@ const PAGE_MAX: usize = i32::MAX as usize;
 /// Longest name of an unknown parameter that is repeated to the caller, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
+/// The one parameter that may stand in a query several times: each narrows the list further.
+const REPEATABLE: &str = "filter";
+
 /// Reads the query of a URL: `set` takes one parameter after the other, or says what is not right with it.
 ///
 /// # Errors
@@ -26,7 +31,7 @@ pub fn read<Q: Default>(
 ) -> Result<Q, FieldErrors> {
     let mut read = Q::default();
     let mut errors = FieldErrors::default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in form::query(Some(query), |name| name == REPEATABLE)? {
         if let Err(message) = set(&mut read, &name, &value) {
             errors.push(
                 name.chars().take(NAME_CHARS_MAX).collect::<String>(),

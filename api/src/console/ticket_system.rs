@@ -42,7 +42,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
 }
 
 async fn get(known: Known) -> Result<Answer<Object>, JsonError> {
-    Ok(Answer::known(&known.0, shown(known.world())?))
+    Ok(Answer::known(&known.0, shown(known.world())?).tagged())
 }
 
 async fn change_settings(
@@ -60,10 +60,11 @@ async fn change_settings(
         let words = "The certificate field must hold certificates in PEM.";
         return Err(Refusal::field("certificate", words).into());
     }
+    let change = change.of_target(|world| shown(world).ok());
     let command = Command::TicketSystem(record::Command::Change(TICKET_SYSTEM, body));
     let done = site.execute(&caller, &change, command, None).await?;
     let shown = shown(&site.engine.published().world)?;
-    Ok(Answer::done(&done, shown))
+    Ok(Answer::done(&done, shown).tagged())
 }
 
 /// There is one record, so its id says nothing and is left out. Current Status is there only where there is one (TICK-05).

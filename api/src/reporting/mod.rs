@@ -30,6 +30,7 @@ use crate::xml::Document;
 use crate::xml_answer;
 use crate::xml_namespace;
 use question::{Report, Selected, Unclear};
+use session_xml::{AttributeNames, attribute_names};
 
 pub mod question;
 pub mod schema;
@@ -179,7 +180,8 @@ async fn one_session(
     let found = index.sessions(&SessionQuery::Lsids(vec![lsid])).await?;
     let session = found.first().ok_or(Unclear::InvalidLsid)?;
     let mut document = Form::Sessions.begin(namespace);
-    session_xml::session(&mut document, session, site.engine.clock().now());
+    let names = attribute_names(known.world());
+    session_xml::session(&mut document, session, &names, site.engine.clock().now());
     Ok(xml_answer::document(document.finish()))
 }
 
@@ -194,6 +196,7 @@ async fn many(
         index: fresh_index(site, known).await?.clone(),
         query,
         form,
+        names: attribute_names(known.world()),
         now: site.engine.clock().now(),
         after: None,
         document: form.begin(namespace),
@@ -231,6 +234,7 @@ struct Telling {
     index: ReportIndex,
     query: SessionQuery,
     form: Form,
+    names: AttributeNames,
     now: Timestamp,
     after: Option<PageKey>,
     document: Document,
@@ -257,7 +261,7 @@ impl Telling {
             Form::Sessions => {
                 let (page, more) = self.index.page(&self.query, self.after, PAGE).await?;
                 for session in &page {
-                    session_xml::session(&mut self.document, session, self.now);
+                    session_xml::session(&mut self.document, session, &self.names, self.now);
                 }
                 self.after = page.last().map(|session| session.page_key());
                 Ok(more)

@@ -1,8 +1,10 @@
 //! A session as `<session>`, in the element order of config-api.md 3.1 (REP-24 to REP-54, REP-85).
 
-use domain::Timestamp;
+use std::collections::BTreeMap;
+
 use domain::session::access_session::Customer;
 use domain::session::details::Category;
+use domain::{Timestamp, World};
 use projections::{Detail, Entity, Member, SessionReport, SessionSummary};
 
 use crate::xml::Document;
@@ -12,8 +14,13 @@ const UNKNOWN: &str = "Unknown";
 
 /// Writes one session; what is still going on is counted until `now` (REP-87).
 ///
-/// Chats, recordings and Jumpoints are absent as long as no session can have them.
-pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) {
+/// Chats and recordings are absent as long as no session can have them. `names` are the display names of attributes, by code name.
+pub fn session(
+    document: &mut Document,
+    report: &SessionReport,
+    names: &AttributeNames,
+    now: Timestamp,
+) {
     document.open("session", &[("lsid", &report.lsid.to_string())]);
     document.leaf("session_type", &[], "support");
     document.number("lseq", report.lseq);
@@ -21,7 +28,7 @@ pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) 
     moment(document, "end_time", report.ended_at);
     document.leaf("duration", &[], &duration(report.seconds(now)));
     document.leaf("external_key", &[], &report.external_key);
-    attributes(document, report);
+    attributes(document, report, names);
     document.number("file_transfer_count", report.files.transferred);
     document.number("file_move_count", report.files.moved);
     document.number("file_delete_count", report.files.deleted);
@@ -40,6 +47,8 @@ pub fn session(document: &mut Document, report: &SessionReport, now: Timestamp) 
         ],
         &report.group_name,
     );
+    // REP-31: the name of the Jumpoint "if any", and no session goes through one yet. Readers of the field look for the element.
+    document.leaf("jumpoint", &[], "");
     primary_representative(document, report);
     document.open("customer_list", &[]);
     self::customer(document, customer);
@@ -67,16 +76,30 @@ pub fn summary(document: &mut Document, summary: &SessionSummary) {
     document.leaf("session_summary", &attributes, "");
 }
 
-/// REP-32: one per attribute that the session has.
-fn attributes(document: &mut Document, report: &SessionReport) {
+/// The display names of the site's session attributes, by code name.
+pub type AttributeNames = BTreeMap<String, String>;
+
+/// What the site's session attributes are called now.
+#[must_use]
+pub fn attribute_names(world: &World) -> AttributeNames {
+    world
+        .custom_session_attributes
+        .iter()
+        .map(|(_, attribute)| (attribute.code_name.clone(), attribute.display_name.clone()))
+        .collect()
+}
+
+/// REP-32: one per attribute that the session has. One that the site has no more is called by its code name.
+fn attributes(document: &mut Document, report: &SessionReport, names: &AttributeNames) {
     if report.attributes.is_empty() {
         return;
     }
     document.open("custom_attributes", &[]);
-    for (name, value) in &report.attributes {
+    for (code_name, value) in &report.attributes {
+        let display_name = names.get(code_name).unwrap_or(code_name);
         document.leaf(
             "custom_attribute",
-            &[("display_name", name), ("code_name", name)],
+            &[("display_name", display_name), ("code_name", code_name)],
             value,
         );
     }

@@ -6,6 +6,7 @@ use engine::testing::TestClock;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
+use crate::reporting::report;
 use crate::served::{Served, answer, header};
 use crate::visit::{PASSWORD, Visitor, sign_in_by_cookie};
 
@@ -456,13 +457,11 @@ async fn hostile_text_is_harmless_on_the_page() {
     const HOSTILE: &str =
         "</textarea><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\"'&";
     let served = Served::start().await;
-    let protected = Protected::with(&served, json!({"display_name": HOSTILE})).await;
+    // A name is one line that reads one way.
+    let name = HOSTILE.replace('\u{202e}', "");
+    let protected = Protected::with(&served, json!({"display_name": name})).await;
     served
-        .change_client(
-            protected.machine,
-            // A name is one line that reads one way.
-            json!({"name": HOSTILE.replace('\u{202e}', "")}),
-        )
+        .change_client(protected.machine, json!({"name": name}))
         .await;
     let anna = served.jumper("anna").await;
     let mut form = protected.form();
@@ -663,4 +662,44 @@ async fn an_override_is_set_with_the_schedule() {
     let mut wrong = schedule;
     wrong["override_allowed"] = json!("yes");
     assert_eq!(admin.put(&path, wrong).await.0, 422);
+}
+
+/// REP-84: the report of a session that was approved tells what was approved.
+#[tokio::test]
+async fn a_report_tells_of_the_request_that_let_the_session_start() {
+    let served = Served::start().await;
+    let protected = Protected::of(&served).await;
+    let anna = served.jumper("anna").await;
+    let request = protected.asked_by(&anna).await;
+    let approve = format!("access-requests/{request}/approve");
+    let approved = protected
+        .cara
+        .post(&approve, json!({"comments": "go"}))
+        .await;
+    assert_eq!(approved.0, 200, "{}", approved.1);
+    pass(&served.clock, 1);
+    let lsid = anna.jump(protected.machine).await;
+    let text = report(
+        &served,
+        &format!("generate_report=AccessSession&lsid={lsid}"),
+    )
+    .await;
+    let (_, rest) = text
+        .split_once("event_type=\"Jump Item Authorization Request Utilized\">")
+        .expect("the event");
+    let (event, _) = rest.split_once("</event>").expect("its end");
+    let (_, shown) = anna.get(&format!("access-requests/{request}")).await;
+    assert_eq!(shown["start"], "2026-01-05T09:00:00+00:00");
+    for (name, value) in [
+        ("request_id", request.to_string()),
+        ("request_start_time", "1767603600".to_owned()),
+        ("request_duration", "7200".to_owned()),
+        ("jump_policy_name", "Authorization Required".to_owned()),
+        ("jump_item_type", "jump_client".to_owned()),
+        ("jump_item_name", "host-1".to_owned()),
+        ("comments", "go".to_owned()),
+    ] {
+        let value = format!("<value name=\"{name}\" value=\"{value}\"/>");
+        assert!(event.contains(&value), "{value} in {event}");
+    }
 }

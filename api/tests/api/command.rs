@@ -179,7 +179,11 @@ async fn a_call_that_cannot_be_run_is_an_error_with_status_200() {
         ("action=", unknown.clone()),
         ("action=get_support_teams", unknown.clone()),
         ("action=GET_API_INFO", unknown.clone()),
-        ("action=%3Cscript%3E%00", unknown),
+        ("action=%3Cscript%3E", unknown),
+        (
+            "action=get_api_info%00",
+            error("The parameter action must not hold a NUL character."),
+        ),
         (
             "action=get_api_info&action=check_health",
             error("The parameter action was given more than once."),

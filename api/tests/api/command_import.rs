@@ -20,7 +20,7 @@ async fn site() -> Served {
     for (path, body) in [
         (
             "jump-group",
-            json!({"name": "Routers", "code_name": "routers"}),
+            json!({"name": "All Routers", "code_name": "routers"}),
         ),
         (
             "jumpoint",
@@ -64,15 +64,21 @@ async fn a_script_imports_shell_jumps_into_shared_groups_alone() {
     let more = [
         ("shelljump_username", "operator"),
         ("terminal", "vt100"),
+        ("protocol", "Telnet"),
+        ("group", "ROUTERS"),
+        ("jumpoint", "East"),
         ("keep_alive", "300"),
         ("tag", "core"),
         ("comments", "rack 4"),
-        ("jump_policy", "hours"),
+        ("jump_policy", "HOURS"),
         ("colour", "red"),
     ];
     assert_eq!(import(&served, &token, &more).await, imported);
     // One of the same name and host is another one.
-    assert_eq!(import(&served, &token, &[]).await, imported);
+    assert_eq!(
+        import(&served, &token, &[("terminal", "Xterm")]).await,
+        imported
+    );
 
     let (status, items) = anna.get("items").await;
     assert_eq!((status, &items["total"]), (200, &json!(2)), "{items}");
@@ -98,7 +104,7 @@ async fn a_script_imports_shell_jumps_into_shared_groups_alone() {
     }
 
     // No name of a person, and no form of a personal list, is the code name of a group.
-    for group in ["anna", "Anna", "personal-2", "2", "Routers"] {
+    for group in ["anna", "Anna", "personal-2", "2", "All Routers"] {
         let told = import(&served, &token, &[("group", group)]).await;
         assert_eq!(told, format!("The group {group} is not known.</error>"));
     }

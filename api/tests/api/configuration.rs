@@ -47,7 +47,8 @@ async fn a_jump_group_is_made_read_changed_and_deleted() {
         Some(format!("{}/api/config/v1/jump-group/1", served.url))
     );
     let position = header(&made, "x-gatebook-position").unwrap();
-    let whole = json!({"id": 1, "name": "Web Servers", "code_name": "web_servers", "comments": null, "ecm_group_id": null});
+    let whole =
+        json!({"id": 1, "name": "Web Servers", "code_name": "web_servers", "comments": null});
     assert_eq!(answer(made).await, (201, whole.clone()));
     let read = served.call(Method::GET, "jump-group/1", None).await;
     assert_eq!(header(&read, "x-gatebook-position"), Some(position));
@@ -237,7 +238,7 @@ async fn filters_are_exact_without_regard_to_case_and_all_must_hold() {
             .await;
     }
     // query, names
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 7] = [
         ("name=Alpha", &["Alpha"]),
         ("name=aLPHA", &["Alpha"]),
         ("name=Alph", &[]),
@@ -245,8 +246,6 @@ async fn filters_are_exact_without_regard_to_case_and_all_must_hold() {
         ("name=*", &["*"]),
         ("name=alpha&code_name=A1", &["Alpha"]),
         ("name=alpha&code_name=a2", &[]),
-        ("name=alpha&name=alpha+two", &[]),
-        ("name=", &[]),
     ];
     for (query, expected) in cases {
         let (status, list) = served.get(&format!("jump-group?{query}")).await;
@@ -263,11 +262,12 @@ async fn a_parameter_that_is_not_known_or_not_right_is_named() {
     let cases = [
         ("jump-group?colour=red".to_owned(), "colour"),
         ("jump-group?comments=x".to_owned(), "comments"),
-        ("jump-group?per_page=4".to_owned(), "per_page"),
+        ("jump-group?per_page=0".to_owned(), "per_page"),
         ("jump-group?per_page=101".to_owned(), "per_page"),
         ("jump-group?per_page=ten".to_owned(), "per_page"),
-        ("jump-group?current_page=0".to_owned(), "current_page"),
-        ("jump-group?current_page=-1".to_owned(), "current_page"),
+        ("jump-group?current_page=one".to_owned(), "current_page"),
+        ("jump-group?name=".to_owned(), "name"),
+        ("jump-group?name=a&name=b".to_owned(), "name"),
         (format!("jump-group?name={long}"), "name"),
         ("jump-client?jump_group_id=x".to_owned(), "jump_group_id"),
         ("jump-client?jump_group_id=0".to_owned(), "jump_group_id"),
@@ -289,7 +289,7 @@ async fn a_parameter_that_is_not_known_or_not_right_is_named() {
     set(&served, json!({"strict_compatibility": true})).await;
     let (status, body) = served.get("jump-group?colour=red").await;
     assert_eq!((status, body["errors"]["colour"].is_array()), (401, true));
-    assert_eq!(served.get("jump-group?per_page=4").await.0, 422);
+    assert_eq!(served.get("jump-group?per_page=101").await.0, 422);
     let (status, body) = served
         .post("jump-group", json!({"name": "a", "colour": "red"}))
         .await;

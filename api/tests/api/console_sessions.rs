@@ -429,6 +429,8 @@ async fn what_is_attached_and_recorded_is_reported() {
     schema(&served).await.holds_for(&[&xml]);
     assert_eq!(all(&xml, "external_key"), ["K-1"]);
     assert_eq!(all(&xml, "custom_attribute"), ["C-1"]);
+    let names = "<custom_attribute display_name=\"Change\" code_name=\"change\">";
+    assert!(xml.contains(names), "{xml}");
     assert_eq!(all(&xml, "file_transfer_count"), ["2"]);
     assert_eq!(all(&xml, "file_move_count"), ["1"]);
     assert_eq!(all(&xml, "body"), ["hello &amp; &lt;goodbye&gt;"]);

@@ -271,10 +271,10 @@ async fn clients_of_shared_groups_are_listed_filtered_changed_and_deleted() {
     let (status, body) = served
         .patch(
             "jump-client/1",
-            json!({"jump_policy_id": 9, "is_quiet": true}),
+            json!({"jump_policy_id": 9, "colour": "red"}),
         )
         .await;
-    assert_eq!((status, body["errors"]["is_quiet"].is_array()), (422, true));
+    assert_eq!((status, body["errors"]["colour"].is_array()), (422, true));
     assert_eq!(
         served.patch("jump-client/9", json!({"tag": "x"})).await.0,
         404

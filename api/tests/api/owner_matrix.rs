@@ -357,7 +357,8 @@ impl Stage {
             jump_item_role_id: Some(slot(&[Place::Named])),
             jump_policy_id: None,
         };
-        let change = jump_group::Command::ChangeMember(self.shared[0], self.caller, membership);
+        let change =
+            jump_group::Command::ChangeMember(self.shared[0], self.caller, membership.into());
         self.served.run(Command::JumpGroup(change)).await;
     }
 

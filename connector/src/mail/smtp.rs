@@ -337,6 +337,8 @@ async fn client_config(certificates: &str) -> Result<Arc<ClientConfig>, Trouble>
 #[must_use]
 pub fn roots_of(certificates: &str) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
+    // A byte order mark would hide the first certificate.
+    let certificates = certificates.trim_start_matches('\u{feff}');
     for certificate in CertificateDer::pem_slice_iter(certificates.as_bytes()) {
         roots.add(certificate.ok()?).ok()?;
     }

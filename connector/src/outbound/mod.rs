@@ -61,6 +61,8 @@ pub struct BadCertificates;
 /// # Errors
 /// Where there is none, or one of them is none.
 pub fn read_certificates(pem: &str) -> Result<Vec<Certificate>, BadCertificates> {
+    // A byte order mark would hide the first certificate.
+    let pem = pem.trim_start_matches('\u{feff}');
     let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| BadCertificates)?;
     if certificates.is_empty() {
         return Err(BadCertificates);

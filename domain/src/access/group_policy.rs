@@ -159,7 +159,7 @@ impl Record for GroupPolicy {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the policy is called.",
         )
         .required()
@@ -559,12 +559,8 @@ fn names_a_permission(body: &Object) -> bool {
 
 fn decide_copy(world: &World, id: GroupPolicyId, name: &str, context: &Context) -> Decision {
     let policy = is_there(world, id)?;
-    let mut body = record::to_object(policy);
-    body.insert("name".to_owned(), Value::from(name));
-    let create = record::Command::Create(body);
-    let Some((copy, event)) = record::decide::<GroupPolicy>(world, &create, context)? else {
-        return nothing();
-    };
+    let body = Object::from_iter([("name".to_owned(), Value::from(name))]);
+    let (copy, event) = record::decide_copy(world, policy, &body, context)?;
     let created = of(copy, Event::Record(event));
     let rows = world.rows_of_policy(id).map(|(about, row)| {
         let set = RowSet { of: about, row };

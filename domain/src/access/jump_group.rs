@@ -59,7 +59,7 @@ impl Record for JumpGroup {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the group is called; unique.",
         )
         .required()
@@ -76,7 +76,7 @@ impl Record for JumpGroup {
             Kind::Id,
             "The Endpoint Credential Manager group.",
         )
-        .nullable(),
+        .omitted(),
     ];
 
     fn find(world: &World, id: JumpGroupId) -> Option<&Self> {
@@ -138,6 +138,35 @@ pub struct Membership {
     pub jump_policy_id: Option<JumpPolicyId>,
 }
 
+/// What a change of a direct membership gives anew. What is none stays as it is when the change is decided, so that two changes
+/// of one membership at once both count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// The role; inner none is the user's Default slot.
+    pub jump_item_role_id: Option<Option<JumpItemRoleId>>,
+    /// The Jump Policy; inner none is "Set on Jump Items".
+    pub jump_policy_id: Option<Option<JumpPolicyId>>,
+}
+
+impl Membership {
+    fn with(self, change: MembershipChange) -> Self {
+        Self {
+            jump_item_role_id: change.jump_item_role_id.unwrap_or(self.jump_item_role_id),
+            jump_policy_id: change.jump_policy_id.unwrap_or(self.jump_policy_id),
+        }
+    }
+}
+
+impl From<Membership> for MembershipChange {
+    /// Both at once.
+    fn from(membership: Membership) -> Self {
+        Self {
+            jump_item_role_id: Some(membership.jump_item_role_id),
+            jump_policy_id: Some(membership.jump_policy_id),
+        }
+    }
+}
+
 /// What may be asked of a Jump Group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -145,8 +174,8 @@ pub enum Command {
     Record(record::Command<JumpGroup>),
     /// Make a user a direct member.
     AddMember(JumpGroupId, UserId, Membership),
-    /// Change a direct member's role and policy, both at once.
-    ChangeMember(JumpGroupId, UserId, Membership),
+    /// Change a direct member's role, policy or both.
+    ChangeMember(JumpGroupId, UserId, MembershipChange),
     /// End a direct membership; inherited access comes back (GRP-12).
     RemoveMember(JumpGroupId, UserId),
 }
@@ -237,9 +266,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         Command::AddMember(group, user, membership) => {
             decide_add(world, *group, *user, *membership)
         }
-        Command::ChangeMember(group, user, membership) => {
-            decide_change(world, *group, *user, *membership)
-        }
+        Command::ChangeMember(group, user, change) => decide_change(world, *group, *user, *change),
         Command::RemoveMember(group, user) => decide_remove(world, *group, *user),
     }
 }
@@ -277,11 +304,12 @@ fn decide_change(
     world: &World,
     group: JumpGroupId,
     user: UserId,
-    membership: Membership,
+    change: MembershipChange,
 ) -> Decision {
     let present = world
         .membership(group, user)
         .ok_or(Refusal::not_found("Jump Group user"))?;
+    let membership = present.with(change);
     check_membership(world, group, user, membership)?;
     if *present == membership {
         return nothing();

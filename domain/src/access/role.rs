@@ -199,7 +199,7 @@ impl Record for JumpItemRole {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the role is called; unique.",
         )
         .required()

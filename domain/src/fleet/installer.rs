@@ -10,6 +10,7 @@ use crate::fleet::capacity;
 use crate::ids::{
     ApiAccountId, JumpClientInstallerId, JumpGroupId, JumpGroupRef, JumpPolicyId, KeyedHash, UserId,
 };
+use crate::items::tag;
 use crate::record::{self, Field, Kind, Record, Reference, Write};
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, time};
 
@@ -140,7 +141,7 @@ impl Record for JumpClientInstaller {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 0, max: 128 },
+            Kind::Name { min: 0, max: 128 },
             "Name of its clients; empty is the computer's name.",
         )
         .filter(),
@@ -159,14 +160,11 @@ impl Record for JumpClientInstaller {
             Kind::Id,
             "The Jump Policy of its clients.",
         )
-        .nullable()
+        .omitted()
         .names(Reference::JumpPolicy),
-        Field::new(
-            "tag",
-            Kind::Text { min: 0, max: 64 },
-            "The tag of its clients.",
-        )
-        .filter(),
+        tag::field(
+            "The tag of its clients. At most 64 characters in a body of the Configuration API, and 1,024 otherwise.",
+        ),
         Field::new(
             "connection_type",
             Kind::Word(&["active", "passive"]),
@@ -251,7 +249,7 @@ impl Record for JumpClientInstaller {
             Kind::Text { min: 0, max: 64 },
             "The Jumpoint its clients connect through.",
         )
-        .nullable(),
+        .omitted(),
         Field::new(
             "installer_id",
             Kind::Text { min: 32, max: 32 },
@@ -336,12 +334,6 @@ impl Record for JumpClientInstaller {
     fn check(&self, world: &World, _id: Option<JumpClientInstallerId>) -> Result<(), Refusal> {
         capacity::connection_type_allowed(&world.settings, &self.connection_type)?;
         let mut errors = FieldErrors::default();
-        // The same for its clients, where the same may be said at install.
-        for (field, text) in [("name", &self.name), ("tag", &self.tag)] {
-            if let Err(message) = record::one_line(field, text) {
-                errors.push(field, message);
-            }
-        }
         if self
             .jumpoint_proxy
             .as_deref()

@@ -614,7 +614,8 @@ fn decide_copy(
     if original.connection_type == UNINSTALLED {
         return Err(Refusal::JumpClientUninstalled);
     }
-    let asked = record::read_body(rights::COPY_FIELDS, &[], body, record::Purpose::Create)?;
+    let reading = record::Reading::of(record::Purpose::Create, context);
+    let asked = record::read_body(rights::COPY_FIELDS, &[], body, reading)?;
     let mut object = record::to_object(&original.properties);
     object.extend(asked);
     let properties: Properties = serde_json::from_value(object.into())

@@ -88,7 +88,7 @@ impl Record for CustomField {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "display_name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the field is called.",
         )
         .required(),

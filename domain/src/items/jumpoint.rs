@@ -176,7 +176,7 @@ impl Record for Jumpoint {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the Jumpoint is called; unique.",
         )
         .required()
@@ -213,10 +213,10 @@ impl Record for Jumpoint {
         ),
         Field::new(
             "external_jump_item_network_id",
-            Kind::Text { min: 0, max: 1024 },
+            Kind::Name { min: 0, max: 1024 },
             "What another system calls its network; unique.",
         )
-        .nullable(),
+        .omitted(),
         Field::new(
             "protocol_tunnel_enabled",
             Kind::Boolean,
@@ -240,7 +240,7 @@ impl Record for Jumpoint {
         ),
         Field::new(
             "jzp_proxy_hostname",
-            Kind::Text { min: 0, max: 256 },
+            Kind::Name { min: 0, max: 256 },
             "The host name that they connect to; found by itself where empty.",
         ),
         Field::new(

@@ -4,3 +4,4 @@ pub mod custom_field;
 pub mod jumpoint;
 pub mod rights;
 pub mod shell;
+pub mod tag;

@@ -17,7 +17,7 @@ pub const COPY_FIELDS: &[Field] = &[
     .required(),
     Field::new(
         "name",
-        Kind::Text { min: 1, max: 128 },
+        Kind::Name { min: 1, max: 128 },
         "What the copy is called; as its original where absent.",
     ),
 ];

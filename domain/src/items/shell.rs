@@ -10,8 +10,8 @@ use crate::access::role::JumpItemPermission;
 use crate::ids::{
     JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, JumpointId, ShellJumpId, UserId,
 };
-use crate::items::{custom_field, rights};
-use crate::record::{self, Field, Kind, Object, Purpose, Record, Reference};
+use crate::items::{custom_field, rights, tag};
+use crate::record::{self, Field, Kind, Object, Purpose, Reading, Record, Reference};
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ impl Record for ShellJump {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 128 },
+            Kind::Name { min: 1, max: 128 },
             "What the console calls it.",
         )
         .required()
@@ -125,7 +125,7 @@ impl Record for ShellJump {
             .names(Reference::Jumpoint),
         Field::new(
             "hostname",
-            Kind::Text { min: 1, max: 128 },
+            Kind::Name { min: 1, max: 128 },
             "The server's host name or address.",
         )
         .required()
@@ -164,19 +164,16 @@ impl Record for ShellJump {
             Kind::Integer { min: 0, max: 300 },
             "Seconds between packets that keep the session alive; 0 sends none.",
         ),
-        Field::new(
-            "tag",
-            Kind::Text { min: 0, max: 64 },
-            "Its tag in the group.",
-        )
-        .filter(),
+        tag::field(
+            "Its tag in the group. At most 64 characters in a body of the Configuration API, and 1,024 otherwise.",
+        ),
         Field::new("comments", Kind::Text { min: 0, max: 1024 }, "Free text."),
         Field::new("jump_policy_id", Kind::Id, "Its Jump Policy.")
             .nullable()
             .names(Reference::JumpPolicy),
         Field::new(
             "username",
-            Kind::Text { min: 0, max: 128 },
+            Kind::Name { min: 0, max: 128 },
             "The user name at the server, where no credential gives one.",
         ),
         Field::new(
@@ -224,7 +221,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 }
 
 fn decide_create(world: &World, body: &Object, context: &Context) -> Decision {
-    let mut body = terminal_as_stored(body);
+    let mut body = words_as_stored(body);
     if body
         .get("protocol")
         .is_some_and(|protocol| protocol == "telnet")
@@ -245,7 +242,7 @@ fn decide_create(world: &World, body: &Object, context: &Context) -> Decision {
 fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Context) -> Decision {
     let item = JumpItemRef::ShellJump(id);
     rights::seen(world, item, context)?;
-    let command = record::Command::Change(id, terminal_as_stored(body));
+    let command = record::Command::Change(id, words_as_stored(body));
     let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
         return nothing();
     };
@@ -289,13 +286,9 @@ fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context)
     let item = JumpItemRef::ShellJump(id);
     rights::seen(world, item, context)?;
     let original = ShellJump::find(world, id).ok_or_else(|| Refusal::item_gone(item))?;
-    let asked = record::read_body(rights::COPY_FIELDS, &[], body, Purpose::Create)?;
-    let mut properties = record::to_object(original);
-    properties.extend(asked);
-    let command = record::Command::Create(properties);
-    let Some((copy, event)) = record::decide::<ShellJump>(world, &command, context)? else {
-        return nothing();
-    };
+    let reading = Reading::of(Purpose::Create, context);
+    let asked = record::read_body(rights::COPY_FIELDS, &[], body, reading)?;
+    let (copy, event) = record::decide_copy(world, original, &asked, context)?;
     if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
         rights::may_copy(world, *user, item, made.group())?;
         may_go_through(world, *user, made.jumpoint_id)?;
@@ -316,13 +309,17 @@ fn may_go_through(world: &World, user: UserId, jumpoint: JumpointId) -> Result<(
     })
 }
 
-/// `vt100` in any case is stored as `VT100` (ITEM-37).
-fn terminal_as_stored(body: &Object) -> Object {
+/// Terminal and protocol are compared without regard to case and stored as published (ITEM-37).
+fn words_as_stored(body: &Object) -> Object {
     let mut body = body.clone();
-    if let Some(Value::String(terminal)) = body.get_mut("terminal")
-        && terminal.eq_ignore_ascii_case("VT100")
-    {
-        "VT100".clone_into(terminal);
+    for name in ["terminal", "protocol"] {
+        let kind = ShellJump::FIELDS.iter().find(|field| field.name == name);
+        if let Some(Kind::Word(words)) = kind.map(|field| field.kind)
+            && let Some(Value::String(given)) = body.get_mut(name)
+            && let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(given))
+        {
+            (*word).clone_into(given);
+        }
     }
     body
 }

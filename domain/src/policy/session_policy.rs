@@ -47,7 +47,7 @@ impl Record for SessionPolicy {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "display_name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the policy is called.",
         )
         .required(),

@@ -35,9 +35,9 @@ mod tests;
 pub use attributes::{ATTRIBUTE_CHARS_MAX, ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, SetAttributes};
 pub use closing::{ANNOUNCED_MINUTES, announced_next};
 pub use happening::{
-    AttributesChanged, Customer, Departed, Departure, EndAnnounced, EndReason, Ended, Established,
-    Failed, Failure, InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
-    Started,
+    Approved, AttributesChanged, Customer, Departed, Departure, EndAnnounced, EndReason, Ended,
+    Established, Failed, Failure, InvitationClosed, Invited, Joined, MemberActive, OwnerChanged,
+    Representative, Started,
 };
 pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
 pub use rights::review;

@@ -139,7 +139,7 @@ impl Record for ApiAccount {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the account is called; unique.",
         )
         .required()
@@ -180,13 +180,13 @@ impl Record for ApiAccount {
             "When a lock ends.",
         )
         .write(Write::Never)
-        .nullable(),
+        .omitted(),
         Field::new(
             "ecm_group_id",
             Kind::Id,
             "The Endpoint Credential Manager group.",
         )
-        .nullable(),
+        .omitted(),
         Field::new(
             "perm_command",
             Kind::Word(&["deny", "read_only", "full_access"]),

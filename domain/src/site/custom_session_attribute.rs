@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CustomSessionAttributeId;
+use crate::policy::ticket::EXTERNAL_KEY;
 use crate::record::{self, Field, Kind, Record};
 use crate::world::names;
 use crate::{Context, FieldErrors, Refusal, Timestamp, World};
@@ -52,7 +53,7 @@ impl Record for CustomSessionAttribute {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "display_name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the attribute is called.",
         )
         .required(),
@@ -89,7 +90,9 @@ impl Record for CustomSessionAttribute {
     ) {
         if self.code_name.is_empty() {
             let kind = names::Kind::SessionAttributeCode;
-            let taken = |name: &str| world.names.is_taken(kind, name, id.map(|id| id.0));
+            let taken = |name: &str| {
+                is_reserved(name) || world.names.is_taken(kind, name, id.map(|id| id.0))
+            };
             self.code_name = record::generate_code_name(&self.display_name, "attribute", taken);
         }
     }
@@ -97,6 +100,13 @@ impl Record for CustomSessionAttribute {
     fn check(&self, world: &World, id: Option<CustomSessionAttributeId>) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         let kind = names::Kind::SessionAttributeCode;
+        // One that was made before the name was reserved can still be changed otherwise.
+        let had_it = id
+            .and_then(|id| Self::find(world, id))
+            .is_some_and(|before| before.code_name == self.code_name);
+        if is_reserved(&self.code_name) && !had_it {
+            errors.push("code_name", "The code_name external_key is reserved.");
+        }
         if world
             .names
             .is_taken(kind, &self.code_name, id.map(|id| id.0))
@@ -105,6 +115,11 @@ impl Record for CustomSessionAttribute {
         }
         errors.into_result(())
     }
+}
+
+/// Every session has its external key under this code name (CMD-29), so that no attribute may take it.
+fn is_reserved(code_name: &str) -> bool {
+    code_name.eq_ignore_ascii_case(EXTERNAL_KEY)
 }
 
 /// Whether a session may carry `attributes`, by code name: each configured and no longer than 1,024 characters, all together

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MailSettingsId, SecretRef};
 use crate::record::{Field, Kind, Record};
-use crate::site::mail_template::is_language;
 use crate::site::user::plausible_address;
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
@@ -81,7 +80,7 @@ impl Record for MailSettings {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "host",
-            Kind::Text { min: 0, max: 255 },
+            Kind::Name { min: 0, max: 255 },
             "The name or address of the SMTP server; empty while no mail is to leave.",
         ),
         Field::new(
@@ -99,7 +98,7 @@ impl Record for MailSettings {
         ),
         Field::new(
             "username",
-            Kind::Text { min: 0, max: 255 },
+            Kind::Name { min: 0, max: 255 },
             "The name to sign in to the SMTP server with; empty for none.",
         ),
         Field::new(
@@ -116,7 +115,7 @@ impl Record for MailSettings {
         ),
         Field::new(
             "from_name",
-            Kind::Text { min: 0, max: 255 },
+            Kind::Name { min: 0, max: 255 },
             "The name that mails come from.",
         ),
         Field::new(
@@ -129,7 +128,7 @@ impl Record for MailSettings {
         ),
         Field::new(
             "default_language",
-            Kind::Text { min: 2, max: 10 },
+            Kind::Language,
             "The language of mails whose own language has no texts.",
         ),
     ];
@@ -189,12 +188,6 @@ impl Record for MailSettings {
             errors.push(
                 "certificate",
                 "The certificate field must hold certificates in PEM and nothing secret.",
-            );
-        }
-        if !is_language(&self.default_language) {
-            errors.push(
-                "default_language",
-                "The default_language field must be a locale code such as en-us.",
             );
         }
         errors.into_result(())

@@ -114,7 +114,7 @@ impl Record for SiteSettings {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "company_name",
-            Kind::Text { min: 0, max: 255 },
+            Kind::Name { min: 0, max: 255 },
             "Shown in get_api_info.",
         ),
         Field::new(

@@ -44,7 +44,7 @@ impl Record for Team {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 255 },
+            Kind::Name { min: 1, max: 255 },
             "What the team is called.",
         )
         .required()
@@ -150,8 +150,8 @@ pub enum Command {
         user: UserId,
         /// The team they are in since; the same where they stay.
         to: TeamId,
-        /// What they are there since.
-        role: TeamRole,
+        /// What they are there since; none leaves their role as it is when the change is decided.
+        role: Option<TeamRole>,
     },
     /// Take a direct member out of it.
     RemoveMember(TeamId, UserId),
@@ -289,12 +289,13 @@ fn decide_change(
     team: TeamId,
     user: UserId,
     to: TeamId,
-    role: TeamRole,
+    role: Option<TeamRole>,
 ) -> Decision {
     // Whom a group policy put into the team has no direct membership to change.
     let present = world
         .team_membership(team, user)
         .ok_or(Refusal::not_found("Team user"))?;
+    let role = role.unwrap_or(present);
     if team == to {
         return if present == role {
             nothing()

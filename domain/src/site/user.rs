@@ -200,24 +200,25 @@ impl Record for User {
         Field::new("security_provider_id", Kind::Id, "Where the user comes from; 1 is the site itself.")
             .write(Write::Never)
             .filter(),
-        Field::new("username", Kind::Text { min: 1, max: 64 }, "The name to sign in with; unique.").required().filter(),
+        Field::new("username", Kind::Name { min: 1, max: 64 }, "The name to sign in with; unique.").required().filter(),
         Field::new("password", Kind::Secret { max: 256 }, "The password; a random one is set where absent.")
             .nullable()
             .write_only(),
-        Field::new("public_display_name", Kind::Text { min: 1, max: 64 }, "The name others see.").required(),
-        Field::new("private_display_name", Kind::Text { min: 0, max: 64 }, "The name colleagues see."),
+        Field::new("public_display_name", Kind::Name { min: 1, max: 64 }, "The name others see.").required(),
+        Field::new("private_display_name", Kind::Name { min: 0, max: 64 }, "The name colleagues see; taken, and not returned: by it integrations tell the sister product.")
+            .write_only(),
         Field::new("password_expiration", Kind::Moment, "When the password must be changed.").nullable(),
         Field::new("email_address", Kind::Text { min: 0, max: 255 }, "Where mail goes.").filter(),
-        Field::new("preferred_email_language", Kind::Text { min: 2, max: 10 }, "The language of mail."),
+        Field::new("preferred_email_language", Kind::Language, "The language of mail."),
         Field::new("two_factor_required", Kind::Boolean, "A second factor is needed to sign in."),
         Field::new("enabled", Kind::Boolean, "Whether the user may sign in."),
-        Field::new("last_authentication", Kind::Moment, "When the user last signed in.").write(Write::Never).nullable(),
+        Field::new("last_authentication", Kind::Moment, "When the user last signed in.").write(Write::Never).omitted(),
         Field::new("failed_logins", Kind::Integer { min: 0, max: 2_147_483_647 }, "Failed sign-ins since the last good one; 0 unlocks."),
         Field::new("password_reset_next_login", Kind::Boolean, "The password must be changed at the next sign-in."),
         Field::new("created_at", Kind::Moment, "When the user was made.").write(Write::Never),
         later("two_factor_enabled", Kind::Boolean, "A second factor is set up."),
         later("fido2_credential_count", Kind::Integer { min: 0, max: 2_147_483_647 }, "How many passkeys the user has."),
-        later("fido2_last_used_date", Kind::Moment, "When a passkey was last used.").nullable(),
+        later("fido2_last_used_date", Kind::Moment, "When a passkey was last used.").omitted(),
         permission("perm_admin", "Administrator of the site."),
         permission("perm_set_passwords", "May set passwords of others."),
         later("perm_admin_pushagents", Kind::Boolean, "May administer Jumpoints."),
@@ -310,10 +311,10 @@ impl Record for User {
         {
             errors.push("username", "The username has already been taken.");
         }
-        if self.username.chars().any(char::is_control) || self.username.trim() != self.username {
+        if self.username.trim() != self.username {
             errors.push(
                 "username",
-                "The username must not begin or end with a blank or hold control characters.",
+                "The username must not begin or end with a blank.",
             );
         }
         if !self.email_address.is_empty() && !plausible_address(&self.email_address) {

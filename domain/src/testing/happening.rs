@@ -341,6 +341,7 @@ pub fn starting(lsid: Lsid, user: UserId, client: JumpClientId) -> Event {
             external_key: String::new(),
             session_policy_id: None,
             access_request_id: None,
+            approved: None,
             approver_comments: None,
             ticket: None,
             notifications: None,

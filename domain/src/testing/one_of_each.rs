@@ -26,8 +26,8 @@ use crate::policy::ticket;
 use crate::record::{self, Change, Deleted};
 use crate::session::access_session::Start;
 use crate::session::access_session::{
-    self, AttributesChanged, Departed, Departure, EndAnnounced, EndReason, Ended, Failed, Failure,
-    InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
+    self, Approved, AttributesChanged, Departed, Departure, EndAnnounced, EndReason, Ended, Failed,
+    Failure, InvitationClosed, Invited, Joined, MemberActive, OwnerChanged, Representative,
 };
 use crate::session::{details, startup_group};
 use crate::site::agent_trust::{
@@ -515,6 +515,12 @@ fn of_sessions_and_nodes() -> Vec<Event> {
     started.external_key = "K-1".to_owned();
     started.session_policy_id = Some(2);
     started.access_request_id = Some(AccessRequestId(1));
+    started.approved = Some(Approved {
+        start_at: MONDAY,
+        ends_at: MONDAY.plus(2 * time::HOUR),
+        jump_policy_name: "Authorization Required".to_owned(),
+        item_name: "Web server".to_owned(),
+    });
     started.approver_comments = Some("go ahead".to_owned());
     started.ticket = Some(TicketRequestId(1));
     started.notifications = Some(SessionNotifications {

@@ -139,4 +139,17 @@ impl World {
             Reference::JumpGroup => self.jump_groups.contains(&JumpGroupId(number)),
         }
     }
+
+    /// The number of what has this code name, without regard to case; none also for what has no code names.
+    #[must_use]
+    pub fn with_code_name(&self, reference: Reference, code_name: &str) -> Option<u32> {
+        let kind = match reference {
+            Reference::JumpGroup => names::Kind::GroupCode,
+            Reference::JumpPolicy => names::Kind::PolicyCode,
+            Reference::Jumpoint => names::Kind::JumpointCode,
+            Reference::SessionPolicy => names::Kind::SessionPolicyCode,
+            Reference::JumpItemRole | Reference::User => return None,
+        };
+        self.names.holder(kind, code_name)
+    }
 }

@@ -12,10 +12,9 @@ use domain::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 
-use crate::tls::SiteAuthority;
+use crate::tls::{SiteAuthority, pem};
 
 /// Where the certificate comes from.
 pub enum Source {
@@ -159,16 +158,8 @@ fn look(path: &Path) -> Look {
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("reading certificates from {}", certificate.display()))?;
-    anyhow::ensure!(
-        !chain.is_empty(),
-        "{} holds no certificate",
-        certificate.display()
-    );
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("reading a private key from {}", key.display()))?;
+    let chain = pem::certificates(certificate)?;
+    let private = pem::private_key(key)?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain, private, &provider).with_context(|| {
         format!(

@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod certificate;
 pub mod coverage;
+pub mod pem;
 
 pub use authority::SiteAuthority;
 pub use certificate::{NodeCertificate, Source};

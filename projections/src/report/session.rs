@@ -492,7 +492,20 @@ impl Facts {
         let at_start = |event_type| Detail::new(started_at, event_type, Entity::before_start());
         let mut details = vec![at_start("Session Start")];
         if let Some(request) = self.started.access_request_id {
-            let mut data = vec![("request", request.to_string())];
+            let mut data = vec![("request_id", request.to_string())];
+            if let Some(approved) = &self.started.approved {
+                let seconds = approved.ends_at.since(approved.start_at) / time::SECOND;
+                data.extend([
+                    (
+                        "request_start_time",
+                        approved.start_at.unix_seconds().to_string(),
+                    ),
+                    ("request_duration", seconds.to_string()),
+                    ("jump_policy_name", approved.jump_policy_name.clone()),
+                    ("jump_item_type", self.started.item.type_name().to_owned()),
+                    ("jump_item_name", approved.item_name.clone()),
+                ]);
+            }
             if let Some(comments) = &self.started.approver_comments {
                 data.push(("comments", comments.clone()));
             }

@@ -57,7 +57,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
 
 async fn get(known: Known) -> Result<Answer<Object>, JsonError> {
     let settings = settings_of(known.world())?;
-    Ok(Answer::known(&known.0, settings))
+    Ok(Answer::known(&known.0, settings).tagged())
 }
 
 async fn change(
@@ -70,10 +70,11 @@ async fn change(
     body.remove("password_set");
     check_certificate(&body)?;
     let side = put_password_away(&site, &mut body)?;
+    let change = change.of_target(|world| settings_of(world).ok());
     let command = Command::MailSettings(record::Command::Change(MAIL_SETTINGS, body));
     let done = site.execute(&caller, &change, command, side).await?;
     let settings = settings_of(&site.engine.published().world)?;
-    Ok(Answer::done(&done, settings))
+    Ok(Answer::done(&done, settings).tagged())
 }
 
 /// There is one record, so its id says nothing and is left out.

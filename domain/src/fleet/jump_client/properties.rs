@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::access::permission;
 use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
-use crate::items::rights;
+use crate::items::{rights, tag};
 use crate::record::{self, Change, Field, Kind, Record, Reference, Write};
-use crate::{Actor, Context, FieldErrors, Refusal, Timestamp, World};
+use crate::{Actor, Context, Refusal, Timestamp, World};
 
 /// What may be changed from outside (CLNT-48). Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -102,7 +102,7 @@ impl Record for Properties {
     const FIELDS: &'static [Field] = &[
         Field::new(
             "name",
-            Kind::Text { min: 1, max: 128 },
+            Kind::Name { min: 1, max: 128 },
             "What the console calls it.",
         )
         .filter(),
@@ -116,12 +116,9 @@ impl Record for Properties {
             "Which kind of group.",
         )
         .filter(),
-        Field::new(
-            "tag",
-            Kind::Text { min: 0, max: 64 },
-            "Its tag in the group.",
-        )
-        .filter(),
+        tag::field(
+            "Its tag in the group. At most 64 characters in a body of the Configuration API, and 1,024 otherwise.",
+        ),
         Field::new("comments", Kind::Text { min: 0, max: 1024 }, "Free text."),
         Field::new("jump_policy_id", Kind::Id, "Its Jump Policy.")
             .nullable()
@@ -169,13 +166,13 @@ impl Record for Properties {
             Kind::Moment,
             "When it last connected.",
         )
-        .nullable(),
+        .omitted(),
         shown(
             "last_disconnect_timestamp",
             Kind::Moment,
             "When it last disconnected.",
         )
-        .nullable(),
+        .omitted(),
         shown(
             "is_lost",
             Kind::Boolean,
@@ -198,19 +195,19 @@ impl Record for Properties {
         ),
         shown("public_ip", ANY_TEXT, "The address it connects from.").filter(),
         shown("private_ip", ANY_TEXT, "The machine's own address.").filter(),
-        shown("console_user", ANY_TEXT, "Who is signed in at the machine.").filter(),
+        shown("console_user", ANY_TEXT, "Who is signed in at the machine."),
         shown(
             "expiration_timestamp",
             Kind::Moment,
             "When it will be deleted if it stays offline.",
         )
-        .nullable(),
+        .omitted(),
         shown(
             "last_access_timestamp",
             Kind::Moment,
             "When a session last started.",
         )
-        .nullable(),
+        .omitted(),
     ];
 
     fn find(world: &World, id: JumpClientId) -> Option<&Self> {
@@ -226,13 +223,7 @@ impl Record for Properties {
     }
 
     fn check(&self, _world: &World, _id: Option<JumpClientId>) -> Result<(), Refusal> {
-        let mut errors = FieldErrors::default();
-        for (field, text) in [("name", &self.name), ("tag", &self.tag)] {
-            if let Err(message) = record::one_line(field, text) {
-                errors.push(field, message);
-            }
-        }
-        errors.into_result(())
+        Ok(())
     }
 }
 

@@ -193,12 +193,10 @@ fn decide_again(
 fn name(register: &Register, of_installer: &str) -> String {
     let passed = register.overrides.name.as_deref();
     let given = passed.unwrap_or(of_installer);
-    match (given, register.facts.hostname.as_str()) {
-        ("", "") => "Jump Client".to_owned(),
-        ("", hostname) => {
-            let fit = hostname.chars().filter(|c| record::fits_a_line(*c));
-            fit.take(128).collect()
-        }
-        (given, _) => given.to_owned(),
+    if given.is_empty() {
+        record::name_of_text(&register.facts.hostname, 128)
+            .unwrap_or_else(|| "Jump Client".to_owned())
+    } else {
+        given.to_owned()
     }
 }

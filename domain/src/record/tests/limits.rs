@@ -46,6 +46,36 @@ fn at_and_beyond(field: &Field) -> (Vec<Value>, Vec<Value>) {
             }
             (vec![text(min), wide(max)], wrong)
         }
+        Kind::Name { min, max } => {
+            let mut wrong = vec![wide(max + 1), json!(5), json!({})];
+            let hostile = [
+                "\0",
+                "\u{1b}",
+                "\n",
+                "a\r\nb",
+                "\u{85}",
+                "\u{2028}",
+                "\u{202e}abc",
+                "\u{200f}",
+                "\u{200b}",
+                "\u{feff}a",
+                " ",
+                "\u{a0}\u{3000}",
+                "\u{200d}",
+                "\u{3164}",
+            ];
+            wrong.extend(hostile.map(Value::from));
+            if min > 0 {
+                wrong.push(text(min - 1));
+            }
+            let mut good = vec![text(min), wide(max)];
+            good.extend(["Störung im Werk", "日本", "שלום", "👩\u{200d}💻"].map(Value::from));
+            (good, wrong)
+        }
+        Kind::Language => (
+            vec![json!("en-us"), json!("de"), json!("pt-BR")],
+            vec![json!("xx-yy"), json!(""), json!("German"), json!(5)],
+        ),
         Kind::Secret { max } => (
             vec![text(1), wide(max)],
             vec![text(0), wide(max + 1), json!(5)],

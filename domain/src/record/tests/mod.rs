@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use serde_json::{Value, json};
 
 use super::{
-    Event, Field, Kind, Object, Purpose, Record, Write, generate_code_name, read_body, read_value,
-    render, to_object,
+    Event, Field, Kind, Object, Purpose, Reading, Record, Write, generate_code_name, read_body,
+    read_value, render, to_object,
 };
 use crate::access::jump_group::JumpGroup;
 use crate::access::role::JumpItemRole;
@@ -22,8 +22,8 @@ use crate::site::api_account::ApiAccount;
 use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::settings::SiteSettings;
 use crate::site::user::User;
-use crate::testing::{ADMIN, API, WEB_SERVERS, change, create, given, group};
-use crate::{Refusal, Timestamp};
+use crate::testing::{ADMIN, API, WEB_SERVERS, change, create, fresh, given, group};
+use crate::{Actor, Cause, Context, Refusal, Surface, Timestamp};
 
 mod limits;
 
@@ -87,12 +87,15 @@ fn names_and_table_agree() {
 fn what_is_shown_are_the_fields_but_for_those_that_are_never_returned() {
     fn check<R: Record>() {
         let shown = render(R::Id::from_number(7), &R::default());
+        let unset = to_object(&R::default());
         let mut names: Vec<&str> = shown.keys().map(String::as_str).collect();
         let mut expected: Vec<&str> = vec!["id"];
+        // Where the published type has no null, what is unset is not there.
         expected.extend(
             R::FIELDS
                 .iter()
                 .filter(|field| !field.write_only)
+                .filter(|field| !field.omitted || !unset[field.name].is_null())
                 .map(|field| field.name),
         );
         names.sort_unstable();
@@ -132,7 +135,12 @@ fn a_name_that_no_version_knows_is_refused() {
     fn check<R: Record>() {
         for purpose in [Purpose::Create, Purpose::Change, Purpose::Permissions] {
             let body = Object::from_iter([("no_such_field".to_owned(), json!(1))]);
-            let wrong = wrong_fields(read_body(R::FIELDS, R::COMPUTED, &body, purpose));
+            let wrong = wrong_fields(read_body(
+                R::FIELDS,
+                R::COMPUTED,
+                &body,
+                Reading::plain(purpose),
+            ));
             assert!(wrong.contains(&"no_such_field".to_owned()), "{}", R::TITLE);
         }
     }
@@ -151,7 +159,12 @@ fn read_only_members_are_accepted_and_ignored() {
             .map(|field| (field.name.to_owned(), json!({"any": "thing"})))
             .collect();
         body.insert("id".to_owned(), json!("x"));
-        let read = read_body(R::FIELDS, R::COMPUTED, &body, Purpose::Change);
+        let read = read_body(
+            R::FIELDS,
+            R::COMPUTED,
+            &body,
+            Reading::plain(Purpose::Change),
+        );
         assert_eq!(read, Ok(Object::new()), "{}", R::TITLE);
     }
     for_every_record!(check);
@@ -179,7 +192,8 @@ fn each_purpose_writes_its_own_fields_only() {
                         body.insert(other.name.to_owned(), limits::good(other).expect("example"));
                     }
                 }
-                let read = read_body(R::FIELDS, R::COMPUTED, &body, purpose).expect("good");
+                let read = read_body(R::FIELDS, R::COMPUTED, &body, Reading::plain(purpose))
+                    .expect("good");
                 assert_eq!(
                     read.contains_key(field.name),
                     writes,
@@ -201,13 +215,23 @@ fn required_fields_are_asked_for_when_a_record_is_made_and_then_only() {
             .filter(|field| field.required)
             .map(|field| field.name)
             .collect();
-        let made = read_body(R::FIELDS, R::COMPUTED, &Object::new(), Purpose::Create);
+        let made = read_body(
+            R::FIELDS,
+            R::COMPUTED,
+            &Object::new(),
+            Reading::plain(Purpose::Create),
+        );
         if required.is_empty() {
             assert_eq!(made, Ok(Object::new()));
         } else {
             assert_eq!(wrong_fields(made), required, "{}", R::TITLE);
         }
-        let changed = read_body(R::FIELDS, R::COMPUTED, &Object::new(), Purpose::Change);
+        let changed = read_body(
+            R::FIELDS,
+            R::COMPUTED,
+            &Object::new(),
+            Reading::plain(Purpose::Change),
+        );
         assert_eq!(changed, Ok(Object::new()));
     }
     for_every_record!(check);
@@ -313,5 +337,82 @@ fn code_names_are_made_of_display_names() {
         ("!", &["thing0"], "thing1"),
     ] {
         assert_eq!(generate_code_name(display, "thing", taken(names)), expected);
+    }
+}
+
+/// What was stored under other rules is still readable, and whoever sends it back unchanged may change the rest; a new value is
+/// judged by the rules of today.
+#[test]
+fn what_was_stored_once_can_be_sent_back() {
+    let old = "two\nlines";
+    given([group(WEB_SERVERS, old)])
+        .when(
+            ADMIN,
+            change::<JumpGroup>(WEB_SERVERS, json!({"name": old, "comments": "new"})),
+        )
+        .then_something()
+        .when(
+            ADMIN,
+            change::<JumpGroup>(WEB_SERVERS, json!({"comments": "newer"})),
+        )
+        .then_something()
+        .when(
+            ADMIN,
+            change::<JumpGroup>(WEB_SERVERS, json!({"name": "other\nlines"})),
+        )
+        .then_invalid(&["name"]);
+}
+
+/// A name that can only be set when the record is made is refused in a change that would change it, and no more where it repeats
+/// what is there.
+#[test]
+fn what_is_set_once_is_named_in_a_change() {
+    let fields = [Field::new("platform", Kind::Word(&["a", "b"]), "once").write(Write::OnCreate)];
+    let current = one(&fields[0], json!("a"));
+    let read = |body: Value, purpose: Purpose| {
+        let body = one(&fields[0], body);
+        read_body(&fields, &[], &body, Reading::plain(purpose).over(&current))
+    };
+    assert_eq!(read(json!("a"), Purpose::Change), Ok(Object::new()));
+    assert_eq!(
+        wrong_fields(read(json!("b"), Purpose::Change)),
+        ["platform"]
+    );
+    assert_eq!(
+        read(json!("b"), Purpose::Create),
+        Ok(one(&fields[0], json!("b")))
+    );
+}
+
+/// ITEM-56
+#[test]
+fn some_texts_are_shorter_on_the_configuration_api_than_they_are_stored() {
+    let fields = [Field::new("tag", Kind::Name { min: 0, max: 9 }, "tag").published_max(3)];
+    let long = one(&fields[0], json!("12345"));
+    let context_of = |surface| Cause {
+        actor: Actor::System,
+        surface,
+        address: None,
+    };
+    for (surface, fits) in [
+        (Surface::ConfigurationApi, false),
+        (Surface::ConsoleApi, true),
+        (Surface::CommandApi, true),
+    ] {
+        let cause = context_of(surface);
+        let drawn = fresh(1);
+        let context = Context {
+            now: Timestamp(0),
+            cause: &cause,
+            fresh: &drawn,
+        };
+        let reading = Reading::of(Purpose::Change, &context);
+        assert_eq!(
+            read_body(&fields, &[], &long, reading).is_ok(),
+            fits,
+            "{surface:?}"
+        );
+        // What is there already may be longer.
+        assert!(read_body(&fields, &[], &long, reading.over(&long)).is_ok());
     }
 }

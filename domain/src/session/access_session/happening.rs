@@ -82,6 +82,9 @@ pub struct Started {
     /// The approved request it uses (APPR-01).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_request_id: Option<AccessRequestId>,
+    /// What that request was for (config-api.md 7.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
     /// What its approver said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approver_comments: Option<String>,
@@ -100,6 +103,19 @@ pub struct Started {
     /// When the schedule ends it, as far as known at the start (POL-17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
+}
+
+/// What an approved request that let a session start was for. The request itself leaves the world when its time is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// From when on access was approved.
+    pub start_at: Timestamp,
+    /// Until when.
+    pub ends_at: Timestamp,
+    /// What the Jump Policy was called that asked for approval.
+    pub jump_policy_name: String,
+    /// What the item was called.
+    pub item_name: String,
 }
 
 /// The agent brought the session up.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::attributes;
 use super::ending::{failed, session_of};
 use super::members::{By, Coming, come_in};
-use super::{AccessSession, Customer, Established, Event, Failure, Representative, Started};
+use super::{
+    AccessSession, Approved, Customer, Established, Event, Failure, Representative, Started,
+};
 use crate::access::permission::Access;
 use crate::fleet::capacity;
 use crate::fleet::jump_client::{self, JumpClient};
@@ -310,6 +312,15 @@ fn begin_anew(
             external_key: with.external_key,
             session_policy_id: client.properties.session_policy_id,
             access_request_id: opening.access_request,
+            approved: opening
+                .access_request
+                .and_then(|request| world.access_requests.get(&request))
+                .map(|request| Approved {
+                    start_at: request.start_at,
+                    ends_at: request.ends_at,
+                    jump_policy_name: request.jump_policy_name.clone(),
+                    item_name: request.item_name.clone(),
+                }),
             approver_comments: opening.approver_comments,
             ticket: with.ticket,
             notifications: opening.notifications,

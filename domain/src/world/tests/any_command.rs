@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::access::group_policy::{self, GroupPolicy, Of, Row};
-use crate::access::jump_group::{self, JumpGroup, Membership};
+use crate::access::jump_group::{self, JumpGroup, Membership, MembershipChange};
 use crate::access::role::JumpItemRole;
 use crate::fleet::installer::JumpClientInstaller;
 use crate::fleet::jump_client::{self, Facts, Properties};
@@ -208,9 +208,9 @@ fn of_records(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
         8 => jump_group::Command::ChangeMember(
             group,
             UserId(b),
-            Membership {
-                jump_item_role_id: None,
-                jump_policy_id: flag.then_some(policy),
+            MembershipChange {
+                jump_item_role_id: (a == 1).then_some(Some(role)),
+                jump_policy_id: Some(flag.then_some(policy)),
             },
         )
         .into(),
@@ -418,7 +418,7 @@ fn of_teams_and_group_policies(choice: u32, a: u32, b: u32, c: u32, flag: bool) 
             team,
             user,
             to: if flag { team } else { TeamId(c) },
-            role,
+            role: (b != 1).then_some(role),
         }
         .into(),
         48 => team::Command::RemoveMember(team, user).into(),

@@ -182,7 +182,7 @@ fn a_direct_membership_is_changed_and_ended() {
     site.clone()
         .when(
             ADMIN,
-            Command::ChangeMember(WEB_SERVERS, ANNA, Membership::default()),
+            Command::ChangeMember(WEB_SERVERS, ANNA, Membership::default().into()),
         )
         .then_refused(Refusal::not_found("Jump Group user"));
 
@@ -201,12 +201,12 @@ fn a_direct_membership_is_changed_and_ended() {
     let site = site
         .when(
             ADMIN,
-            Command::ChangeMember(WEB_SERVERS, ANNA, administrator),
+            Command::ChangeMember(WEB_SERVERS, ANNA, administrator.into()),
         )
         .then([Happened::JumpGroup(WEB_SERVERS, changed)])
         .when(
             ADMIN,
-            Command::ChangeMember(WEB_SERVERS, ANNA, administrator),
+            Command::ChangeMember(WEB_SERVERS, ANNA, administrator.into()),
         )
         .then_nothing();
     assert_eq!(grant(&site), Some(Grant::Member));

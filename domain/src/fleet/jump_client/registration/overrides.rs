@@ -132,21 +132,10 @@ fn are_allowed(installer: &JumpClientInstaller, passed: &Overrides) -> Result<()
     }
 }
 
-/// The tag at an install: the 64 characters of the Configuration API are that API's own (ITEM-56).
-const TAG: record::Field =
-    record::Field::new("tag", record::Kind::Text { min: 0, max: 1024 }, "Its tag.");
-
 fn check_text(name: &'static str, value: Option<&String>, errors: &mut FieldErrors) {
-    let fields = [&TAG].into_iter().chain(Properties::FIELDS);
-    let field = fields.into_iter().find(|field| field.name == name);
+    let field = Properties::FIELDS.iter().find(|field| field.name == name);
     if let (Some(field), Some(value)) = (field, value)
-        && let Err(message) = record::read_value(field, &value.as_str().into()).and_then(|_| {
-            match name {
-                // The only one with more than one line.
-                "comments" => Ok(()),
-                _ => record::one_line(name, value),
-            }
-        })
+        && let Err(message) = record::read_value(field, &value.as_str().into())
     {
         errors.push(name, message);
     }

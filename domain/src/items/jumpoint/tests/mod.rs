@@ -98,6 +98,11 @@ fn platform_and_cluster_are_fixed_once_it_is_made() {
             ADMIN,
             change::<Jumpoint>(EAST, json!({"platform": "windows-x86", "clustered": false})),
         )
+        .then_invalid(&["clustered", "platform"])
+        .when(
+            ADMIN,
+            change::<Jumpoint>(EAST, json!({"platform": "linux-x86", "clustered": true})),
+        )
         .then_nothing();
 }
 

@@ -106,6 +106,7 @@ fn a_start_tells_who_jumps_to_what() {
         external_key: String::new(),
         session_policy_id: None,
         access_request_id: None,
+        approved: None,
         approver_comments: None,
         ticket: None,
         notifications: None,

@@ -41,9 +41,14 @@ fn a_secret_is_regenerated_and_never_edited() {
     let site = site
         .when(
             ADMIN,
-            change::<ApiAccount>(API, json!({"client_secret": "edited", "client_id": "mine"})),
+            change::<ApiAccount>(API, json!({"client_id": "mine"})),
         )
         .then_nothing()
+        .when(
+            ADMIN,
+            change::<ApiAccount>(API, json!({"client_secret": "edited"})),
+        )
+        .then_invalid(&["client_secret"])
         .when(
             ADMIN,
             Command::RegenerateSecret {

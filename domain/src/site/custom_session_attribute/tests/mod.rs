@@ -69,3 +69,20 @@ fn a_code_name_is_given_once() {
         )
         .then_invalid(&["code_name"]);
 }
+
+/// CMD-29: every session has its external key under that code name.
+#[test]
+fn the_code_name_of_the_external_key_is_reserved() {
+    let attribute = |body| create::<CustomSessionAttribute>(body);
+    let site = given([])
+        .when(
+            ADMIN,
+            attribute(json!({"display_name": "x", "code_name": "External_Key"})),
+        )
+        .then_invalid(&["code_name"])
+        .when(ADMIN, attribute(json!({"display_name": "External Key"})))
+        .then_something();
+    let made = site.world().custom_session_attributes.iter().next();
+    let (_, made) = made.expect("it was made");
+    assert_eq!(made.code_name, "external_key_2");
+}

@@ -23,7 +23,7 @@ fn move_anna(to: TeamId, role: TeamRole) -> Command {
         team: OPERATIONS,
         user: ANNA,
         to,
-        role,
+        role: Some(role),
     }
 }
 
