@@ -156,6 +156,7 @@ pub async fn record_refusal(
         message: problem.message.clone(),
         command: action.to_owned(),
         subject: Some(caller.name()),
+        inputs: None,
     };
     let command = Command::Audit(audit::Command::Record(refused));
     let submission = engine::Submission::new(command, caller.cause(), caller.lane());

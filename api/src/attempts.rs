@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -126,6 +127,9 @@ fn network(address: IpAddr) -> String {
         .map_or_else(|_| OTHERS.to_owned(), |network| network.trunc().to_string())
 }
 
+/// How long a minute of the clock takes at most.
+const MINUTE_MAX: Duration = Duration::from_secs(90);
+
 impl Site {
     /// Writes once a minute what was refused since. Ends when `stop` turns true, after a last writing.
     pub async fn run_attempt_recording(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
@@ -134,6 +138,8 @@ impl Site {
             let minute = clock.sleep_until(clock.now().plus(MINUTE));
             tokio::select! {
                 () = minute => {}
+                // Where the clock is put back meanwhile, its minute is far away.
+                () = tokio::time::sleep(MINUTE_MAX) => {}
                 changed = stop.changed() => if changed.is_err() { break },
             }
             self.record_attempts().await;

@@ -220,8 +220,11 @@ async fn health_check(site: &Site, known: &Known, namespace: &str) -> Vec<u8> {
     document.leaf("appliance", &[("id", id)], site.own_host());
     document.leaf("version", &[], &site.version);
     document.leaf("success", &[], if illness.is_none() { "1" } else { "0" });
-    if let Some(illness) = illness {
-        document.leaf("error_message", &[], &illness.to_string());
+    let problem = illness
+        .map(|illness| illness.to_string())
+        .or_else(|| health::warnings(site).next().map(str::to_owned));
+    if let Some(problem) = problem {
+        document.leaf("error_message", &[], &problem);
     }
     document.leaf("failover_role", &[], "none");
     document.finish()

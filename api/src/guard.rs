@@ -221,7 +221,7 @@ async fn authenticate(
         .ok_or_else(Problem::access_denied)?;
     let good = account.enabled
         && account.client_secret.as_ref() == Some(&found.row.secret)
-        && site.engine.clock().now() < found.row.expires_at
+        && found.row.is_in_time(site.engine.clock().now())
         && may_come_from(account, peer);
     if !good {
         return Err(Problem::access_denied());

@@ -66,23 +66,30 @@ pub fn routes(site: &Arc<Site>) -> Routes {
 
 async fn check_health(State(site): State<Arc<Site>>) -> Response {
     match diagnose(&site).await {
-        Ok(()) => (
-            StatusCode::OK,
-            format!("The site is healthy.\n{}", warning(&site)),
-        )
-            .into_response(),
+        Ok(()) => {
+            let mut text = "The site is healthy.\n".to_owned();
+            for warning in warnings(&site) {
+                text.push_str("Warning: ");
+                text.push_str(warning);
+                text.push('\n');
+            }
+            (StatusCode::OK, text).into_response()
+        }
         Err(illness) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{illness}\n")).into_response(),
     }
 }
 
 /// What is wrong without keeping the node from its work: it stays 200, so that no balancer takes the consoles away too.
-fn warning(site: &Site) -> &'static str {
+pub fn warnings(site: &Site) -> impl Iterator<Item = &'static str> + use<> {
     let trust = &site.engine.published().world.agent_trust;
-    if site.shown_certificate.borrow().is_uncovered(trust) {
-        "Warning: no trust anchor of the site covers the certificate of this server. Jump Clients do not connect to it.\n"
-    } else {
-        ""
-    }
+    let uncovered = site.shown_certificate.borrow().is_uncovered(trust).then_some(
+        "no trust anchor of the site covers the certificate of this server. Jump Clients do not connect to it.",
+    );
+    let clock = site
+        .engine
+        .clock_behind()
+        .map(|_| "the server's clock is more than a minute behind the times in its log.");
+    uncovered.into_iter().chain(clock)
 }
 
 /// Looks whether the node can do its work. Questions at the same time share one look.

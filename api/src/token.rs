@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use domain::ids::{ApiAccountId, SecretRef};
 use domain::site::api_account;
-use domain::time::HOUR;
+use domain::time::{CLOCKS_APART_MAX, HOUR, SECOND};
 use domain::{Cause, Command, Fresh, Timestamp};
 use engine::{Lane, Side, Submission};
 use eventstore::{SideRow, SideTable, SideWrite, StoreError};
@@ -24,8 +24,11 @@ use crate::credential::unguessable;
 use crate::error::Problem;
 use crate::site::Site;
 
-/// How long a token is good (AUTH-07). Unit: seconds.
-pub const VALID_SECONDS: i64 = HOUR / 1_000_000;
+/// How long a token is good (AUTH-07). Unit: microseconds.
+const LIFETIME: i64 = HOUR;
+
+/// The same. Unit: seconds.
+pub const VALID_SECONDS: i64 = LIFETIME / SECOND;
 
 /// Most tokens of an account; one more drops the oldest (AUTH-08).
 pub const TOKENS_MAX: usize = 30;
@@ -45,6 +48,14 @@ pub(crate) struct TokenRow {
     pub(crate) expires_at: Timestamp,
     /// The client secret it was given under.
     pub(crate) secret: SecretRef,
+}
+
+impl TokenRow {
+    /// Whether it is good at `now`. One that would be good for longer than a token ever is, was given by a clock that was ahead.
+    pub(crate) fn is_in_time(&self, now: Timestamp) -> bool {
+        let left = self.expires_at.since(now);
+        0 < left && left <= LIFETIME + CLOCKS_APART_MAX
+    }
 }
 
 /// A token whose row is there. Whether account and secret still agree is asked of the World.
@@ -149,7 +160,7 @@ fn rows_with(
     let mut dropped: Vec<String> = Vec::new();
     for row in rows {
         match serde_json::from_slice::<TokenRow>(&row.value) {
-            Ok(kept) if now < kept.expires_at && kept.secret == secret => {
+            Ok(kept) if kept.is_in_time(now) && kept.secret == secret => {
                 live.push((kept.issued_at, &row.key));
             }
             _ => dropped.push(row.key.clone()),
@@ -161,7 +172,7 @@ fn rows_with(
     dropped.extend(live.iter().take(over).map(|(_, key)| (*key).to_owned()));
     let row = TokenRow {
         issued_at: now.max(newest.plus(1)),
-        expires_at: now.plus(HOUR),
+        expires_at: now.plus(LIFETIME),
         secret,
     };
     let mut writes: Vec<SideWrite> = dropped

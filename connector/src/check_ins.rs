@@ -9,6 +9,7 @@ use domain::node::{self, CHECK_INS_MAX, RoutineCheckIn};
 use domain::{Actor, Cause, Command};
 use engine::{Engine, ExecuteError, Lane, Submission};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How long the first of a batch waits at most.
@@ -34,10 +35,11 @@ pub(crate) fn gather(
     engine: Engine,
     epoch: NodeEpoch,
     shutdown: watch::Receiver<bool>,
-) -> (CheckIns, tokio::task::JoinHandle<()>) {
+    tasks: &mut JoinSet<()>,
+) -> CheckIns {
     let (waiting, incoming) = mpsc::channel(WAITING_MAX);
-    let task = tokio::spawn(run(engine, epoch, incoming, shutdown));
-    (CheckIns { waiting }, task)
+    tasks.spawn(run(engine, epoch, incoming, shutdown));
+    CheckIns { waiting }
 }
 
 impl CheckIns {
@@ -231,7 +233,8 @@ mod tests {
         let database = TestDatabase::sqlite();
         let (engine, task) = engine(&database).await;
         let (stop, stopped) = watch::channel(false);
-        let (check_ins, gatherer) = gather(engine.clone(), NODE, stopped);
+        let mut gatherer = JoinSet::new();
+        let check_ins = gather(engine.clone(), NODE, stopped, &mut gatherer);
         let mut told = Vec::new();
         for at in 0..CHECK_INS_MAX as i64 + 3 {
             told.push(check_ins.add(RoutineCheckIn { client: CLIENT, at }).await);
@@ -242,7 +245,7 @@ mod tests {
         }
         assert_eq!(recorded(&engine).await, [CHECK_INS_MAX]);
         stop.send_replace(true);
-        gatherer.await.expect("it ends");
+        gatherer.join_all().await;
         for told in rest {
             told.await.expect("recorded");
         }
@@ -255,7 +258,8 @@ mod tests {
         let database = TestDatabase::sqlite();
         let (engine, task) = engine(&database).await;
         let (stop, stopped) = watch::channel(false);
-        let (check_ins, gatherer) = gather(engine.clone(), NODE, stopped);
+        let mut gatherer = JoinSet::new();
+        let check_ins = gather(engine.clone(), NODE, stopped, &mut gatherer);
         let told = check_ins
             .add(RoutineCheckIn {
                 client: CLIENT,
@@ -264,7 +268,7 @@ mod tests {
             .await;
         task.shut_down().await;
         stop.send_replace(true);
-        gatherer.await.expect("it ends");
+        gatherer.join_all().await;
         assert!(told.await.is_err());
         assert!(recorded(&engine).await.is_empty());
     }

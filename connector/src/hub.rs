@@ -21,7 +21,7 @@ use link_protocol::{EndSession, ServerFrame, Settings, StartSession, limits};
 use projections::Recorded;
 use secrets::Sealer;
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::out_of_service::out_of_service;
@@ -39,7 +39,10 @@ use crate::pace::Pace;
 use crate::transport::Transport;
 
 mod out_of_service;
+mod task;
 mod trust;
+
+pub use task::HubTask;
 
 /// How long a shutdown waits for the links to end.
 const LINKS_END_WITHIN: Duration = Duration::from_secs(8);
@@ -107,13 +110,6 @@ pub(crate) struct Inner {
 #[derive(Clone)]
 pub struct Hub(pub(crate) Arc<Inner>);
 
-/// The hub's own work: following the log, gathering check-ins, writing figures.
-pub struct HubTask {
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
-    hub: Hub,
-}
-
 impl Hub {
     /// Makes the hub of the node `node`, whose `NodeStarted` is in the log, and starts following the log.
     #[must_use]
@@ -124,9 +120,10 @@ impl Hub {
         options: HubOptions,
     ) -> (Self, HubTask) {
         let (stop, stopped) = watch::channel(false);
-        let (check_ins, gatherer) = check_ins::gather(engine.clone(), node, stopped.clone());
+        let mut tasks = JoinSet::new();
+        let check_ins = check_ins::gather(engine.clone(), node, stopped.clone(), &mut tasks);
         let figures = NewestFigures::default();
-        let writer = tokio::spawn(figures.clone().write(engine.clone(), stopped.clone()));
+        tasks.spawn(figures.clone().write(engine.clone(), stopped.clone()));
         // The stream of committed events is opened before the world is read, so nothing falls between the two.
         let committed = engine.committed();
         let range = limits::HEARTBEAT_SECONDS;
@@ -157,10 +154,10 @@ impl Hub {
         }));
         hub.0.remember_sessions();
         hub.0.remember_copies();
-        let follower = tokio::spawn(follow(hub.clone(), committed, stopped));
+        tasks.spawn(follow(hub.clone(), committed, stopped));
         let task = HubTask {
             stop,
-            tasks: vec![gatherer, writer, follower],
+            tasks,
             hub: hub.clone(),
         };
         (hub, task)
@@ -192,28 +189,6 @@ impl Hub {
     /// Lets agents in again after [`Hub::close_all`]; not where the node's run was declared over meanwhile.
     pub fn reopen(&self) {
         self.0.closed.store(false, Ordering::SeqCst);
-    }
-}
-
-impl HubTask {
-    /// Closes all links, writes down what was gathered, and ends. That the clients are offline is said by the one
-    /// `NodeStopped` that the caller appends behind this, not by an event each.
-    pub async fn shut_down(self) {
-        self.hub.0.end_for_good();
-        let mut open = self.hub.0.open.subscribe();
-        let all_ended = open.wait_for(|open| *open == 0);
-        if tokio::time::timeout(LINKS_END_WITHIN, all_ended)
-            .await
-            .is_err()
-        {
-            tracing::warn!("not all links of agents ended in time");
-        }
-        self.stop.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the hub ended badly");
-            }
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use domain::{Actor, Cause, Command, Surface, World};
 use engine::{Engine, Lane, Submission};
 use form_urlencoded::Serializer;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::outbound::{Networks, Outbound, OutboundError, Post, Trust, read_certificates};
 
@@ -38,15 +38,28 @@ pub struct Delivery {
 /// The task that sends. Dropped without [`TicketsTask::shut_down`] it stops as well, but nobody waits for it.
 pub struct TicketsTask {
     stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl TicketsTask {
+    /// Ends when the task has, which it does not before it is shut down unless it failed.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        match self.task.join_next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Gives up what is under way, and ends.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the task that asks the ticket system failed");
+        while let Some(ended) = self.task.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the task that asks the ticket system failed");
+            }
         }
     }
 }
@@ -97,7 +110,8 @@ impl Tickets {
     pub fn start(engine: Engine, outbound: Outbound) -> (Self, TicketsTask) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(send_all(engine, outbound, waiting, stopped));
+        let mut task = JoinSet::new();
+        task.spawn(send_all(engine, outbound, waiting, stopped));
         (Self { queue }, TicketsTask { stop, task })
     }
 

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::inputs::Inputs;
 use crate::{Context, Decision, Timestamp, happened, nothing};
 
 #[cfg(test)]
@@ -29,6 +30,9 @@ pub struct ActionRefused {
     /// What it was asked of, where that is one thing: a stream's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What a refused start was asked with and decided by; none where nothing was supplied and no Jump Policy applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
 }
 
 /// What was refused in a minute to one caller on one route. Expected rate: at most one a minute, caller and route.

@@ -5,6 +5,7 @@ use crate::access::{group_policy, jump_group, review};
 use crate::fleet::installer::{self, JumpClientInstaller};
 use crate::fleet::jump_client;
 use crate::items::{custom_field, jumpoint, shell};
+use crate::policy::inputs::Inputs;
 use crate::policy::session_policy::SessionPolicy;
 use crate::policy::ticket;
 use crate::policy::{access_request, jump_policy};
@@ -16,7 +17,7 @@ use crate::site::ticket_system::TicketSystem;
 use crate::site::{
     agent_trust, api_account, first_start, mail_delivery, mail_template, team, upgrade, user,
 };
-use crate::{audit, node, record};
+use crate::{World, audit, node, record};
 
 /// A request to change something. [`decide`](crate::decide) says what becomes of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -316,6 +317,7 @@ impl Command {
                 node::Command::Start { .. } => "node.start",
                 node::Command::Stop { .. } => "node.stop",
                 node::Command::RecordCheckIns { .. } => "node.record_check_ins",
+                node::Command::NoteClock { .. } => "node.note_clock",
             },
             Self::AccessReview(review::Command::Continue) => "access_review.continue",
             Self::Audit(_) => "audit.record",
@@ -468,6 +470,20 @@ impl Command {
             | Self::Node(_)
             | Self::AccessReview(_)
             | Self::Audit(_) => None,
+        }
+    }
+
+    /// What a start is asked with and decided by, where it is one.
+    #[must_use]
+    pub fn inputs(&self, world: &World) -> Option<Inputs> {
+        match self {
+            Self::AccessSession(access_session::Command::Start(start)) => {
+                Inputs::of(world, start, start.supplied(false), None)
+            }
+            Self::TicketRequest(ticket::Command::Ask(ask)) => {
+                Inputs::of(world, &ask.start, ask.start.supplied(true), None)
+            }
+            _ => None,
         }
     }
 

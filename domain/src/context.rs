@@ -131,6 +131,60 @@ impl Cause {
     }
 }
 
+/// What stands beside an event in the log: who caused it and, only where that is not when it was recorded, when.
+///
+/// The log's times never go back, so an event is recorded at the latest of the clock and the event before it. What it
+/// means for windows, due dates and expiry counts from the wall clock alone.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Meta {
+    /// Who asked, by which way.
+    #[serde(flatten)]
+    pub cause: Cause,
+    /// The wall clock of the decision; none where the event was recorded at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
+}
+
+impl Meta {
+    /// What stands beside the events of a batch that was decided at `decided_at` and is recorded at `recorded_at`.
+    #[must_use]
+    pub fn new(cause: Cause, decided_at: Timestamp, recorded_at: Timestamp) -> Self {
+        Self {
+            cause,
+            decided_at: (decided_at != recorded_at).then_some(decided_at),
+        }
+    }
+
+    /// Reads the stored text.
+    ///
+    /// # Errors
+    /// When it is not of this form.
+    pub fn from_stored(text: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            cause: serde_json::from_slice(text)?,
+            decided_at: Self::decided_at(text)?,
+        })
+    }
+
+    /// Reads the wall clock alone of a stored text.
+    ///
+    /// # Errors
+    /// When the text has one that can't be read.
+    pub fn decided_at(text: &[u8]) -> Result<Option<Timestamp>, serde_json::Error> {
+        #[derive(serde::Deserialize)]
+        struct DecidedAt {
+            decided_at: Option<Timestamp>,
+        }
+        // Hardly any event has it, and a replay asks for each. Nothing else of a cause holds these bytes.
+        match str::from_utf8(text) {
+            Ok(text) if text.contains("\"decided_at\"") => {
+                serde_json::from_str::<DecidedAt>(text).map(|meta| meta.decided_at)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
 /// Values that nobody can guess, drawn for one command.
 ///
 /// 64 values of 128 bits each; a decision takes them by index, so the same context gives the same events.
@@ -153,7 +207,8 @@ impl Fresh {
 
 /// All that a decision may know of the outside.
 pub struct Context<'a> {
-    /// The time of the batch: never before what was recorded last.
+    /// The wall clock, read once for the whole batch: what windows, due dates and expiry are decided by. It may lie before
+    /// what was recorded last, where a clock was put back or another node's is ahead.
     pub now: Timestamp,
     /// Who asks, by which way.
     pub cause: &'a Cause,

@@ -105,6 +105,22 @@ pub enum Event {
     AccessReview(review::Event),
     /// A refusal, on the day `yyyymmdd`.
     Audit(u32, audit::Event),
+    /// Something that another program wrote into a stream `external-…`: kept and shown, and of no effect here.
+    External(External),
+}
+
+/// The category of streams that are not ours.
+const EXTERNAL: &str = "external";
+
+/// An event of another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// Its stream: `external-…`.
+    pub stream: String,
+    /// The name of its type.
+    pub name: String,
+    /// Its body, which may be anything.
+    pub body: Vec<u8>,
 }
 
 /// Why a stored event can't be read.
@@ -181,6 +197,7 @@ impl Event {
             Self::Node(epoch, _) => format!("node-{epoch}"),
             Self::AccessReview(_) => review::STREAM.to_owned(),
             Self::Audit(day, _) => format!("refusal-{day:08}"),
+            Self::External(event) => event.stream.clone(),
         }
     }
 
@@ -218,6 +235,8 @@ impl Event {
             Self::Node(_, event) => event.stored_name(),
             Self::AccessReview(event) => event.stored_name(),
             Self::Audit(_, event) => event.stored_name(),
+            // It is never written here, and has a name of its own.
+            Self::External(_) => "External",
         }
     }
 
@@ -257,6 +276,7 @@ impl Event {
             Self::Node(_, event) => serde_json::to_vec(event),
             Self::AccessReview(event) => serde_json::to_vec(event),
             Self::Audit(_, event) => serde_json::to_vec(event),
+            Self::External(event) => Ok(event.body.clone()),
         }
     }
 
@@ -410,6 +430,11 @@ impl Event {
                     audit::Event::from_stored(name, text)
                         .map(|event| event.map(|event| Self::Audit(day, event)))
                 }
+                EXTERNAL => Ok(Some(Self::External(External {
+                    stream: stream.to_owned(),
+                    name: name.to_owned(),
+                    body: text.to_vec(),
+                }))),
                 _ => {
                     return Err(UnreadableEvent::UnknownCategory {
                         stream: stream.to_owned(),

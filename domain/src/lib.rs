@@ -35,7 +35,9 @@ pub mod world;
 pub mod testing;
 
 pub use command::Command;
-pub use context::{Actor, Cause, Context, Decision, Fresh, Surface, happened, nothing, refuse};
+pub use context::{
+    Actor, Cause, Context, Decision, Fresh, Meta, Surface, happened, nothing, refuse,
+};
 pub use event::Event;
 pub use refusal::{FieldErrors, Refusal, RefusalClass};
 pub use time::Timestamp;

@@ -37,6 +37,13 @@ pub enum Command {
         /// Who checked in, when.
         check_ins: Vec<RoutineCheckIn>,
     },
+    /// The node's clock was looked at beside the newest time in the log.
+    NoteClock {
+        /// The node whose clock it is.
+        epoch: NodeEpoch,
+        /// What the log's newest time is, where the clock is too far behind it; none where it is not.
+        behind: Option<Timestamp>,
+    },
 }
 
 /// Most check-ins of one event.
@@ -87,6 +94,23 @@ pub struct ClientsCheckedIn {
     pub check_ins: Vec<RoutineCheckIn>,
 }
 
+/// A node's clock is more than a minute behind the newest time in the log: it was put back, or another node's is ahead.
+/// Decisions go by the clock; recorded times stand still until it has caught up. Expected rate: none; at most one a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockFellBehind {
+    /// What the clock shows.
+    pub clock: Timestamp,
+    /// The newest time in the log.
+    pub newest: Timestamp,
+}
+
+/// A node's clock is no longer behind the newest time in the log. Expected rate: as [`ClockFellBehind`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockCaughtUp {
+    /// What the clock shows.
+    pub clock: Timestamp,
+}
+
 /// What happens to a node's run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -97,12 +121,21 @@ pub enum Event {
     Stopped(Stopped),
     /// Check-ins that changed nothing.
     ClientsCheckedIn(ClientsCheckedIn),
+    /// Its clock is behind the log.
+    ClockFellBehind(ClockFellBehind),
+    /// Its clock is not behind the log any more.
+    ClockCaughtUp(ClockCaughtUp),
 }
 
 impl Event {
     /// The names it may be stored under.
-    pub const STORED_NAMES: &'static [&'static str] =
-        &["NodeStarted", "NodeStopped", "JumpClientsCheckedIn"];
+    pub const STORED_NAMES: &'static [&'static str] = &[
+        "NodeStarted",
+        "NodeStopped",
+        "JumpClientsCheckedIn",
+        "NodeClockFellBehind",
+        "NodeClockCaughtUp",
+    ];
 
     /// The name it is stored under.
     #[must_use]
@@ -111,6 +144,8 @@ impl Event {
             Self::Started(_) => "NodeStarted",
             Self::Stopped(_) => "NodeStopped",
             Self::ClientsCheckedIn(_) => "JumpClientsCheckedIn",
+            Self::ClockFellBehind(_) => "NodeClockFellBehind",
+            Self::ClockCaughtUp(_) => "NodeClockCaughtUp",
         }
     }
 
@@ -124,6 +159,12 @@ impl Event {
             "NodeStopped" => serde_json::from_slice(text).map(|event| Some(Self::Stopped(event))),
             "JumpClientsCheckedIn" => {
                 serde_json::from_slice(text).map(|event| Some(Self::ClientsCheckedIn(event)))
+            }
+            "NodeClockFellBehind" => {
+                serde_json::from_slice(text).map(|event| Some(Self::ClockFellBehind(event)))
+            }
+            "NodeClockCaughtUp" => {
+                serde_json::from_slice(text).map(|event| Some(Self::ClockCaughtUp(event)))
             }
             _ => Ok(None),
         }
@@ -139,17 +180,20 @@ pub struct Node {
     pub url: Option<String>,
     /// When it began to run.
     pub started_at: Timestamp,
+    /// Whether its clock is behind the log, as it told last.
+    pub clock_behind: bool,
 }
 
 /// Decides what becomes of `command`, given all that is known.
 ///
 /// # Errors
 /// Why not.
-pub fn decide(world: &World, command: &Command, _context: &Context) -> Decision {
+pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     match command {
         Command::Start { epoch, name, url } => decide_start(world, *epoch, name, url.as_deref()),
         Command::Stop { epoch, reason } => decide_stop(world, *epoch, *reason),
         Command::RecordCheckIns { epoch, check_ins } => decide_check_ins(world, *epoch, check_ins),
+        Command::NoteClock { epoch, behind } => decide_note_clock(world, *epoch, *behind, context),
     }
 }
 
@@ -161,11 +205,20 @@ pub fn apply(world: &mut World, epoch: NodeEpoch, event: &Event, at: Timestamp) 
                 name: started.name.clone(),
                 url: started.url.clone(),
                 started_at: at,
+                clock_behind: false,
             };
             world.nodes.insert(epoch, node);
         }
         Event::Stopped(_) => world.node_stopped(epoch, at),
         Event::ClientsCheckedIn(_) => {}
+        Event::ClockFellBehind(_) => set_clock_behind(world, epoch, true),
+        Event::ClockCaughtUp(_) => set_clock_behind(world, epoch, false),
+    }
+}
+
+fn set_clock_behind(world: &mut World, epoch: NodeEpoch, behind: bool) {
+    if let Some(node) = world.nodes.get_mut(&epoch) {
+        node.clock_behind = behind;
     }
 }
 
@@ -224,4 +277,22 @@ fn decide_check_ins(world: &World, epoch: NodeEpoch, check_ins: &[RoutineCheckIn
         )
     };
     Ok(check_ins.chunks(CHECK_INS_MAX).map(event).collect())
+}
+
+fn decide_note_clock(
+    world: &World,
+    epoch: NodeEpoch,
+    behind: Option<Timestamp>,
+    context: &Context,
+) -> Decision {
+    let node = world.nodes.get(&epoch).ok_or(Refusal::NodeStopped)?;
+    if node.clock_behind == behind.is_some() {
+        return nothing();
+    }
+    let clock = context.now;
+    let event = match behind {
+        Some(newest) => Event::ClockFellBehind(ClockFellBehind { clock, newest }),
+        None => Event::ClockCaughtUp(ClockCaughtUp { clock }),
+    };
+    happened(crate::Event::Node(epoch, event))
 }

@@ -447,6 +447,7 @@ pub fn apply<R: Record>(world: &mut World, id: R::Id, event: &Event<R>, at: Time
             for (name, change) in changes {
                 object.insert(name.clone(), change.new.clone());
             }
+            // What was stored was checked when it was read.
             if let Ok(record) = serde_json::from_value(Value::Object(object)) {
                 R::put(world, id, record, at);
             }
@@ -476,13 +477,30 @@ impl<R: Record> Event<R> {
         if name == created {
             serde_json::from_slice(text).map(|record| Some(Self::Created(record)))
         } else if name == changed {
-            serde_json::from_slice(text).map(|changes| Some(Self::Changed(changes)))
+            let changes = serde_json::from_slice(text)?;
+            check_fit::<R>(&changes)?;
+            Ok(Some(Self::Changed(changes)))
         } else if name == deleted {
             serde_json::from_slice(text).map(|gone| Some(Self::Deleted(gone)))
         } else {
             Ok(None)
         }
     }
+}
+
+/// Checks that stored changes fit the record: folding them can't fail, and leaves out what does not.
+fn check_fit<R: Record>(changes: &BTreeMap<String, Change>) -> Result<(), serde_json::Error> {
+    let mut object = to_object(&R::default());
+    for (name, change) in changes {
+        let is_known =
+            object.contains_key(name) || R::FIELDS.iter().any(|field| field.name == *name);
+        if !is_known {
+            let message = format!("there is no field {name}");
+            return Err(serde::de::Error::custom(message));
+        }
+        object.insert(name.clone(), change.new.clone());
+    }
+    serde_json::from_value::<R>(Value::Object(object)).map(drop)
 }
 
 /// The JSON object of a record. Records are structs of plain values, so this can't fail; what can't be is empty.

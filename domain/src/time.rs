@@ -31,6 +31,9 @@ pub const SECOND: i64 = 1_000_000;
 pub const MINUTE: i64 = 60 * SECOND;
 /// Microseconds in an hour.
 pub const HOUR: i64 = 60 * MINUTE;
+/// How far the clocks of two nodes, or one clock before and after it was set, are believed to be apart at most: what was
+/// handed out later than that from now was handed out by a clock that was wrong. Unit: microseconds.
+pub const CLOCKS_APART_MAX: i64 = HOUR;
 /// Microseconds in a day of 24 hours.
 pub const DAY: i64 = 24 * HOUR;
 

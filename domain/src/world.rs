@@ -133,6 +133,8 @@ pub struct World {
 
     pub(crate) bare_endpoints: Table<JumpClientId, JumpClient>,
     pub(crate) jumpoint_users: OrdSet<(JumpointId, UserId)>,
+    /// The revision of each Jump Policy's stream: which version of it a decision went by.
+    pub(crate) jump_policy_revisions: Table<JumpPolicyId, u64>,
     pub(crate) custom_values: Table<JumpItemRef, BTreeMap<CustomFieldId, String>>,
     pub(crate) members: Table<(JumpGroupId, UserId), Membership>,
     pub(crate) team_members: Table<(TeamId, UserId), TeamRole>,
@@ -297,7 +299,7 @@ impl World {
             Event::StartupGroup(user, event) => startup_group::apply(self, *user, event),
             Event::Node(epoch, event) => node::apply(self, *epoch, event, at),
             Event::AccessReview(event) => review::apply(self, event, at),
-            Event::Audit(..) => {}
+            Event::Audit(..) | Event::External(_) => {}
         }
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::{Actor, EVENTS_MAX, World, audit, decide};
-use domain::{Cause, Command, Context, Decision, Event, Fresh, Refusal, RefusalClass, Timestamp};
+use domain::{
+    Cause, Command, Context, Decision, Event, Fresh, Meta, Refusal, RefusalClass, Timestamp,
+};
 use eventstore::event::EVENT_BYTES_MAX;
 use eventstore::{
     ExpectedRevision, HeldTail, NewEvent, SideTable, SideWrite, StoreError, StreamAppend,
@@ -53,7 +55,10 @@ pub(crate) struct Pending {
 /// A batch that is being decided.
 pub(crate) struct Draft {
     pub(crate) world: World,
+    /// The wall clock, by which everything of the batch is decided.
     pub(crate) now: Timestamp,
+    /// What the batch is recorded at: the wall clock, but never before the event before it.
+    pub(crate) recorded_at: Timestamp,
     /// Position that the first event will have.
     pub(crate) first: u64,
     pub(crate) decided: Vec<Decided>,
@@ -70,6 +75,7 @@ impl Draft {
         Self {
             world: base.world.clone(),
             now,
+            recorded_at: now.max(base.recorded_at),
             first: base.tail.position + 1,
             decided: Vec::new(),
             pending: Vec::new(),
@@ -262,7 +268,8 @@ impl Draft {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let meta = serde_json::to_vec(cause).map_err(|error| unwritable(&error))?;
+        let meta = Meta::new(cause.clone(), self.now, self.recorded_at);
+        let meta = serde_json::to_vec(&meta).map_err(|error| unwritable(&error))?;
         events
             .iter()
             .map(|event| {
@@ -271,7 +278,7 @@ impl Draft {
                     return Err(ExecuteError::TooLarge);
                 }
                 let new = NewEvent {
-                    id: source.event_id(self.now),
+                    id: source.event_id(self.recorded_at),
                     event_type: event.stored_name().into(),
                     data,
                     meta: meta.clone(),
@@ -341,6 +348,7 @@ impl Draft {
                 message: refusal.to_string(),
                 command: command.name().to_owned(),
                 subject: command.subject(),
+                inputs: command.inputs(&self.world),
             }));
             let recorded = decide(&self.world, &record, context).unwrap_or_default();
             if let Ok(encoded) = self.encode(&recorded, context.cause, source) {

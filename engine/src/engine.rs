@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::{Cause, Command, Context, Decision, Fresh};
+use domain::{Cause, Command, Context, Decision, Fresh, time};
 use eventstore::{Direction, EventStore, RecordedEvent, Selection, StoreError, Tail};
 use projections::{Recorded, Unreadable, UnreadableEvent, Views};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -21,6 +21,9 @@ use crate::setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 use crate::snapshot::{self, SnapshotError, SnapshotWritten};
 use crate::submission::{Done, ExecuteError, Halt, Lane, Submission, Unavailability};
 use crate::writer::{Answers, Trouble, Writer};
+
+/// How far the clock may be behind the newest event before that is told. Unit: microseconds.
+pub const CLOCK_BEHIND_MAX: i64 = time::MINUTE;
 
 /// Batches that may be committed and not published yet.
 const BATCHES_AHEAD: usize = 2;
@@ -94,6 +97,18 @@ pub struct EngineTask {
 }
 
 impl EngineTask {
+    /// Ends when a task of the engine has, which none does before the engine stops unless it failed. The engine is of no use
+    /// from then on.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Answers everything that was accepted, refuses the rest with [`ExecuteError::ShuttingDown`], and ends.
     pub async fn shut_down(mut self) {
         self.stop.send_replace(true);
@@ -331,7 +346,7 @@ impl Engine {
         Ok(Done {
             position: last,
             epoch: self.published().tail.epoch,
-            recorded_at: newest.recorded_at,
+            decided_at: newest.decided_at,
             events: recorded
                 .into_iter()
                 .map(|recorded| recorded.event)
@@ -348,7 +363,7 @@ impl Engine {
         let published = self.published();
         let fresh = self.fresh();
         let context = Context {
-            now: self.shared.clock.now().max(published.recorded_at),
+            now: self.shared.clock.now(),
             cause,
             fresh: &fresh,
         };
@@ -359,6 +374,15 @@ impl Engine {
     #[must_use]
     pub fn waiting(&self, lane: Lane) -> usize {
         self.shared.lanes.waiting(lane)
+    }
+
+    /// How far the clock is behind the newest event, where that is more than [`CLOCK_BEHIND_MAX`]: it was put back, or
+    /// another node's is ahead. What is decided goes by the clock all the same; only the recorded times stand still. Unit:
+    /// microseconds.
+    #[must_use]
+    pub fn clock_behind(&self) -> Option<i64> {
+        let behind = self.published().recorded_at.since(self.clock().now());
+        (behind > CLOCK_BEHIND_MAX).then_some(behind)
     }
 
     // --- what it was given ---

@@ -36,7 +36,7 @@ mod submission;
 mod writer;
 
 pub use due::DUE_DATES;
-pub use engine::{Engine, EngineTask, ReadRecordedError, StartError};
+pub use engine::{CLOCK_BEHIND_MAX, Engine, EngineTask, ReadRecordedError, StartError};
 pub use freshness::EngineUnavailable;
 pub use published::{CommittedStream, Published, StreamBroken};
 pub use setup::{Clock, EngineLimits, EngineSetup, FreshSource};

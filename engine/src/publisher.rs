@@ -32,8 +32,6 @@ pub(crate) struct Batch {
     pub(crate) draft: Draft,
     /// The end of the log after it.
     pub(crate) tail: Tail,
-    /// When the newest event before it was recorded.
-    pub(crate) before: Timestamp,
     /// What is known after it.
     pub(crate) published: Arc<Published>,
 }
@@ -84,11 +82,11 @@ fn publish_batch(board: &Board, batch: Batch) {
     let Batch {
         draft,
         tail,
-        before,
         published,
     } = batch;
     let Draft {
         now,
+        recorded_at,
         first,
         decided,
         pending,
@@ -100,27 +98,21 @@ fn publish_batch(board: &Board, batch: Batch) {
         .map(|(Decided { id, cause, event }, position)| Recorded {
             position,
             id,
-            recorded_at: now,
+            recorded_at,
+            decided_at: now,
             cause,
             event,
         })
         .collect();
     if recorded.is_empty() {
-        answer(pending, first, tail.epoch, now, before, &[]);
+        answer(pending, first, tail.epoch, now, &[]);
     } else {
         let recorded = publish(board, published, recorded);
-        answer(pending, first, tail.epoch, now, before, &recorded);
+        answer(pending, first, tail.epoch, now, &recorded);
     }
 }
 
-fn answer(
-    pending: Vec<Pending>,
-    first: u64,
-    epoch: i64,
-    now: Timestamp,
-    before: Timestamp,
-    batch: &[Recorded],
-) {
+fn answer(pending: Vec<Pending>, first: u64, epoch: i64, now: Timestamp, batch: &[Recorded]) {
     for Pending {
         outcome, answer, ..
     } in pending
@@ -129,8 +121,7 @@ fn answer(
             Outcome::Accepted { start, end } => Ok(Answered::Done(Done {
                 position: first + end as u64 - 1,
                 epoch,
-                // Without an event of its own or before it in the batch, nothing was recorded now.
-                recorded_at: if end == 0 { before } else { now },
+                decided_at: now,
                 events: batch[start..end]
                     .iter()
                     .map(|recorded| recorded.event.clone())

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use domain::{Event, Timestamp};
+use domain::{Event, Meta, Timestamp};
 use eventstore::event::CODEC_PLAIN;
 use eventstore::{EventStore, FoldPage, RecordedEvent, StoreError, Tail};
 use projections::{Recorded, Unreadable, UnreadableEvent};
@@ -59,10 +59,14 @@ fn decode_page(stored: &FoldPage, page: &mut Vec<Unfolded>) -> Result<(), FoldEr
             return Err(FoldError::from(unreadable(Unreadable::Codec { codec })));
         }
         let decoded = Event::from_stored(event.stream, event.event_type, event.data);
+        let decided_at =
+            Meta::decided_at(event.meta).map_err(|error| unreadable(Unreadable::Meta(error)))?;
+        let recorded_at = Timestamp(event.recorded_at);
         page.push(Unfolded {
             position: event.position,
             leaf_hash: event.leaf_hash,
-            recorded_at: Timestamp(event.recorded_at),
+            recorded_at,
+            decided_at: decided_at.unwrap_or(recorded_at),
             event: decoded.map_err(|error| unreadable(error.into()))?,
         });
     }
@@ -74,6 +78,7 @@ struct Unfolded {
     position: u64,
     leaf_hash: [u8; 32],
     recorded_at: Timestamp,
+    decided_at: Timestamp,
     event: Event,
 }
 
@@ -174,7 +179,7 @@ impl FoldState {
             )?;
             self.folded
                 .world
-                .apply(&unfolded.event, unfolded.recorded_at);
+                .apply(&unfolded.event, unfolded.decided_at);
             self.folded.recorded_at = unfolded.recorded_at;
         }
         Ok(())

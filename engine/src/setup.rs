@@ -9,7 +9,8 @@ use eventstore::EventStore;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-/// The clock of due dates, expiry and recorded times. Time-outs and leases use tokio's monotonic time instead.
+/// The wall clock: of decisions, due dates and expiry, and of recorded times as long as it does not go back. Time-outs and
+/// leases use tokio's monotonic time instead.
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;

@@ -115,8 +115,8 @@ pub struct Done {
     pub position: u64,
     /// Epoch of the log; positions handed out are `epoch-position`.
     pub epoch: i64,
-    /// When its events were recorded; without events, when the newest before it was.
-    pub recorded_at: Timestamp,
+    /// The wall clock by which it was decided.
+    pub decided_at: Timestamp,
     /// Its events, in order.
     pub events: Vec<Event>,
     /// Whether this is the answer of an earlier time, told by an idempotency key.

@@ -234,7 +234,7 @@ impl Writer {
         let mut world = self.base.world.clone();
         let mut recorded_at = self.base.recorded_at;
         for recorded in &page {
-            world.apply(&recorded.event, recorded.recorded_at);
+            world.apply(&recorded.event, recorded.decided_at);
             recorded_at = recorded.recorded_at;
         }
         let published = Arc::new(Published {
@@ -302,8 +302,7 @@ impl Writer {
     }
 
     async fn batch_on(&mut self, mut held: HeldTail, first: Queued) {
-        let now = self.clock.now().max(self.base.recorded_at);
-        let mut draft = Draft::new(&self.base, now);
+        let mut draft = Draft::new(&self.base, self.clock.now());
         let began = Instant::now();
         let mut taken = VecDeque::from([first]);
         loop {
@@ -334,7 +333,7 @@ impl Writer {
             return;
         }
         let (appends, side) = draft.take_writes();
-        match held.commit(appends, side, now.0).await {
+        match held.commit(appends, side, draft.recorded_at.0).await {
             Ok(appended) => self.committed(draft, Tail::from(appended.head)).await,
             Err(CommitError::InDoubt(doubt)) => self.settle(draft, &doubt).await,
             Err(CommitError::NotCommitted(error)) => {
@@ -381,13 +380,12 @@ impl Writer {
 
     /// Has a batch published and answered that is in the log up to `tail`, or has no events.
     async fn committed(&mut self, mut draft: Draft, tail: Tail) {
-        let before = self.base.recorded_at;
         if !draft.decided.is_empty() {
             self.recovered();
             self.base = Arc::new(Published {
                 world: std::mem::take(&mut draft.world),
                 tail,
-                recorded_at: draft.now,
+                recorded_at: draft.recorded_at,
             });
         }
         self.answers.given += 1;
@@ -396,7 +394,6 @@ impl Writer {
         self.publish(Publication::Batch(Box::new(Batch {
             draft,
             tail,
-            before,
             published,
         })))
         .await;
@@ -519,7 +516,7 @@ impl Writer {
     /// Answers what is queued without the tail: whoever would be told no by a rule whose refusals are written down is told
     /// so, without an id; everybody else hears that the log can't be written.
     fn turn_away(&mut self, first: Queued, error: &ExecuteError) {
-        let now = self.clock.now().max(self.base.recorded_at);
+        let now = self.clock.now();
         let mut next = Some(first);
         let mut left = self.limits.batch_commands_max;
         while let Some(queued) = next {

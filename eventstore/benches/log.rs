@@ -2,6 +2,11 @@
 //!
 //! `cargo bench -p eventstore` (with `GATEBOOK_TEST_DATABASE_URL` set for PostgreSQL). Ratios of one
 //! run count, not the figures.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it prints figures, at a terminal"
+)]
 
 use std::time::Instant;
 

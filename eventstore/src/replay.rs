@@ -181,8 +181,8 @@ struct FoldRow {
     codec: i16,
     recorded_at: i64,
     leaf_hash: [u8; 32],
-    /// Where its stream, type and data end.
-    ends: [usize; 3],
+    /// Where its stream, type, data and meta end.
+    ends: [usize; 4],
 }
 
 /// What a fold takes of an event.
@@ -196,6 +196,8 @@ pub struct FoldEvent<'page> {
     pub event_type: &'page str,
     /// See [`RecordedEvent::data`].
     pub data: &'page [u8],
+    /// See [`RecordedEvent::meta`].
+    pub meta: &'page [u8],
     /// See [`RecordedEvent::codec`].
     pub codec: i16,
     /// See [`RecordedEvent::recorded_at`].
@@ -221,7 +223,7 @@ impl FoldPage {
         codec: i16,
         recorded_at: i64,
         leaf_hash: [u8; 32],
-        parts: [&[u8]; 3],
+        parts: [&[u8]; 4],
     ) -> Result<(), StoreError> {
         if position != self.last + 1 {
             return Err(missing(self.last + 1));
@@ -267,7 +269,7 @@ impl FoldPage {
     pub fn events(&self) -> impl Iterator<Item = Result<FoldEvent<'_>, StoreError>> {
         let mut at = 0;
         self.rows.iter().map(move |row| {
-            let [stream, event_type, data] = row.ends.map(|end| {
+            let [stream, event_type, data, meta] = row.ends.map(|end| {
                 let part = &self.bytes[at..end];
                 at = end;
                 part
@@ -277,6 +279,7 @@ impl FoldPage {
                 stream: text(row.position, stream)?,
                 event_type: text(row.position, event_type)?,
                 data,
+                meta,
                 codec: row.codec,
                 recorded_at: row.recorded_at,
                 leaf_hash: row.leaf_hash,

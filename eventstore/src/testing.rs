@@ -115,7 +115,7 @@ impl Drop for TestDatabase {
                         .execute(&mut connection)
                         .await
                     {
-                        eprintln!("database {name} is left over: {error}");
+                        tracing::warn!(%error, "database {name} is left over");
                     }
                     let _ = connection.close().await;
                 });

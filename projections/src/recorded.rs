@@ -1,6 +1,6 @@
 //! An event of the log, decoded: what every fold takes.
 
-use domain::{Cause, Event, Timestamp};
+use domain::{Cause, Event, Meta, Timestamp};
 use eventstore::RecordedEvent;
 use uuid::Uuid;
 
@@ -14,8 +14,10 @@ pub struct Recorded {
     pub position: u64,
     /// Unique in the whole log.
     pub id: Uuid,
-    /// When it was recorded.
+    /// When it was recorded: never before the event at the position before.
     pub recorded_at: Timestamp,
+    /// The wall clock when it was decided, which windows, due dates and reports count from.
+    pub decided_at: Timestamp,
     /// Who asked for it by which way.
     pub cause: Cause,
     /// What happened.
@@ -39,9 +41,9 @@ pub enum Unreadable {
     /// Its stream, its name or its text is none of ours.
     #[error(transparent)]
     Event(#[from] domain::event::UnreadableEvent),
-    /// What stands beside it is no cause.
-    #[error("its cause is not of the known form")]
-    Cause(#[source] serde_json::Error),
+    /// What stands beside it says no cause, or no time that can be read.
+    #[error("its meta is not of the known form")]
+    Meta(#[source] serde_json::Error),
     /// It is stored in a way that a newer version may know.
     #[error("it is stored with codec {codec}, which this version does not know")]
     Codec {
@@ -69,11 +71,14 @@ fn read(stored: &RecordedEvent) -> Result<Recorded, Unreadable> {
             codec: stored.codec,
         });
     }
+    let Meta { cause, decided_at } = Meta::from_stored(&stored.meta).map_err(Unreadable::Meta)?;
+    let recorded_at = Timestamp(stored.recorded_at);
     Ok(Recorded {
         position: stored.position,
         id: stored.id,
-        recorded_at: Timestamp(stored.recorded_at),
-        cause: serde_json::from_slice(&stored.meta).map_err(Unreadable::Cause)?,
+        recorded_at,
+        decided_at: decided_at.unwrap_or(recorded_at),
+        cause,
         event: Event::from_stored(&stored.stream, &stored.event_type, &stored.data)?,
     })
 }
@@ -101,18 +106,38 @@ mod tests {
     fn an_event_comes_back_with_its_cause() {
         let recorded = Recorded::from_stored(&stored()).expect("readable");
         assert_eq!((recorded.position, recorded.recorded_at), (7, Timestamp(5)));
+        assert_eq!(recorded.decided_at, Timestamp(5));
         assert_eq!(recorded.cause, Cause::timer());
         assert_eq!(recorded.event.stored_name(), "NodeStopped");
     }
 
     #[test]
+    fn an_event_that_was_decided_at_another_time_says_so() {
+        let mut event = stored();
+        let meta = Meta::new(Cause::timer(), Timestamp(2), Timestamp(5));
+        event.meta = serde_json::to_vec(&meta).expect("written");
+        assert_eq!(
+            String::from_utf8_lossy(&event.meta),
+            r#"{"actor":"system","surface":"timer","decided_at":2}"#
+        );
+        let recorded = Recorded::from_stored(&event).expect("readable");
+        assert_eq!(recorded.recorded_at, Timestamp(5));
+        assert_eq!(recorded.decided_at, Timestamp(2));
+        assert_eq!(recorded.cause, Cause::timer());
+    }
+
+    #[test]
     fn what_is_not_known_is_an_error_that_names_the_position() {
         type Spoil = fn(&mut RecordedEvent);
-        let spoils: [(&str, Spoil); 5] = [
+        let spoils: [(&str, Spoil); 6] = [
             ("stream", |event| event.stream = "castle-3".to_owned()),
             ("name", |event| event.event_type = "NodeDanced".to_owned()),
             ("text", |event| event.data = b"{}".to_vec()),
             ("cause", |event| event.meta = b"{}".to_vec()),
+            ("time", |event| {
+                event.meta =
+                    br#"{"actor":"system","surface":"timer","decided_at":"noon"}"#.to_vec();
+            }),
             ("codec", |event| event.codec = 1),
         ];
         for (what, spoil) in spoils {

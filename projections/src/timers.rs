@@ -318,7 +318,10 @@ fn touched(event: &Event) -> Touched {
         },
         Event::Node(epoch, event) => match event {
             node::Event::Stopped(_) => Touched::Node(*epoch),
-            node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => Touched::Nothing,
+            node::Event::Started(_)
+            | node::Event::ClientsCheckedIn(_)
+            | node::Event::ClockFellBehind(_)
+            | node::Event::ClockCaughtUp(_) => Touched::Nothing,
         },
         Event::SiteSettings(..) | Event::GroupPolicy(..) | Event::GroupPolicyOrder(_) => {
             Touched::All
@@ -345,7 +348,8 @@ fn touched(event: &Event) -> Touched {
         | Event::CustomField(..)
         | Event::ItemCustomFields(..)
         | Event::CustomSessionAttribute(..)
-        | Event::Audit(..) => Touched::Nothing,
+        | Event::Audit(..)
+        | Event::External(_) => Touched::Nothing,
     }
 }
 
@@ -661,6 +665,8 @@ mod tests {
         "JumpClientQuarantined",
         "NodeStarted",
         "JumpClientsCheckedIn",
+        "NodeClockFellBehind",
+        "NodeClockCaughtUp",
         "ActionRefused",
         "AttemptsRefused",
     ];

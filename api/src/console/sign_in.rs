@@ -204,7 +204,7 @@ async fn prove(
     };
     let published = site.engine.published();
     let user = permission::effective(&published.world, user_id).ok_or_else(badge::not_signed_in)?;
-    let expires_at = done.recorded_at.plus(lifetime);
+    let expires_at = done.decided_at.plus(lifetime);
     let mut body = shown(user_id, &user, expires_at, &badge, site);
     if credentials.bearer {
         body.insert("token".to_owned(), Value::from(badge.expose()));

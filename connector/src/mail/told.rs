@@ -36,7 +36,7 @@ pub(super) fn concerns(stored_name: &str) -> bool {
 
 /// Whether an event is too old to be told.
 pub(super) fn is_old_news(recorded: &Recorded, now: Timestamp) -> bool {
-    now.since(recorded.recorded_at) > NEWS_MAX
+    now.since(recorded.decided_at) > NEWS_MAX
 }
 
 /// The mails that follow from an event, given the world after it. The same again for the same event, in the same order.
@@ -45,7 +45,7 @@ pub(super) async fn mails_of(
     world: &World,
     recorded: &Recorded,
 ) -> Result<Vec<Mail>, Broken> {
-    let at = recorded.recorded_at;
+    let at = recorded.decided_at;
     match &recorded.event {
         Event::AccessRequest(id, access_request::Event::Submitted(submitted)) => {
             Ok(to_approvers(*id, submitted))

@@ -208,7 +208,7 @@ async fn threat_t_after_a_storm_links_log_and_machines_agree() {
             .await
             .expect("the log can be read");
         for recorded in page {
-            folded.apply(&recorded.event, recorded.recorded_at);
+            folded.apply(&recorded.event, recorded.decided_at);
             position = recorded.position;
         }
     }

@@ -244,7 +244,8 @@ impl Affected {
             | crate::Event::StartupGroup(..)
             | crate::Event::Node(..)
             | crate::Event::AccessReview(_)
-            | crate::Event::Audit(..) => {}
+            | crate::Event::Audit(..)
+            | crate::Event::External(_) => {}
         }
     }
 

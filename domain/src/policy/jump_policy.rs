@@ -534,6 +534,9 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 
 /// Folds one event into the world.
 pub fn apply(world: &mut World, policy: JumpPolicyId, event: &Event, at: Timestamp) {
+    let revision = world.jump_policy_revisions.get(&policy);
+    let next = revision.map_or(0, |revision| revision + 1);
+    world.jump_policy_revisions.insert(policy, next);
     match event {
         Event::Record(event) => record::apply(world, policy, event, at),
         Event::ScheduleSet(set) => world.schedules.insert(policy, set.schedule.clone()),

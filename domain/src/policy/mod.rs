@@ -2,6 +2,7 @@
 
 pub mod access_request;
 pub mod gates;
+pub mod inputs;
 pub mod jump_policy;
 pub mod schedule;
 pub mod session_policy;

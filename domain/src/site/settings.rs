@@ -277,6 +277,10 @@ impl Record for SiteSettings {
         if record.deletion_days != world.settings.deletion_days {
             // Who went offline before was told the days of then (CLNT-21).
             let before = (at, world.settings.deletion_days);
+            // A change that was made by a clock which was ahead does not outlast this one.
+            for (until, _) in &mut world.earlier_deletion_days {
+                *until = at.min(*until);
+            }
             world.earlier_deletion_days.push_back(before);
         }
         world.settings = record;

@@ -348,6 +348,7 @@ pub fn starting(lsid: Lsid, user: UserId, client: JumpClientId) -> Event {
             schedule_overridden: false,
             recordings_disabled: false,
             closes_at: None,
+            inputs: None,
         }),
     )
 }

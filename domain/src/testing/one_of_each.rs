@@ -12,14 +12,15 @@ use crate::access::role::JumpItemRole;
 use crate::audit::{self, ActionRefused, AttemptsRefused};
 use crate::ids::{
     AccessRequestId, AgentAnchorId, GroupPolicyMemberId, JumpGroupRef, JumpItemRef, JumpItemRoleId,
-    KeyedHash, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef, SiteAddressId,
-    SiteSettingsId, TicketRequestId,
+    JumpPolicyId, KeyedHash, Lsid, MailDeliveryId, MailSettingsId, MailTemplateId, SecretRef,
+    SiteAddressId, SiteSettingsId, TicketRequestId,
 };
 use crate::node::{self, ClientsCheckedIn, RoutineCheckIn, Started, StopReason, Stopped};
 use crate::policy::access_request::{
     self, Answered, Approver, Cancelled, Over, Scope, Submitted, Used,
 };
-use crate::policy::gates::SessionNotifications;
+use crate::policy::gates::{SessionNotifications, Supplied};
+use crate::policy::inputs::{Inputs, PolicyVersion};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::ScheduleEntry;
 use crate::policy::ticket;
@@ -502,6 +503,23 @@ fn of_tickets() -> Vec<Event> {
     ]
 }
 
+fn inputs() -> Inputs {
+    Inputs {
+        supplied: Supplied {
+            ticket: true,
+            notification_consent: true,
+            credentials: false,
+            schedule_override: true,
+        },
+        ticket_request: Some(TicketRequestId(1)),
+        jump_policy: Some(PolicyVersion {
+            id: JumpPolicyId(1),
+            revision: 3,
+            zone_data: Some("2025b".to_owned()),
+        }),
+    }
+}
+
 fn of_sessions_and_nodes() -> Vec<Event> {
     let lsid = Lsid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
     let Event::AccessSession(_, access_session::Event::Started(mut started)) =
@@ -533,6 +551,7 @@ fn of_sessions_and_nodes() -> Vec<Event> {
     started.schedule_overridden = true;
     started.recordings_disabled = true;
     started.closes_at = Some(MONDAY.plus(time::HOUR));
+    started.inputs = Some(inputs());
     let of_session = |event| Event::AccessSession(lsid, event);
     let of_node = |event| Event::Node(NODE, event);
     let day = MONDAY.day();
@@ -645,6 +664,13 @@ fn of_sessions_and_nodes() -> Vec<Event> {
                 at: MONDAY.unix_seconds(),
             }],
         })),
+        of_node(node::Event::ClockFellBehind(node::ClockFellBehind {
+            clock: MONDAY,
+            newest: MONDAY.plus(time::DAY),
+        })),
+        of_node(node::Event::ClockCaughtUp(node::ClockCaughtUp {
+            clock: MONDAY.plus(time::DAY),
+        })),
         Event::AccessReview(review::Event::Due(review::Due {
             from: Lsid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
         })),
@@ -656,6 +682,7 @@ fn of_sessions_and_nodes() -> Vec<Event> {
                 message: "Permission denied joining existing access session.".to_owned(),
                 command: "access_session.start".to_owned(),
                 subject: Some("jump_client-1".to_owned()),
+                inputs: Some(inputs()),
             }),
         ),
         Event::Audit(

@@ -65,6 +65,7 @@ impl World {
             self.unname_policy(&policy);
         }
         self.schedules.remove(&id);
+        self.jump_policy_revisions.remove(&id);
     }
 
     /// How `user` belongs to `group` directly, if at all.

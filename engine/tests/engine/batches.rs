@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::ids::{JumpClientId, JumpGroupId};
-use domain::{Event, Refusal};
-use engine::{ExecuteError, Lane, Submission};
+use domain::{Event, Refusal, time};
+use engine::{Clock, ExecuteError, Lane, Submission};
 use futures_util::future::join_all;
 
 use crate::support::{
@@ -22,7 +22,7 @@ async fn what_is_answered_is_in_the_log_and_published() {
         let last = log.last().expect("an event");
         assert_eq!(last.position, done.position);
         assert_eq!(last.event, done.events[0]);
-        assert_eq!(last.recorded_at, done.recorded_at);
+        assert_eq!(last.decided_at, done.decided_at);
         assert_eq!(last.cause, cause());
         assert_eq!(done.epoch, site.store.head().await.expect("a head").epoch);
         assert!(!done.repeated);
@@ -125,7 +125,7 @@ async fn a_command_without_effect_commits_nothing() {
         let made = site.run(register(1)).await;
         let done = site.run(check_in(JumpClientId(1), "")).await;
         assert_eq!((done.events.len(), done.position), (0, made.position));
-        assert_eq!(done.recorded_at, made.recorded_at);
+        assert_eq!(done.decided_at, made.decided_at);
         assert_as_the_log(&site).await;
         site.close().await;
     })
@@ -136,13 +136,25 @@ async fn a_command_without_effect_commits_nothing() {
 async fn time_in_the_log_never_goes_back() {
     on_both(async |database| {
         let site = Site::new(database).await;
-        let first = site.run(create_group("a")).await;
-        site.clock.leap(-3_600_000_000);
+        let begin = site.clock.now();
+        let (back, ahead) = (begin.plus(-time::HOUR), begin.plus(time::HOUR));
+        site.run(create_group("a")).await;
+        assert_eq!(site.engine.clock_behind(), None);
+        site.clock.set(back);
         let second = site.run(create_group("b")).await;
-        assert_eq!(second.recorded_at, first.recorded_at);
-        site.clock.leap(2 * 3_600_000_000);
-        let third = site.run(create_group("c")).await;
-        assert_eq!(third.recorded_at, first.recorded_at.plus(3_600_000_000));
+        // What is decided goes by the clock, whatever the log says.
+        assert_eq!(second.decided_at, back);
+        assert_eq!(site.engine.clock_behind(), Some(time::HOUR));
+        site.clock.set(ahead);
+        site.run(create_group("c")).await;
+        assert_eq!(site.engine.clock_behind(), None);
+        let log = everything(&site.store).await;
+        let times: Vec<_> = log[log.len() - 3..]
+            .iter()
+            .map(|recorded| (recorded.recorded_at, recorded.decided_at))
+            .collect();
+        assert_eq!(times, [(begin, begin), (begin, back), (ahead, ahead)]);
+        assert_as_the_log(&site).await;
         site.close().await;
     })
     .await;

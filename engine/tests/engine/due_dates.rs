@@ -37,7 +37,7 @@ async fn a_session_that_does_not_come_up_is_failed_when_it_is_due() {
         let log = everything(&site.store).await;
         let last = log.last().expect("an event");
         assert_eq!(last.event.stored_name(), "AccessSessionFailed");
-        assert_eq!(last.recorded_at, started.recorded_at.plus(SPAWN_TIMEOUT));
+        assert_eq!(last.decided_at, started.decided_at.plus(SPAWN_TIMEOUT));
         assert_eq!(last.cause, Cause::timer());
         assert!(site.engine.published().world.sessions.is_empty());
         assert_as_the_log(&site).await;

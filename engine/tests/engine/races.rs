@@ -353,7 +353,7 @@ struct Reference {
 
 impl Reference {
     fn read(&mut self, recorded: &Recorded) {
-        let at = recorded.recorded_at;
+        let at = recorded.decided_at;
         if let Some((request, lsid)) = self.to_be_used.take() {
             assert!(
                 matches!(

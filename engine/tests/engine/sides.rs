@@ -94,7 +94,7 @@ async fn a_side_knows_the_events_the_time_and_the_fresh_values() {
             .execute(submission(create_group("Servers")).with_side(side))
             .await
             .expect("made");
-        let expected = format!("jump_group-1 {} 32", done.recorded_at.0);
+        let expected = format!("jump_group-1 {} 32", done.decided_at.0);
         assert_eq!(keys(&site).await, [expected]);
         site.close().await;
     })

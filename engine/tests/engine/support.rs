@@ -167,7 +167,7 @@ pub(crate) async fn everything(store: &EventStore) -> Vec<Recorded> {
 pub(crate) async fn fold(store: &EventStore) -> World {
     let mut world = World::default();
     for recorded in everything(store).await {
-        world.apply(&recorded.event, recorded.recorded_at);
+        world.apply(&recorded.event, recorded.decided_at);
     }
     world
 }

@@ -16,7 +16,7 @@ use crate::store::EventStore;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// The number of fields of a row.
-const FIELDS: i16 = 7;
+const FIELDS: i16 = 8;
 
 /// Positions of one statement: few enough that it ends well within the time a statement may take.
 const STRETCH: u64 = 65_536;
@@ -38,7 +38,7 @@ pub(crate) async fn read_all(
         let last = until.min(after.saturating_add(STRETCH));
         // A `COPY` takes no parameters; these are numbers.
         let statement = format!(
-            "COPY (SELECT position, codec, recorded_at, leaf_hash, stream, type, data FROM event \
+            "COPY (SELECT position, codec, recorded_at, leaf_hash, stream, type, data, meta FROM event \
              WHERE position > {after} AND position <= {last} ORDER BY position) TO STDOUT (FORMAT binary)"
         );
         let mut copying = deadline.wait(connection.copy_out_raw(&statement)).await?;
@@ -166,7 +166,7 @@ impl Copied {
         let codec = i16::from_be_bytes(rest.field_array()?);
         let recorded_at = i64::from_be_bytes(rest.field_array()?);
         let leaf_hash = rest.field_array()?;
-        let parts = [rest.field()?, rest.field()?, rest.field()?];
+        let parts = [rest.field()?, rest.field()?, rest.field()?, rest.field()?];
         let position = u64::try_from(position).map_err(|_| broken())?;
         self.page
             .push(position, codec, recorded_at, leaf_hash, parts)
@@ -246,7 +246,7 @@ mod tests {
             field(&mut copy, &0_i16.to_be_bytes());
             field(&mut copy, &(-5_i64).to_be_bytes());
             field(&mut copy, &[2; 32]);
-            for bytes in [&b"s1"[..], b"T", b"\0\xff"] {
+            for bytes in [&b"s1"[..], b"T", b"\0\xff", b"{}"] {
                 field(&mut copy, bytes);
             }
         }
@@ -276,6 +276,7 @@ mod tests {
                 stream: "s1",
                 event_type: "T",
                 data: b"\0\xff",
+                meta: b"{}",
                 codec: 0,
                 recorded_at: -5,
                 leaf_hash: [2; 32],

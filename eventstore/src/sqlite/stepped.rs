@@ -16,10 +16,10 @@ use crate::sqlite::Sqlite;
 use crate::sqlite::write::signed;
 use crate::store::EventStore;
 
-const SQL: &str = "SELECT position, codec, recorded_at, leaf_hash, stream, type, data, revision, id, meta FROM event \
+const SQL: &str = "SELECT position, codec, recorded_at, leaf_hash, stream, type, data, meta, revision, id FROM event \
     WHERE position > ? AND position <= ? ORDER BY position";
 
-const FOLD_SQL: &str = "SELECT position, codec, recorded_at, leaf_hash, stream, type, data FROM event \
+const FOLD_SQL: &str = "SELECT position, codec, recorded_at, leaf_hash, stream, type, data, meta FROM event \
     WHERE position > ? AND position <= ? ORDER BY position";
 
 /// Gives on what `read` reads after a position, page by page, up to `until`.
@@ -108,7 +108,7 @@ impl Reader {
                 Ok((
                     numbers,
                     leaf_hash.0,
-                    [part(row, 4)?, part(row, 5)?, part(row, 6)?],
+                    [part(row, 4)?, part(row, 5)?, part(row, 6)?, part(row, 7)?],
                 ))
             };
             let ((position, codec, recorded_at), leaf_hash, parts) =
@@ -133,9 +133,9 @@ fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
         stream: row.get(4)?,
         event_type: row.get(5)?,
         data: row.get(6)?,
-        revision: row.get(7)?,
-        id: Uuid::from_bytes(row.get::<_, Fixed<16>>(8)?.0),
-        meta: row.get(9)?,
+        meta: row.get(7)?,
+        revision: row.get(8)?,
+        id: Uuid::from_bytes(row.get::<_, Fixed<16>>(9)?.0),
     })
 }
 

@@ -169,8 +169,11 @@ impl ConsoleView {
                 | access_session::Event::DetailRecorded(_) => {}
             },
             Event::Node(epoch, event) => match event {
-                node::Event::Stopped(_) => self.note_stop(*epoch, recorded.recorded_at),
-                node::Event::Started(_) | node::Event::ClientsCheckedIn(_) => {}
+                node::Event::Stopped(_) => self.note_stop(*epoch, recorded.decided_at),
+                node::Event::Started(_)
+                | node::Event::ClientsCheckedIn(_)
+                | node::Event::ClockFellBehind(_)
+                | node::Event::ClockCaughtUp(_) => {}
             },
             Event::JumpGroup(id, event) => match event {
                 jump_group::Event::Record(event) => {
@@ -208,7 +211,8 @@ impl ConsoleView {
             | Event::ItemCustomFields(..)
             | Event::CustomSessionAttribute(..)
             | Event::AccessReview(_)
-            | Event::Audit(..) => {}
+            | Event::Audit(..)
+            | Event::External(_) => {}
         }
     }
 
@@ -765,6 +769,8 @@ mod tests {
         "SiteAddressWithdrawn",
         "NodeStarted",
         "JumpClientsCheckedIn",
+        "NodeClockFellBehind",
+        "NodeClockCaughtUp",
         "AccessReviewDue",
         "AccessReviewFinished",
         "ActionRefused",

@@ -356,7 +356,8 @@ fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
         | Event::CustomSessionAttribute(..)
         | Event::Node(..)
         | Event::AccessReview(_)
-        | Event::Audit(..) => None,
+        | Event::Audit(..)
+        | Event::External(_) => None,
     }
 }
 
@@ -375,14 +376,14 @@ fn apply(rows: &mut HashMap<Lsid, Option<Row>>, recorded: &Recorded) {
         }
         access_session::Event::Established(_) => {
             if let Some(row) = row {
-                row.started_at = Some(recorded.recorded_at);
+                row.started_at = Some(recorded.decided_at);
             }
         }
         access_session::Event::Failed(_) => *row = None,
         access_session::Event::Ended(ended) => {
             *row = row.take().filter(|row| row.started_at.is_some());
             if let Some(row) = row {
-                row.facts.over = Some((recorded.recorded_at, ended.clone()));
+                row.facts.over = Some((recorded.decided_at, ended.clone()));
             }
         }
         access_session::Event::Joined(joined) => {
@@ -414,7 +415,7 @@ fn apply(rows: &mut HashMap<Lsid, Option<Row>>, recorded: &Recorded) {
 
 fn came_or_went(row: &mut Option<Row>, recorded: &Recorded, conference: Conference) {
     if let Some(row) = row {
-        let at = recorded.recorded_at;
+        let at = recorded.decided_at;
         row.facts
             .conference
             .push((recorded.position, at, conference));
@@ -433,7 +434,7 @@ fn details_of(batch: &[&Recorded]) -> Result<Vec<(String, i64, i64, String)>, Re
         let text =
             serde_json::to_string(detail).map_err(|source| ReportError::damaged(lsid, source))?;
         let position = recorded.position.cast_signed();
-        rows.push((lsid.to_string(), position, recorded.recorded_at.0, text));
+        rows.push((lsid.to_string(), position, recorded.decided_at.0, text));
     }
     Ok(rows)
 }
@@ -604,6 +605,8 @@ mod tests {
         "JumpClientQuarantined",
         "NodeStarted",
         "JumpClientsCheckedIn",
+        "NodeClockFellBehind",
+        "NodeClockCaughtUp",
         "StartupItemAdded",
         "StartupItemRemoved",
         "AccessReviewDue",

@@ -10,7 +10,6 @@ use domain::session::access_session::{
     Representative, Started,
 };
 use domain::session::details::{By, Category, DetailRecorded, File, Kind, Toward};
-use domain::time;
 use serde::{Deserialize, Serialize};
 
 /// Everything that a report of one session needs.
@@ -85,7 +84,7 @@ pub struct Member {
     pub invited: bool,
     /// When the user came, or came back.
     pub joined_at: Timestamp,
-    /// How long the user had taken part before that, in microseconds.
+    /// How long the user had taken part before that, in whole seconds.
     pub earlier: i64,
     /// When the user went; none while there.
     pub departed_at: Option<Timestamp>,
@@ -192,7 +191,7 @@ impl SessionReport {
         self.over_at.is_some() && self.ended_at.is_none()
     }
 
-    /// How long it lasted, in whole seconds; one that runs is counted until `now` (REP-87).
+    /// How long it lasted, from the second in which it began to that in which it ended, as both are shown; one that runs is counted until `now` (REP-87).
     #[must_use]
     pub fn seconds(&self, now: Timestamp) -> i64 {
         seconds_between(self.started_at, self.over_at.unwrap_or(now))
@@ -204,12 +203,12 @@ impl Member {
     #[must_use]
     pub fn seconds_involved(&self, now: Timestamp) -> i64 {
         let until = self.departed_at.unwrap_or(now);
-        (self.earlier + until.since(self.joined_at).max(0)) / time::SECOND
+        self.earlier + seconds_between(self.joined_at, until)
     }
 }
 
 fn seconds_between(from: Timestamp, until: Timestamp) -> i64 {
-    (until.since(from) / time::SECOND).max(0)
+    (until.unix_seconds() - from.unix_seconds()).max(0)
 }
 
 impl Entity {
@@ -402,7 +401,7 @@ impl Facts {
                     match members.iter_mut().find(|member| has(member, number)) {
                         Some(back) => {
                             let until = back.departed_at.unwrap_or(at);
-                            back.earlier += until.since(back.joined_at).max(0);
+                            back.earlier += seconds_between(back.joined_at, until);
                             back.joined_at = at;
                             back.departed_at = None;
                         }
@@ -661,4 +660,31 @@ fn end(
     }
     details.push(Detail::new(at, "Session End", Entity::system()).with(data));
     details
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::time;
+
+    use super::*;
+
+    /// REP-29: what is printed adds up.
+    #[test]
+    fn a_duration_is_the_difference_of_the_seconds_that_are_shown() {
+        // from and until in tenths of a second, the seconds between as they are shown
+        for (from, until, seconds) in [
+            (9, 11, 1),
+            (1, 19, 1),
+            (10, 19, 0),
+            (19, 10, 0),
+            (0, 36_000, 3_600),
+        ] {
+            let tenths = |count: i64| Timestamp(count * time::SECOND / 10);
+            assert_eq!(
+                seconds_between(tenths(from), tenths(until)),
+                seconds,
+                "{from} {until}"
+            );
+        }
+    }
 }

@@ -71,6 +71,7 @@ impl Log {
                 position,
                 id: Uuid::from_u128(u128::from(position) << 64),
                 recorded_at: self.now,
+                decided_at: self.now,
                 cause: cause.clone(),
                 event,
             });

@@ -336,7 +336,8 @@ impl Digest {
             | Event::CustomField(..)
             | Event::CustomSessionAttribute(..)
             | Event::AccessReview(_)
-            | Event::Audit(..) => {}
+            | Event::Audit(..)
+            | Event::External(_) => {}
         }
     }
 

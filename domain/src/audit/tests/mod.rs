@@ -18,6 +18,7 @@ fn a_refusal_is_written_into_the_stream_of_its_day_and_changes_nothing() {
         message: refusal.to_string(),
         command: asked.name().to_owned(),
         subject: asked.subject(),
+        inputs: None,
     };
     let before = given([]);
     let after = before

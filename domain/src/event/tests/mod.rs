@@ -76,3 +76,14 @@ fn a_stream_is_a_category_and_an_id() {
         assert!(!id.is_empty() && !id.contains('-'), "{stream}");
     }
 }
+
+#[test]
+fn what_another_program_wrote_in_its_own_streams_is_kept_and_nothing_else() {
+    let body = b"anything \xff";
+    let read = Event::from_stored("external-scanner-7", "HostScanned", body).expect("kept");
+    assert_eq!(read.stream(), "external-scanner-7");
+    assert!(matches!(&read, Event::External(event) if event.name == "HostScanned"));
+    assert_eq!(read.to_text().expect("bytes"), body);
+    let error = Event::from_stored("scanner-7", "HostScanned", b"{}").expect_err("not ours");
+    assert!(matches!(error, UnreadableEvent::UnknownCategory { .. }));
+}

@@ -1,11 +1,12 @@
 //! Runs of nodes, and the check-ins they gather.
 
 use super::{
-    CHECK_INS_MAX, ClientsCheckedIn, Command, Event, RoutineCheckIn, Started, StopReason, Stopped,
+    CHECK_INS_MAX, ClientsCheckedIn, ClockCaughtUp, ClockFellBehind, Command, Event,
+    RoutineCheckIn, Started, StopReason, Stopped,
 };
 use crate::ids::{JumpClientId, NodeEpoch};
-use crate::testing::{NODE, PC1, SHARED, WEB_SERVERS, client, given, group};
-use crate::{Actor, Event as Happened, Refusal};
+use crate::testing::{MONDAY, NODE, PC1, SHARED, WEB_SERVERS, client, given, group};
+use crate::{Actor, Event as Happened, Refusal, time};
 
 const NEXT: NodeEpoch = NodeEpoch(2);
 
@@ -101,4 +102,42 @@ fn routine_check_ins_are_written_down_a_thousand_at_a_time() {
         .flat_map(|event| event.check_ins.clone())
         .collect();
     assert_eq!(all, many, "none is left out");
+}
+
+#[test]
+fn a_clock_behind_the_log_is_told_when_it_comes_and_when_it_goes() {
+    let note = |behind| Command::NoteClock {
+        epoch: NODE,
+        behind,
+    };
+    let newest = MONDAY.plus(time::DAY);
+    given([])
+        .when(Actor::System, note(None))
+        .then_nothing()
+        .when(Actor::System, note(Some(newest)))
+        .then([Happened::Node(
+            NODE,
+            Event::ClockFellBehind(ClockFellBehind {
+                clock: MONDAY,
+                newest,
+            }),
+        )])
+        .when(Actor::System, note(Some(newest)))
+        .then_nothing()
+        .after(time::DAY)
+        .when(Actor::System, note(None))
+        .then([Happened::Node(
+            NODE,
+            Event::ClockCaughtUp(ClockCaughtUp { clock: newest }),
+        )])
+        .when(Actor::System, note(None))
+        .then_nothing()
+        .when(
+            Actor::System,
+            Command::NoteClock {
+                epoch: NodeEpoch(9),
+                behind: None,
+            },
+        )
+        .then_refused(Refusal::NodeStopped);
 }

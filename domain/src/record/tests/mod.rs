@@ -416,3 +416,20 @@ fn some_texts_are_shorter_on_the_configuration_api_than_they_are_stored() {
         assert!(read_body(&fields, &[], &long, reading.over(&long)).is_ok());
     }
 }
+
+/// A change that would be left out when it is folded is not read at all.
+#[test]
+fn a_stored_change_that_does_not_fit_is_refused() {
+    let read = |text: &str| Event::<JumpGroup>::from_stored("JumpGroupChanged", text.as_bytes());
+    assert!(read(r#"{"comments":{"old":null,"new":"new"}}"#).is_ok());
+    for (text, words) in [
+        (r#"{"comments":{"old":null,"new":5}}"#, "invalid type"),
+        (
+            r#"{"colour":{"old":null,"new":"red"}}"#,
+            "there is no field colour",
+        ),
+    ] {
+        let error = read(text).expect_err(text);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::ids::{
     AccessRequestId, JumpGroupRef, JumpItemRef, JumpPolicyId, TicketRequestId, UserId,
 };
 use crate::policy::gates::SessionNotifications;
+use crate::policy::inputs::Inputs;
 use crate::{Refusal, Timestamp};
 
 /// The user of a session as known when it started (REP-40, REP-43).
@@ -103,6 +104,9 @@ pub struct Started {
     /// When the schedule ends it, as far as known at the start (POL-17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
+    /// What it was asked with and decided by; none where nothing was supplied and no Jump Policy applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
 }
 
 /// What an approved request that let a session start was for. The request itself leaves the world when its time is over.

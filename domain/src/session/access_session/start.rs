@@ -19,6 +19,7 @@ use crate::ids::{
 use crate::items::shell;
 use crate::policy::access_request;
 use crate::policy::gates::{self, Opening, Supplied};
+use crate::policy::inputs::Inputs;
 use crate::site::user::User;
 use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
@@ -72,6 +73,17 @@ impl Start {
             schedule_override: false,
             attributes: BTreeMap::new(),
             external_key: String::new(),
+        }
+    }
+
+    /// What the user supplied, with a ticket or without one.
+    #[must_use]
+    pub const fn supplied(&self, ticket: bool) -> Supplied {
+        Supplied {
+            ticket,
+            notification_consent: self.notification_consent,
+            credentials: false,
+            schedule_override: self.schedule_override,
         }
     }
 }
@@ -198,12 +210,7 @@ pub fn begin(
 ) -> Decision {
     let passed = pass(world, start.user, start.item)?;
     let running = running(world, start.user, start.item, &passed)?;
-    let supplied = Supplied {
-        ticket: ticket.is_some(),
-        notification_consent: start.notification_consent,
-        credentials: false,
-        schedule_override: start.schedule_override,
-    };
+    let supplied = start.supplied(ticket.is_some());
     let opening = gates::open(
         world,
         start.user,
@@ -242,6 +249,7 @@ pub fn begin(
             attributes::check(&attached, &external_key)?;
             let with = With {
                 opening,
+                inputs: Inputs::of(world, start, supplied, ticket),
                 ticket,
                 attributes: attached,
                 external_key,
@@ -254,6 +262,7 @@ pub fn begin(
 /// What a new session is given beside the user and the item.
 struct With {
     opening: Opening,
+    inputs: Option<Inputs>,
     ticket: Option<TicketRequestId>,
     attributes: BTreeMap<String, String>,
     external_key: String,
@@ -327,6 +336,7 @@ fn begin_anew(
             schedule_overridden: opening.schedule_overridden,
             recordings_disabled: opening.recordings_disabled,
             closes_at: opening.closes_at.filter(|_| opening.force_end),
+            inputs: with.inputs,
         }),
     );
     Ok(using(vec![started], uses, lsid, start.user))

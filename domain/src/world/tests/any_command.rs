@@ -387,6 +387,11 @@ fn of_sessions(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             reason: StopReason::Silent,
         }
         .into(),
+        42 if a < b => node::Command::NoteClock {
+            epoch: NodeEpoch(i64::from(a)),
+            behind: flag.then_some(crate::testing::MONDAY),
+        }
+        .into(),
         _ => node::Command::RecordCheckIns {
             epoch: NodeEpoch(i64::from(a)),
             check_ins: vec![RoutineCheckIn {

@@ -152,6 +152,7 @@ fn a_disabled_user_may_ask_nothing_but_to_sign_out() {
         message: Refusal::UserDisabled.to_string(),
         command: "access_session.end".to_owned(),
         subject: None,
+        inputs: None,
     };
     site.when(ANNA, Command::Audit(audit::Command::Record(refused)))
         .then_something();

@@ -113,6 +113,7 @@ fn a_start_tells_who_jumps_to_what() {
         schedule_overridden: false,
         recordings_disabled: false,
         closes_at: None,
+        inputs: None,
     };
     let site = ready()
         .when(ANNA, start(ANNA, PC1))
