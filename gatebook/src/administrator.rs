@@ -1,7 +1,7 @@
 //! `gatebook administrator reset`: a new password for an administrator, for whoever holds the machine and the key file.
 
 use anyhow::{Context, Result};
-use secrets::Sealer;
+use secrets::{Sealer, SecretText};
 
 use crate::clock::SystemFresh;
 use crate::control::{self, Order};
@@ -21,42 +21,51 @@ pub async fn reset(place: &Place, username: Option<&str>) -> Result<()> {
         Ok(lock) => lock.is_none(),
         Err(error) => return Err(error),
     };
-    let name = if running {
+    if running {
         // The names are in the log, which can be read beside the server.
         let (user, name) = find(place, username).await?;
+        show(&name, password.text)?;
         let order = Order::ResetAdministrator {
             user,
             reference: password.reference,
             sealed: password.sealed,
         };
-        let given = control::give(&place.control_socket(), &order, |_| {}).await?;
+        let given = control::give(&place.control_socket(), &order, |_| {})
+            .await
+            .context(NOT_IN_PLACE)?;
         anyhow::ensure!(
             given,
-            "another gatebook runs in {} and takes no orders: stop it first",
+            "another gatebook runs in {} and takes no orders: stop it first. {NOT_IN_PLACE}",
             place.directory().display()
         );
-        name
     } else {
         let site = OpenSite::open(place).await?;
         let outcome = async {
             let (user, name) =
                 first_start::administrator(&site.engine.published().world, username)?;
-            first_start::reset(&site.engine, user, password.reference, password.sealed).await?;
-            anyhow::Ok(name)
+            show(&name, password.text)?;
+            first_start::reset(&site.engine, user, password.reference, password.sealed)
+                .await
+                .context(NOT_IN_PLACE)
         }
         .await;
         site.close().await;
-        outcome?
-    };
-    let shown = Administrator {
-        username: name,
-        password: password.text,
-    };
-    println!(
-        "{}",
-        serde_json::to_string(&shown).context("writing the password")?
-    );
+        outcome?;
+    }
     Ok(())
+}
+
+/// What is said where a password was printed that then could not be set.
+const NOT_IN_PLACE: &str = "the password that was printed is not set";
+
+/// Prints the password before it is set: one that nobody has would lock the administrator out.
+fn show(username: &str, password: SecretText) -> Result<()> {
+    let shown = Administrator {
+        username: username.to_owned(),
+        password,
+    };
+    output::result(serde_json::to_string(&shown)?)
+        .context("the new password can't be printed, and was not set")
 }
 
 /// Folds the log far enough to know its users.
@@ -69,7 +78,7 @@ async fn find(place: &Place, username: Option<&str>) -> Result<(domain::ids::Use
         while let Some(events) = replay.next().await {
             for event in events? {
                 let recorded = projections::Recorded::from_stored(&event)?;
-                world.apply(&recorded.event, recorded.recorded_at);
+                world.apply(&recorded.event, recorded.decided_at);
             }
         }
         first_start::administrator(&world, username)

@@ -12,7 +12,8 @@ use crate::command_line::{
     AdministratorCommand, Command, CommandLine, LogCommand, PlaceOptions, ProjectionsCommand,
 };
 use crate::configuration::{self, LogFormat, Misconfigured};
-use crate::first_start::{self, FirstStart};
+use crate::essential::TaskEnded;
+use crate::first_start::{self, FirstStart, Keep};
 use crate::opening::OpenSite;
 use crate::tls::SiteAuthority;
 use crate::{administrator, demo, log, logging, place, projections, serve};
@@ -23,6 +24,8 @@ const MISCONFIGURED: u8 = 2;
 const LOG_REFUSED: u8 = 3;
 /// The log can't be reached or written.
 const LOG_AWAY: u8 = 4;
+/// A part of the server ended that it can't do without: a supervisor starts it again.
+const PART_ENDED: u8 = 6;
 /// Verification found faults.
 const LOG_FAULTY: u8 = 5;
 
@@ -31,7 +34,7 @@ pub async fn run(line: CommandLine) -> ExitCode {
     match carry_out(line.command).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("gatebook: {error:#}");
+            output::message(format_args!("gatebook: {error:#}"));
             code_of(&error)
         }
     }
@@ -54,15 +57,23 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
         }
         Command::Completions { shell } => {
             let mut command = CommandLine::command();
-            clap_complete::generate(shell, &mut command, "gatebook", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "gatebook", &mut script);
+            print(&script).context("writing the script")?;
         }
         Command::Manual => {
+            let mut page = Vec::new();
             clap_mangen::Man::new(CommandLine::command())
-                .render(&mut std::io::stdout())
-                .context("writing the manual page")?;
+                .render(&mut page)
+                .context("making the manual page")?;
+            print(&page).context("writing the manual page")?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &[u8]) -> std::io::Result<()> {
+    output::result(String::from_utf8_lossy(text).trim_end())
 }
 
 async fn log_command(command: LogCommand) -> Result<ExitCode> {
@@ -90,8 +101,8 @@ async fn log_command(command: LogCommand) -> Result<ExitCode> {
         }
         LogCommand::Verify { place } => {
             if !log::verify(&configuration::place(&place)?).await? {
-                eprintln!(
-                    "gatebook: the log is not whole: restore the newest backup, and keep this one for examination"
+                output::message(
+                    "gatebook: the log is not whole: restore the newest backup, and keep this one for examination",
                 );
                 return Ok(ExitCode::from(LOG_FAULTY));
             }
@@ -100,13 +111,13 @@ async fn log_command(command: LogCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a site and prints its first credentials, once.
+/// Makes a site; its first credentials are printed, once, before it is made.
 async fn init(options: &PlaceOptions) -> Result<()> {
     let place = configuration::place(options)?;
     let site = OpenSite::open(&place).await?;
     let made = async {
-        let made =
-            first_start::make_site(&site.engine, &site.fresh, &site.sealer, "", None).await?;
+        let made = first_start::make_site(&site.engine, &site.fresh, &site.sealer, "", Keep::Print)
+            .await?;
         if matches!(made, FirstStart::Made(_)) {
             // From now on a key file that is not this site's is recognised.
             let authority =
@@ -118,10 +129,7 @@ async fn init(options: &PlaceOptions) -> Result<()> {
     .await;
     site.close().await;
     match made? {
-        FirstStart::Made(credentials) => {
-            println!("{}", serde_json::to_string(&credentials)?);
-            Ok(())
-        }
+        FirstStart::Made(_) => Ok(()),
         FirstStart::ThereAlready => bail!(
             "this site has been set up already. `gatebook administrator reset` helps who lost the password"
         ),
@@ -131,6 +139,9 @@ async fn init(options: &PlaceOptions) -> Result<()> {
 fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Misconfigured>() {
         return ExitCode::from(MISCONFIGURED);
+    }
+    if error.is::<TaskEnded>() {
+        return ExitCode::from(PART_ENDED);
     }
     let refused = error
         .chain()
@@ -144,5 +155,25 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
             | OpenError::Older { .. },
         ) => ExitCode::from(LOG_REFUSED),
         Some(_) => ExitCode::from(LOG_AWAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_can_tell_why_the_program_ended() {
+        let ended = TaskEnded::of("the engine", Err("it panicked"));
+        assert_eq!(
+            ended.to_string(),
+            "the engine ended without being told to (it panicked); the server has to be started again"
+        );
+        for (error, code) in [
+            (anyhow::Error::from(ended), ExitCode::from(PART_ENDED)),
+            (anyhow::anyhow!("anything"), ExitCode::FAILURE),
+        ] {
+            assert_eq!(code_of(&error), code, "{error}");
+        }
     }
 }

@@ -16,9 +16,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
+use crate::essential::next_ended;
 use crate::place;
 
 /// Longest order. Unit: bytes.
@@ -101,7 +102,7 @@ impl Order {
 pub struct Control {
     path: PathBuf,
     stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Control {
@@ -112,15 +113,26 @@ impl Control {
     pub fn listen(path: PathBuf, carrier: Arc<dyn Carrier>) -> Result<Self> {
         let listener = bind(&path).with_context(|| format!("listening on {}", path.display()))?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, carrier, stopped));
+        let mut task = JoinSet::new();
+        task.spawn(accept(listener, carrier, stopped));
         Ok(Self { path, stop, task })
     }
 
+    /// Ends when the task that listens has, which it does not before it is shut down unless it failed.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        next_ended(&mut self.task).await
+    }
+
     /// Takes no more orders, waits for those under way, and removes the socket.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the control socket ended badly");
+        while let Some(ended) = self.task.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the control socket ended badly");
+            }
         }
         if let Err(error) = place::remove_if_there(&self.path) {
             tracing::warn!(

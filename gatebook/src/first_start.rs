@@ -61,6 +61,42 @@ fn expose<S: Serializer>(secret: &SecretText, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(secret.expose())
 }
 
+/// Where the credentials go before anything is appended: a site whose credentials nobody has is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep<'a> {
+    /// Into a file of this name, synced; it is removed again where no site is made.
+    In(&'a Path),
+    /// To whoever reads stdout.
+    Print,
+}
+
+impl Keep<'_> {
+    fn keep(self, credentials: &Credentials) -> Result<()> {
+        match self {
+            Self::In(file) => {
+                let mut text = serde_json::to_vec_pretty(credentials)?;
+                text.push(b'\n');
+                place::write_private(file, &text)
+                    .with_context(|| format!("writing {}", file.display()))
+            }
+            Self::Print => output::result(serde_json::to_string(credentials)?)
+                .context("the first credentials can't be printed, and nothing was made"),
+        }
+    }
+
+    fn take_back(self) -> Result<()> {
+        match self {
+            Self::In(file) => {
+                place::remove_if_there(file).with_context(|| format!("removing {}", file.display()))
+            }
+            Self::Print => {
+                output::message("gatebook: the credentials that were printed are of no site");
+                Ok(())
+            }
+        }
+    }
+}
+
 /// What became of a first start.
 pub enum FirstStart {
     /// The site was made.
@@ -69,17 +105,16 @@ pub enum FirstStart {
     ThereAlready,
 }
 
-/// Makes the site. Where `file` is named, the credentials are in it, synced, before the events are appended; it is removed
-/// again where they are not.
+/// Makes the site. The credentials are where `keep` says before the events are appended.
 ///
 /// # Errors
-/// The file or the log can't be written.
+/// The credentials can't be kept, or the log can't be written.
 pub async fn make_site(
     engine: &Engine,
     fresh: &SystemFresh,
     sealer: &Sealer,
     company_name: &str,
-    file: Option<&Path>,
+    keep: Keep<'_>,
 ) -> Result<FirstStart> {
     let password = new_password(sealer, fresh).await?;
     let secret_reference = new_reference(&fresh.draw());
@@ -127,11 +162,7 @@ pub async fn make_site(
     ];
     let submission = Submission::new(command, cause, Lane::People).with_side(put_away(sealed));
 
-    if let Some(file) = file {
-        let mut text = serde_json::to_vec_pretty(&credentials)?;
-        text.push(b'\n');
-        place::write_private(file, &text).with_context(|| format!("writing {}", file.display()))?;
-    }
+    keep.keep(&credentials)?;
     fresh.pin(pinned);
     let done = engine.execute(submission).await;
     fresh.unpin();
@@ -154,9 +185,7 @@ pub async fn make_site(
         ),
         Err(error) => error,
     };
-    if let Some(file) = file {
-        place::remove_if_there(file).with_context(|| format!("removing {}", file.display()))?;
-    }
+    keep.take_back()?;
     match error {
         ExecuteError::Refused {
             refusal: Refusal::SiteExists,

@@ -7,10 +7,11 @@
 //!
 //! - [`command_line`], [`configuration`]: what the program is told; [`command`]: what it does for it
 //! - [`place`]: the site's directory; [`opening`]: the site opened, with its engine
-//! - [`clock`]: the real clock and source of chance; [`virtual_clock`]: one that is moved; [`cron_schedule`]
+//! - [`clock`]: the real clock and source of chance, and `clock_watch`, which tells when it lags behind the log;
+//!   [`virtual_clock`]: one that is moved; [`cron_schedule`]
 //! - [`first_start`], [`administrator`]: the first credentials, and help for who lost them; [`upgrade`]: which build runs
 //! - [`serve`]: the server, put together from [`listen`], [`tls`], [`shown_certificate`], [`trust`], [`node`] with [`pulse`],
-//!   [`maintenance`], [`control`], [`mail_languages`]
+//!   [`maintenance`], [`control`], [`mail_languages`]; [`essential`]: when it has to end by itself
 //! - [`log`], [`projections`], [`demo`]: the other commands; [`logging`]
 
 pub mod command;
@@ -21,6 +22,7 @@ pub mod opening;
 pub mod place;
 
 pub mod clock;
+mod clock_watch;
 pub mod cron_schedule;
 pub mod virtual_clock;
 
@@ -29,6 +31,7 @@ pub mod first_start;
 pub mod upgrade;
 
 pub mod control;
+pub mod essential;
 pub mod listen;
 pub mod mail_languages;
 pub mod maintenance;

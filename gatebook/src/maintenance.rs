@@ -1,6 +1,7 @@
 //! Repeating maintenance on the injected clock: snapshots, and the deletion of what has expired.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use api::Site;
@@ -10,13 +11,18 @@ use eventstore::{EventStore, SideTable};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
 
 use crate::configuration::Maintenance as Schedules;
 use crate::cron_schedule::CronSchedule;
+use crate::essential::next_ended;
 
 /// Rows looked at with one statement of a sweep.
 const SWEEP_PAGE: usize = 1_000;
+
+/// How long a clock that was put back can go unnoticed by a schedule.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Something to be done again and again.
 type Job = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
@@ -53,6 +59,14 @@ impl Maintenance {
         Self { stop, tasks }
     }
 
+    /// Ends when a task of it has, which none does before it is shut down unless it failed.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        next_ended(&mut self.tasks).await
+    }
+
     /// Waits for the job under way, if any, and ends.
     pub async fn shut_down(mut self) {
         self.stop.send_replace(true);
@@ -74,8 +88,11 @@ async fn repeat(
 ) {
     while let Some(next) = schedule.next_after(clock.now()) {
         tokio::select! {
+            biased;
             () = clock.sleep_until(next) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
+            // The clock may have been put back: the next time of the schedule is another one then.
+            () = sleep(LOOK_AGAIN) => continue,
         }
         match job().await {
             Ok(()) => tracing::debug!(job = name, "maintenance is done"),
@@ -90,6 +107,8 @@ async fn repeat(
         job = name,
         "this maintenance never runs again by its schedule"
     );
+    // Told to stop, or nobody can say it any more.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 async fn write_snapshot(engine: Engine) -> Result<()> {

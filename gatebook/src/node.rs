@@ -13,9 +13,11 @@ use domain::{Actor, Cause, Command, ids};
 use engine::{DUE_DATES, Done, Engine, ExecuteError, Lane, Submission};
 use eventstore::{EventStore, Fence, NodeEpoch, StoreError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::clock_watch::watch_clock;
+use crate::essential::next_ended;
 use crate::pulse::{BEAT_EVERY, FAINT_AFTER, Heart, LOOK_EVERY, Watcher};
 
 /// How often starting or stopping is tried against a busy log, and how long between.
@@ -100,6 +102,11 @@ impl Node {
         if shared {
             tasks.spawn(Arc::clone(&run).watch_others(stopped.clone()));
         }
+        tasks.spawn(watch_clock(
+            engine.clone(),
+            ids::NodeEpoch(epoch.0),
+            stopped.clone(),
+        ));
         let tell_due = move |held: Option<Fence>| tell(&due_dates_sender, held.is_some());
         tasks.spawn(Arc::clone(&run).keep_lease(
             DUE_DATES,
@@ -146,16 +153,26 @@ impl Node {
     }
 
     /// Ends when this run was declared stopped by others, with the reason: the program must end then, and may start anew.
-    pub async fn over(&self) -> &'static str {
+    pub fn over(&self) -> impl Future<Output = &'static str> + use<> {
         let mut over = self.over.clone();
-        loop {
-            if let Some(reason) = *over.borrow_and_update() {
-                return reason;
-            }
-            if over.changed().await.is_err() {
-                std::future::pending::<()>().await;
+        async move {
+            loop {
+                if let Some(reason) = *over.borrow_and_update() {
+                    return reason;
+                }
+                if over.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
             }
         }
+    }
+
+    /// Ends when a task of the run has, which none does before it is ended unless it failed.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        next_ended(&mut self.tasks).await
     }
 
     /// Ends the run: gives the lease back, appends `NodeStopped`, removes the row.

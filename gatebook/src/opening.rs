@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use engine::{Clock, Engine, EngineSetup, EngineTask, FreshSource};
 use eventstore::EventStore;
 use secrets::{KeyFile, KeyFileError, Sealer};
+use tokio::task::JoinError;
 
 use crate::clock::{SystemClock, SystemFresh};
 use crate::place::{DirectoryLock, Place};
@@ -77,6 +78,14 @@ impl OpenSite {
         };
         let (engine, task) = Engine::start(setup).await.context("starting the engine")?;
         Ok((sealer, fresh, engine, task))
+    }
+
+    /// Ends when a task of the engine has, which none does before the site is closed unless it failed.
+    ///
+    /// # Errors
+    /// The task's panic.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        self.task.ended().await
     }
 
     /// Answers what was accepted, and closes all.

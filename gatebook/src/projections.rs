@@ -17,12 +17,12 @@ const NAMES: [&str; 1] = ["report"];
 /// There is no such read model, or the rebuild failed; what was there before is still in use then.
 pub async fn rebuild_in(place: &Place, name: &str) -> Result<()> {
     check(name)?;
-    let progress = |position| eprintln!("folded up to position {position}");
+    let progress = |position| output::message(format_args!("folded up to position {position}"));
     let order = Order::Rebuild {
         name: name.to_owned(),
     };
     if control::give(&place.control_socket(), &order, progress).await? {
-        eprintln!("the running server has rebuilt {name}");
+        output::message(format_args!("the running server has rebuilt {name}"));
         return Ok(());
     }
     if !place.directory().is_dir() {
@@ -34,7 +34,7 @@ pub async fn rebuild_in(place: &Place, name: &str) -> Result<()> {
     store.close().await;
     drop(lock);
     rebuilt?;
-    eprintln!("rebuilt {name}");
+    output::message(format_args!("rebuilt {name}"));
     Ok(())
 }
 

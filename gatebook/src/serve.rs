@@ -16,13 +16,13 @@ use projections::ReportIndex;
 use secrets::Sealer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 use crate::clock::SystemClock;
 use crate::command_line::ServeOptions;
 use crate::configuration::{self, Configuration};
 use crate::control::{Carrier, Control, Order};
-use crate::first_start::{self, FirstStart};
+use crate::essential::{EssentialTasks, TaskEnded};
+use crate::first_start::{self, FirstStart, Keep};
 use crate::listen::{self, Bound, ConnectionCap, Listening};
 use crate::logging;
 use crate::mail_languages;
@@ -50,8 +50,8 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     let configuration = configuration::serve(options)?;
     logging::start(configuration.log_format);
     let signals = Signals::listen()?;
-    let site = OpenSite::open(&configuration.place).await?;
-    let outcome = serve_site(&configuration, &site, signals).await;
+    let mut site = OpenSite::open(&configuration.place).await?;
+    let outcome = serve_site(&configuration, &mut site, signals).await;
     site.close().await;
     tracing::info!("stopped");
     outcome
@@ -63,7 +63,7 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
 /// It can't start, or had to stop by itself.
 pub async fn serve_site(
     configuration: &Configuration,
-    open: &OpenSite,
+    open: &mut OpenSite,
     mut signals: Signals,
 ) -> Result<()> {
     let place = &configuration.place;
@@ -86,7 +86,7 @@ pub async fn serve_site(
     trust::begin(&open.engine, &source, &authority, named, place.is_shared()).await?;
     let certificate = Keeper::begin(configuration, &open.engine, &url, authority).await?;
 
-    let node = Node::begin(
+    let mut node = Node::begin(
         &open.engine,
         place.is_shared(),
         &configuration.node,
@@ -99,7 +99,7 @@ pub async fn serve_site(
         https,
         http,
     };
-    let outcome = serve_node(configuration, open, &node, parts, &mut signals).await;
+    let outcome = serve_node(configuration, open, &mut node, parts, &mut signals).await;
     node.end().await;
     outcome
 }
@@ -115,8 +115,8 @@ struct Parts {
 /// Everything that runs as long as the node does.
 async fn serve_node(
     configuration: &Configuration,
-    open: &OpenSite,
-    node: &Node,
+    open: &mut OpenSite,
+    node: &mut Node,
     parts: Parts,
     signals: &mut Signals,
 ) -> Result<()> {
@@ -127,27 +127,29 @@ async fn serve_node(
         http,
     } = parts;
     let place = &configuration.place;
-    let engine = &open.engine;
+    let engine = &open.engine.clone();
     let (stop, stopped) = watch::channel(false);
-    let mut tasks = JoinSet::new();
+    let mut tasks = EssentialTasks::default();
 
     let mail_languages = Arc::new(mail_languages::load(&place.mail_languages())?);
     let report_index = ReportIndex::open(&open.store)
         .await
         .context("opening the report index")?;
     {
-        let (index, stopped) = (report_index.clone(), stopped.clone());
-        // Why it stopped, it has logged; reports say so then, and everything else goes on.
-        tasks.spawn(async move { drop(index.follow(stopped).await) });
+        let (index, mut stopped) = (report_index.clone(), stopped.clone());
+        tasks.spawn("the report index", async move {
+            // Why it stopped, it has logged; reports say so then, and everything else goes on.
+            drop(index.follow(stopped.clone()).await);
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
     }
     let attempts = Arc::new(Attempts::new(Arc::clone(engine.clock()), ATTEMPTS_MAX));
-    let (hub, hub_task) = hub(open, node, &attempts);
-    let (tickets, tickets_task) = Tickets::start(engine.clone(), Outbound::default());
-    tasks.spawn(close_agents_when_faint(
-        hub.clone(),
-        node.pulse(),
-        stopped.clone(),
-    ));
+    let (hub, mut hub_task) = hub(open, node, &attempts);
+    let (tickets, mut tickets_task) = Tickets::start(engine.clone(), Outbound::default());
+    tasks.spawn(
+        "what closes agents when the node grows faint",
+        close_agents_when_faint(hub.clone(), node.pulse(), stopped.clone()),
+    );
     let site = Site::new(SiteSetup {
         engine: engine.clone(),
         report_index,
@@ -166,9 +168,19 @@ async fn serve_node(
         node: node.epoch().to_string(),
         shared: place.is_shared(),
     });
-    tasks.spawn(Arc::clone(&site).run_attempt_recording(stopped.clone()));
-    tasks.spawn(Arc::clone(&site).run_rate_sharing(stopped.clone()));
-    tasks.spawn(Arc::clone(&site).run_streams(stopped.clone()));
+    tasks.spawn(
+        "the count of refused attempts",
+        Arc::clone(&site).run_attempt_recording(stopped.clone()),
+    );
+    // Alone it has nobody to tell.
+    if place.is_shared() {
+        let sharing = Arc::clone(&site).run_rate_sharing(stopped.clone());
+        tasks.spawn("the count of calls", sharing);
+    }
+    tasks.spawn(
+        "the console's streams",
+        Arc::clone(&site).run_streams(stopped.clone()),
+    );
     engine.serve_due_dates(node.due_dates());
     let outbox = Outbox::new(OutboxSetup {
         engine: engine.clone(),
@@ -178,32 +190,49 @@ async fn serve_node(
         patience: Patience::default(),
         installer_path: api::download::link::path,
     });
-    tasks.spawn(outbox.run(node.mail(), stopped.clone()));
+    tasks.spawn(
+        "the outbox of mail",
+        outbox.run(node.mail(), stopped.clone()),
+    );
 
     let tls = certificate.certificate().server_config()?;
     let cap = ConnectionCap::new(configuration.connections_max);
     let routes = api::router(Arc::clone(&site));
     let mut https = listen::https(https, tls, routes.clone(), &cap);
     let mut http = http.map(|bound| listen::http(bound, routes, &cap));
-    tasks.spawn(certificate.run(signals.reload.take(), stopped.clone()));
+    tasks.spawn(
+        "what renews the certificate",
+        certificate.run(signals.reload.take(), stopped.clone()),
+    );
     let orders = Orders {
         engine: engine.clone(),
         sealer: Arc::clone(&open.sealer),
     };
-    let control = Control::listen(place.control_socket(), Arc::new(orders))?;
-    let maintenance = Maintenance::start(&configuration.maintenance, &site);
+    let mut control = Control::listen(place.control_socket(), Arc::new(orders))?;
+    let mut maintenance = Maintenance::start(&configuration.maintenance, &site);
     announce(configuration, &url, &https, http.as_ref(), engine);
 
+    let over = node.over();
     let outcome = tokio::select! {
         name = &mut signals.stop => {
             tracing::info!(signal = name, "stopping");
             Ok(())
         }
-        reason = node.over() => Err(anyhow!("this run of the node is over: {reason}. Start it again")),
+        reason = over => Err(anyhow!("this run of the node is over: {reason}. Start it again")),
         halt = engine.halted() => Err(anyhow::Error::new(halt).context("the engine has stopped writing")),
-        ended = https.ended() => ended.and(Err(anyhow!("the HTTPS listener ended"))),
-        ended = ended_or_never(http.as_mut()) => ended.and(Err(anyhow!("the HTTP listener ended"))),
+        ended = https.ended() => Err(TaskEnded::of("the HTTPS listener", ended).into()),
+        ended = ended_or_never(http.as_mut()) => Err(TaskEnded::of("the HTTP listener", ended).into()),
+        ended = open.ended() => Err(TaskEnded::of("the engine", ended).into()),
+        ended = node.ended() => Err(TaskEnded::of("the node's beat", ended).into()),
+        ended = hub_task.ended() => Err(TaskEnded::of("the hub of agents", ended).into()),
+        ended = tickets_task.ended() => Err(TaskEnded::of("what asks the ticket system", ended).into()),
+        ended = control.ended() => Err(TaskEnded::of("the control socket", ended).into()),
+        ended = maintenance.ended() => Err(TaskEnded::of("maintenance", ended).into()),
+        ended = tasks.ended() => Err(ended.into()),
     };
+    if let Err(error) = &outcome {
+        tracing::error!(error = format!("{error:#}"), "stopping by itself");
+    }
 
     // Agents and open consoles first: their sockets and streams are requests that never end by themselves.
     site.end_streams();
@@ -218,11 +247,7 @@ async fn serve_node(
     control.shut_down().await;
     maintenance.shut_down().await;
     stop.send_replace(true);
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a task ended badly");
-        }
-    }
+    tasks.all_ended().await;
     outcome
 }
 
@@ -231,8 +256,9 @@ async fn begin_site(place: &Place, open: &OpenSite) -> Result<()> {
     let file = place.first_run();
     let is_new = open.engine.published().world.site.is_none();
     if is_new {
-        let made = first_start::make_site(&open.engine, &open.fresh, &open.sealer, "", Some(&file))
-            .await?;
+        let keep = Keep::In(&file);
+        let made =
+            first_start::make_site(&open.engine, &open.fresh, &open.sealer, "", keep).await?;
         match made {
             FirstStart::Made(_) => tracing::info!(
                 file = %file.display(),

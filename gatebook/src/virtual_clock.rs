@@ -24,6 +24,11 @@ impl VirtualClock {
         self.0.send_modify(|now| *now = now.plus(micros));
     }
 
+    /// Shows `at` from now on, also where that is back.
+    pub fn set(&self, at: Timestamp) {
+        self.0.send_replace(at);
+    }
+
     /// Moves on to `at`; never back.
     pub fn advance_to(&self, at: Timestamp) {
         self.0.send_modify(|now| *now = at.max(*now));

@@ -85,6 +85,12 @@ impl Caller {
         }
     }
 
+    /// What it shows to be let in.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A request with the identity, to be finished and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client

@@ -12,6 +12,7 @@ use eventstore::{Access, Direction, EventStore, Location, Options, RecordedEvent
 use gatebook::command_line::{PlaceOptions, ServeOptions};
 use gatebook::configuration;
 use gatebook::opening::OpenSite;
+use gatebook::place::Place;
 use gatebook::serve::{Signals, serve_site};
 use gatebook::virtual_clock::VirtualClock;
 use serde_json::Value;
@@ -34,7 +35,7 @@ pub struct ClockedSite {
     pub https: SocketAddr,
     /// Plain HTTP.
     pub http: SocketAddr,
-    /// The log, which is in the folder of the node.
+    /// The log; with SQLite it is in the folder of the node.
     pub database: TestDatabase,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<()>>,
@@ -57,12 +58,31 @@ impl ClockedSite {
     /// # Errors
     /// When it does not answer in time.
     pub async fn start(at: Timestamp) -> Result<Self> {
-        let database = TestDatabase::sqlite();
+        Self::start_on(TestDatabase::sqlite(), at).await
+    }
+
+    /// Serves the site that is in `database`, or a new one; its clock stands at `at`.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn start_on(database: TestDatabase, at: Timestamp) -> Result<Self> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (https, http) = (local(free_port()?), local(free_port()?));
         let clock = VirtualClock::new(at);
         let (stop, stopped) = oneshot::channel();
-        let served = serve(folder_of(&database)?, https, http, clock.clone(), stopped);
+        let place = PlaceOptions {
+            data: Some(folder_of(&database)),
+            database: match database.location() {
+                Location::Sqlite { .. } => None,
+                Location::Postgres { url } => Some(url.clone()),
+            },
+            key_file: None,
+            config: None,
+        };
+        let served = serve(place, https, http, stopped, {
+            let clock = clock.clone();
+            async move |place| OpenSite::open_with(place, Arc::new(clock), |fresh| fresh).await
+        });
         let mut site = Self {
             clock,
             https,
@@ -114,12 +134,12 @@ impl ClockedSite {
         read_json(&self.folder()?.join("first-run.json"))
     }
 
-    /// The folder of the node, with the log.
+    /// The folder of the node.
     ///
     /// # Errors
-    /// When the log is not in a folder.
+    /// Never.
     pub fn folder(&self) -> Result<PathBuf> {
-        folder_of(&self.database)
+        Ok(folder_of(&self.database))
     }
 
     /// The certificate of the site's own authority, which vouches for its HTTPS address.
@@ -207,10 +227,10 @@ impl ClockedSite {
     }
 }
 
-fn folder_of(database: &TestDatabase) -> Result<PathBuf> {
+fn folder_of(database: &TestDatabase) -> PathBuf {
     match database.location() {
-        Location::Sqlite { directory } => Ok(directory.clone()),
-        Location::Postgres { .. } => bail!("the log is in a server's database"),
+        Location::Sqlite { directory } => directory.clone(),
+        Location::Postgres { .. } => database.directory().join("node"),
     }
 }
 
@@ -220,20 +240,19 @@ fn read_json(file: &Path) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-async fn serve(
-    data: PathBuf,
+/// Serves the site in a place, opened by `open`, until `stopped` ends.
+///
+/// # Errors
+/// What ended the server by itself.
+pub async fn serve(
+    place: PlaceOptions,
     https: SocketAddr,
     http: SocketAddr,
-    clock: VirtualClock,
     stopped: oneshot::Receiver<()>,
+    open: impl AsyncFnOnce(&Place) -> Result<OpenSite>,
 ) -> Result<()> {
     let options = ServeOptions {
-        place: PlaceOptions {
-            data: Some(data),
-            database: None,
-            key_file: None,
-            config: None,
-        },
+        place,
         node: Some("one".to_owned()),
         url: None,
         listen: Some(https),
@@ -246,12 +265,12 @@ async fn serve(
         log_format: None,
     };
     let configuration = configuration::serve(&options)?;
-    let open = OpenSite::open_with(&configuration.place, Arc::new(clock), |fresh| fresh).await?;
+    let mut open = open(&configuration.place).await?;
     let signals = Signals::when(async {
         // A test that ended without saying stop has dropped the sender.
         let _ = stopped.await;
     });
-    let outcome = serve_site(&configuration, &open, signals).await;
+    let outcome = serve_site(&configuration, &mut open, signals).await;
     open.close().await;
     outcome
 }

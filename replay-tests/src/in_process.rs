@@ -45,7 +45,7 @@ pub async fn fold(store: &EventStore) -> Result<World> {
     while let Some(page) = replay.next().await {
         for event in page? {
             let recorded = Recorded::from_stored(&event)?;
-            world.apply(&recorded.event, recorded.recorded_at);
+            world.apply(&recorded.event, recorded.decided_at);
         }
     }
     Ok(world)

@@ -9,6 +9,11 @@
 //! - [`machine`]: a machine on which an ordinary user installs clients from packages.
 //! - [`load`]: `gatebook-load` ordered about, and what the log must say of its machines.
 //! - [`in_process`]: an engine inside the test, and the log folded without one.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests tell what they do"
+)]
 
 pub mod attacker;
 pub mod caller;

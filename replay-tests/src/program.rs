@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -61,6 +61,11 @@ impl Running {
             child,
             name: name.to_owned(),
         })
+    }
+
+    /// What it writes on stderr, where that is a pipe.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// The process id.
@@ -201,6 +206,37 @@ impl Site {
     /// # Errors
     /// When it does not answer in time.
     pub fn serve_by(&self, starter: &[&str]) -> Result<Running> {
+        let mut running = Running::start("gatebook serve", &mut self.serve_command(starter)?)?;
+        self.wait_until_ready(&mut running)?;
+        Ok(running)
+    }
+
+    /// Starts the node with its log written to `stderr`, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn serve_logging(&self, level: &str, stderr: Stdio) -> Result<Running> {
+        self.serve_logging_by(&[], level, stderr)
+    }
+
+    /// The same by a program that becomes it; see [`Site::serve_by`].
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn serve_logging_by(
+        &self,
+        starter: &[&str],
+        level: &str,
+        stderr: Stdio,
+    ) -> Result<Running> {
+        let mut command = self.serve_command(starter)?;
+        command.env("RUST_LOG", level).stderr(stderr);
+        let mut running = Running::start("gatebook serve", &mut command)?;
+        self.wait_until_ready(&mut running)?;
+        Ok(running)
+    }
+
+    fn serve_command(&self, starter: &[&str]) -> Result<Command> {
         let gatebook = built("gatebook", "GATEBOOK_BIN")?;
         let mut command = match starter {
             [] => Command::new(gatebook),
@@ -227,9 +263,7 @@ impl Site {
         if let Some(key_file) = &self.key_file {
             command.arg("--key-file").arg(key_file);
         }
-        let mut running = Running::start("gatebook serve", &mut command)?;
-        self.wait_until_ready(&mut running)?;
-        Ok(running)
+        Ok(command)
     }
 
     fn wait_until_ready(&self, running: &mut Running) -> Result<()> {
@@ -287,16 +321,29 @@ fn healthy(address: SocketAddr) -> bool {
 /// # Errors
 /// When it can't be started.
 pub fn agent(url: &str, key_info: &str, state: &Path) -> Result<Running> {
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    agent_logging(url, key_info, state, &level, Stdio::inherit())
+}
+
+/// The same with its log written to `stderr`.
+///
+/// # Errors
+/// When it can't be started.
+pub fn agent_logging(
+    url: &str,
+    key_info: &str,
+    state: &Path,
+    level: &str,
+    stderr: Stdio,
+) -> Result<Running> {
     let mut command = Command::new(built("gatebook-agent", "GATEBOOK_AGENT_BIN")?);
     command
         .arg("run")
-        .args(["--server", url, "--key", key_info])
-        .arg("--state")
+        .args(["--server", url, "--state"])
         .arg(state)
-        .env(
-            "RUST_LOG",
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()),
-        );
+        .env("GATEBOOK_AGENT_KEY", key_info)
+        .env("RUST_LOG", level)
+        .stderr(stderr);
     Running::start("gatebook-agent", &mut command)
 }
 

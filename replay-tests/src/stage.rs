@@ -39,7 +39,15 @@ impl Stage {
     /// # Errors
     /// When it does not come up.
     pub async fn open(moment: &str) -> Result<Self> {
-        let site = ClockedSite::start(at(moment)?).await?;
+        Self::open_on(TestDatabase::sqlite(), moment).await
+    }
+
+    /// Opens the site that is in `database`, or a new one, at `moment`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn open_on(database: TestDatabase, moment: &str) -> Result<Self> {
+        let site = ClockedSite::start_on(database, at(moment)?).await?;
         let administrator = site.administrator().await?;
         // While the clock stands, what counts requests by the second never starts anew.
         administrator.lift_rate_limits(1).await?;

@@ -291,6 +291,31 @@ async fn the_manager_is_told(stage: &Stage, mails: &mut MailServer, items: &Item
         .iter()
         .filter(|event| event.name == "AccessSessionStarted");
     ensure!(started.count() == 5, "{log:#?}");
+    // What each was asked with is kept beside it, and of a refusal as well.
+    let kept = |name: &str, parts: &[&str]| {
+        log.iter()
+            .any(|event| event.name == name && parts.iter().all(|part| event.text.contains(part)))
+    };
+    let policy = "\"jump_policy\":{\"id\":";
+    ensure!(
+        kept(
+            "AccessSessionStarted",
+            &["\"notification_consent\":true", policy, "\"revision\":0"]
+        ),
+        "{log:#?}"
+    );
+    // A policy that was made, given a schedule and enabled is at its third revision; its hours mean what this data says.
+    ensure!(
+        kept(
+            "ActionRefused",
+            &[
+                "outside_schedule",
+                policy,
+                "\"revision\":2,\"zone_data\":\"20"
+            ]
+        ),
+        "{log:#?}"
+    );
     Ok(())
 }
 

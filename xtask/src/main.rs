@@ -3,6 +3,11 @@
 //!
 //! It installs nothing on the machine: tools and servers are fetched by package name and version into `target/`. It knows
 //! nothing of the product's crates and must stay quick to build, because everything waits for it.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "commands of everyday work, at a terminal"
+)]
 
 mod bench;
 mod lint;

@@ -1,6 +1,7 @@
 //! `cargo xtask run`: a demo site to look at, with two real agents of its fleet, until Ctrl-C.
 
 use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -112,6 +113,18 @@ struct Agent {
     state: PathBuf,
 }
 
+impl Agent {
+    /// Completes the command that runs it. The key goes by the environment: command lines are seen by everybody on the machine.
+    fn run_by(&self, command: &mut Command, address: &str) {
+        command
+            .arg("run")
+            .args(["--server", address])
+            .arg("--state")
+            .arg(&self.state)
+            .env("GATEBOOK_AGENT_KEY", &self.key);
+    }
+}
+
 impl Plan {
     fn read(file: &Path) -> Result<Self> {
         let text =
@@ -179,11 +192,7 @@ impl Household {
         self.wait_until_ready(interrupt, &address, site)?;
         for agent in plan.agents.iter().take(AGENTS) {
             let mut command = workspace.command(&programs.agent);
-            command
-                .arg("run")
-                .args(["--server", &address, "--key", &agent.key])
-                .arg("--state")
-                .arg(&agent.state);
+            agent.run_by(&mut command, &address);
             self.begin(&agent.name, &mut command)?;
         }
         announce(site, &address, plan);
@@ -259,7 +268,8 @@ impl Household {
 impl Drop for Household {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
-            eprintln!("not all processes were stopped: {error:#}");
+            // Not `eprintln!`: a panic here would leave the rest of them running.
+            let _ = writeln!(io::stderr(), "not all processes were stopped: {error:#}");
         }
     }
 }
@@ -305,6 +315,20 @@ fn announce(site: &Path, address: &str, plan: &Plan) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agents_key_is_not_on_its_command_line() {
+        let agent = Agent {
+            name: "web-1".to_owned(),
+            key: "a-secret".to_owned(),
+            state: PathBuf::from("state"),
+        };
+        let mut command = Command::new("gatebook-agent");
+        agent.run_by(&mut command, "https://localhost");
+        assert!(command.get_args().all(|word| word != "a-secret"));
+        let key = ("GATEBOOK_AGENT_KEY".as_ref(), Some("a-secret".as_ref()));
+        assert!(command.get_envs().any(|variable| variable == key));
+    }
 
     #[test]
     fn a_plan_is_read_and_what_is_missing_is_named() {

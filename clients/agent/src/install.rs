@@ -131,7 +131,7 @@ pub fn run(package: &Path, words: &[String]) -> ExitCode {
                 directory.as_deref(),
             );
             if !silent {
-                eprintln!("bomgar-pec: installation failed: {message}");
+                output::message(format_args!("bomgar-pec: installation failed: {message}"));
             }
             match error {
                 InstallError::Parameters(_) | InstallError::NotAllowed(_) => {

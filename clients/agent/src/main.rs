@@ -1,6 +1,5 @@
 //! `gatebook-agent`: the Jump Client agent as a program.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +11,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use link_protocol::parameters::{MayOverride, Parameters, Spelling, System, parse};
 use link_protocol::{InstallMode, KeyInfo};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 /// The status of a program that was refused for good; a service should not be started again then
 /// (systemd: `RestartPreventExitStatus=3`).
@@ -146,16 +144,7 @@ enum Mode {
 fn main() -> ExitCode {
     let (words, parameters) = split(std::env::args());
     let command = Cli::parse_from(words).command;
-    // Only `tracing`, not the records of the crate `log`: there the WebSocket library writes whole
-    // frames, tokens and all, when somebody asks for traces.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // A log file has no use for colours.
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .finish();
-    tracing::subscriber::set_global_default(log).expect("nothing has set another one before");
+    output::log::start(output::log::Format::Text, "info");
     let ended = match command {
         Command::Disable(switch) => switch.set(true).map(|()| Ended::Well),
         Command::Enable(switch) => switch.set(false).map(|()| Ended::Well),
@@ -175,28 +164,31 @@ fn main() -> ExitCode {
     match ended {
         Ok(Ended::Well | Ended::Agent(Stopped::Told)) => ExitCode::SUCCESS,
         Ok(Ended::NotInTime | Ended::Agent(Stopped::NotInTime)) => {
-            eprintln!(
-                "gatebook-agent: the installer ran out before this client could connect; it was removed"
+            output::message(
+                "gatebook-agent: the installer ran out before this client could connect; it was removed",
             );
             ExitCode::from(REFUSED)
         }
         #[cfg(unix)]
         Ok(Ended::NotInstalled(error)) => {
-            eprintln!("gatebook-agent: {error}");
+            output::message(format_args!("gatebook-agent: {error}"));
             ExitCode::from(REFUSED)
         }
         Ok(Ended::Agent(Stopped::Refused(refused))) => {
-            eprintln!("gatebook-agent: refused by the server: {}", refused.message);
+            output::message(format_args!(
+                "gatebook-agent: refused by the server: {}",
+                refused.message
+            ));
             ExitCode::from(REFUSED)
         }
         Ok(Ended::Agent(Stopped::Expired { minutes, .. })) => {
-            eprintln!(
+            output::message(format_args!(
                 "gatebook-agent: the site was not reached for {minutes} minutes, the longest it allows; this client is over"
-            );
+            ));
             ExitCode::from(EXPIRED)
         }
         Err(error) => {
-            eprintln!("gatebook-agent: {error:#}");
+            output::message(format_args!("gatebook-agent: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -308,8 +300,8 @@ async fn uninstalling(directory: &Path, trust_file: Option<&Path>) -> anyhow::Re
     )
     .await?;
     if !told {
-        eprintln!(
-            "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed"
+        output::message(
+            "gatebook-agent: the site could not be reached; its item stays there, offline, until it is removed",
         );
     }
     Ok(Ended::Well)

@@ -246,12 +246,12 @@ impl Drover {
                 () = until(progress) => {
                     progress = at(self.options.progress);
                     let tally = self.herd.tally().await?;
-                    println!("{}", json!({"progress": {
+                    output::result(json!({"progress": {
                         "seconds": self.began.elapsed().as_secs_f64(),
                         "online": tally.online,
                         "welcomes": tally.welcomes,
                         "retry_later": tally.retry_later,
-                    }}));
+                    }}))?;
                 }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -272,12 +272,12 @@ impl Drover {
                 self.own_before = self.herd.cost();
                 self.server_before = self.options.server_pid.and_then(Cost::of);
             }
-            Order::Report => println!("{}", serde_json::to_string(&self.report().await?)?),
-            Order::Tally => println!("{}", serde_json::to_string(&self.herd.tally().await?)?),
+            Order::Report => output::result(serde_json::to_string(&self.report().await?)?)?,
+            Order::Tally => output::result(serde_json::to_string(&self.herd.tally().await?)?)?,
             Order::Storm => self.herd.pass_on("storm", Fleet::storm).await?,
             Order::More => self.herd.pass_on("more", Fleet::let_more_begin).await?,
             Order::Calm => self.herd.pass_on("calm", Fleet::be_calm).await?,
-            Order::Who => println!("{}", json!({"online": self.herd.who().await?})),
+            Order::Who => output::result(json!({"online": self.herd.who().await?}))?,
             Order::Stop => {}
         }
         Ok(())
@@ -319,7 +319,7 @@ fn orders() -> mpsc::Receiver<Order> {
                         return;
                     }
                 }
-                None => eprintln!("gatebook-load: no such order: {line}"),
+                None => output::message(format_args!("gatebook-load: no such order: {line}")),
             }
         }
     });

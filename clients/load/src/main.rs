@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
     match herd::run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gatebook-load: {error:#}");
+            output::message(format_args!("gatebook-load: {error:#}"));
             ExitCode::FAILURE
         }
     }

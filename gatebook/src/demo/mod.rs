@@ -119,7 +119,10 @@ pub async fn make(options: &DemoOptions) -> Result<()> {
     .await;
     site.close().await;
     outcome?;
-    eprintln!("the demonstration is in {}", place.directory().display());
+    output::message(format_args!(
+        "the demonstration is in {}",
+        place.directory().display()
+    ));
     Ok(())
 }
 

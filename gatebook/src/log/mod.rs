@@ -136,7 +136,7 @@ pub async fn export(place: &Place, options: &FilterOptions, output: Option<&Path
         file.sync_all()?;
         std::fs::rename(&part, path)?;
         place::sync_folder_of(path)?;
-        eprintln!("{count} events are in {}", path.display());
+        output::message(format_args!("{count} events are in {}", path.display()));
         Ok(())
     };
     let outcome: Result<()> = outcome.await;
@@ -175,7 +175,9 @@ pub async fn verify(place: &Place) -> Result<bool> {
             let percent = position.saturating_mul(100) / head;
             if percent > told {
                 told = percent;
-                eprintln!("verified up to position {position} ({percent} %)");
+                output::message(format_args!(
+                    "verified up to position {position} ({percent} %)"
+                ));
             }
         })
         .await;
@@ -191,7 +193,7 @@ pub async fn verify(place: &Place) -> Result<bool> {
         faults_count: found.faults_count,
         faults: found.faults.iter().map(ToString::to_string).collect(),
     };
-    println!("{}", serde_json::to_string(&printed)?);
+    output::result(serde_json::to_string(&printed)?).context("printing what was found")?;
     Ok(printed.whole)
 }
 

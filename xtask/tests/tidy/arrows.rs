@@ -87,8 +87,14 @@ const TABLE: &[Rule] = &[
             "connector",
             "api",
             "link-protocol",
+            "output",
         ]),
         never: &[],
+    },
+    Rule {
+        name: "output",
+        ours: Ours::Only(&[]),
+        never: &["tokio", "sqlx", "axum"],
     },
     Rule {
         name: "link-protocol",
@@ -97,12 +103,12 @@ const TABLE: &[Rule] = &[
     },
     Rule {
         name: "gatebook-agent",
-        ours: Ours::Only(&["link-protocol"]),
+        ours: Ours::Only(&["link-protocol", "output"]),
         never: &["sqlx", "axum"],
     },
     Rule {
         name: "gatebook-load",
-        ours: Ours::Only(&["link-protocol"]),
+        ours: Ours::Only(&["link-protocol", "output"]),
         never: &["sqlx", "axum"],
     },
     Rule {

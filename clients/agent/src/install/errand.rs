@@ -99,7 +99,8 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(said) => {
-            println!("{said}");
+            // Who gave the errand reads it; where they do not, the status says that it failed.
+            let _ = output::result(said);
             ExitCode::FAILURE
         }
     }

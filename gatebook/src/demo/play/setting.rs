@@ -21,7 +21,7 @@ use crate::demo::cast::{
     APPROVED_MINUTES_MAX, COMPANY, DEPUTY, Group, MANAGER, MANAGER_NAME, PEOPLE, Post, Role, Rules,
     TEAMS, Team, ZONE,
 };
-use crate::first_start::{self, FirstStart};
+use crate::first_start::{self, FirstStart, Keep};
 use crate::opening::OpenSite;
 
 /// Validity of the installers that brought the fleet. Unit: minutes.
@@ -36,7 +36,8 @@ impl Player<'_> {
             ..
         } = self.site;
         let first =
-            first_start::make_site(engine, fresh, sealer, COMPANY, Some(self.first_run)).await?;
+            first_start::make_site(engine, fresh, sealer, COMPANY, Keep::In(self.first_run))
+                .await?;
         if matches!(first, FirstStart::ThereAlready) {
             bail!("another program made a site here at the same moment");
         }

@@ -2,6 +2,11 @@
 //!
 //! Machines are noisy: what counts is the ratio of two figures that were measured in turns in the same run. The commands and
 //! the figures of one run are kept in `docs/performance.md`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it prints figures, at a terminal"
+)]
 
 mod append;
 mod bare;
