@@ -2,6 +2,11 @@
 //! in, and strangers with wrong passwords from four networks. Who keeps the rules is never refused.
 //!
 //! `cargo xtask test soak`. `GATEBOOK_SOAK_SECONDS` shortens it.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests tell what they do"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
