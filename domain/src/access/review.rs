@@ -231,6 +231,7 @@ impl Affected {
             | crate::Event::TicketSystem(..)
             | crate::Event::SiteSettings(..)
             | crate::Event::Site(_)
+            | crate::Event::AgentTrust(_)
             | crate::Event::MailSettings(..)
             | crate::Event::MailTemplate(..)
             | crate::Event::MailDelivery(..)

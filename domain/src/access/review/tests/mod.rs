@@ -186,7 +186,8 @@ fn a_session_ends_with_the_right_of_the_only_one_in_it() {
                 Membership {
                     jump_item_role_id: Some(NO_ACCESS),
                     jump_policy_id: None,
-                },
+                }
+                .into(),
             )
             .into(),
             gone(),
@@ -301,7 +302,7 @@ fn a_session_in_a_personal_list_ends_with_the_team() {
         team: OPERATIONS,
         user: BERT,
         to: OPERATIONS,
-        role: TeamRole::Lead,
+        role: Some(TeamRole::Lead),
     };
     for command in [
         team::Command::RemoveMember(OPERATIONS, ANNA),
@@ -357,7 +358,7 @@ fn a_guest_goes_when_the_host_may_not_share_any_more() {
         team: OPERATIONS,
         user: BERT,
         to: SUPPORT,
-        role: TeamRole::Member,
+        role: Some(TeamRole::Member),
     };
     let outcome = site().when(ADMIN, to_support());
     let departed = departed(BERT, 20, &Refusal::InvitationNotValid);
