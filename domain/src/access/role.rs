@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::JumpItemRoleId;
-use crate::record::{Field, Kind, Record};
+use crate::record::{self, Field, Kind, Record};
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
 #[cfg(test)]
@@ -15,6 +15,31 @@ pub const NO_ACCESS: JumpItemRoleId = JumpItemRoleId(1);
 pub const START_SESSIONS_ONLY: JumpItemRoleId = JumpItemRoleId(2);
 /// The seeded role with every permission (ROLE-29).
 pub const ADMINISTRATOR: JumpItemRoleId = JumpItemRoleId(3);
+
+/// The roles that every site begins with. Their permissions stay: slots of new users, the member table and the guides' tables
+/// rest on what they mean (GRP-12, ROLE-15, ROLE-28, ROLE-29).
+#[must_use]
+pub fn built_in() -> [(JumpItemRoleId, JumpItemRole); 3] {
+    let no_access = JumpItemRole {
+        name: "No Access".to_owned(),
+        description: "Gives no access to Jump Items.".to_owned(),
+        ..JumpItemRole::default()
+    };
+    let start_sessions_only = JumpItemRole {
+        name: "Start Sessions Only".to_owned(),
+        description: "May start sessions and nothing else.".to_owned(),
+        perm_start: true,
+        ..JumpItemRole::default()
+    };
+    [
+        (NO_ACCESS, no_access),
+        (START_SESSIONS_ONLY, start_sessions_only),
+        (
+            ADMINISTRATOR,
+            JumpItemRole::everything("Administrator", "Every permission."),
+        ),
+    ]
+}
 
 /// One of the eleven permissions of a role (ROLE-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -268,6 +293,9 @@ impl Record for JumpItemRole {
         {
             errors.push("name", "The name has already been taken.");
         }
+        if let Some(id) = id {
+            self.check_meaning(world, id, &mut errors);
+        }
         errors.into_result(())
     }
 
@@ -280,5 +308,30 @@ impl Record for JumpItemRole {
             });
         }
         world.not_used(Self::TITLE, world.users_of_role(id))
+    }
+}
+
+impl JumpItemRole {
+    /// Whether a built-in role would still mean what it means. One that was changed by an earlier version can only be put right.
+    fn check_meaning(&self, world: &World, id: JumpItemRoleId, errors: &mut FieldErrors) {
+        let meant = built_in().into_iter().find(|(role, _)| *role == id);
+        let (Some((_, meant)), Some(current)) = (meant, world.jump_item_roles.get(&id)) else {
+            return;
+        };
+        let [new, meant, old] = [self, &meant, current].map(record::to_object);
+        let permissions = Self::FIELDS
+            .iter()
+            .filter(|field| field.kind == Kind::Boolean);
+        for name in permissions.map(|field| field.name) {
+            if new.get(name) != meant.get(name) && new.get(name) != old.get(name) {
+                errors.push(
+                    name,
+                    format!(
+                        "The permissions of the built-in role \"{}\" can't be changed. Make a role of your own.",
+                        current.name
+                    ),
+                );
+            }
+        }
     }
 }

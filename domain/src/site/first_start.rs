@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::role::{self, JumpItemRole};
+use crate::access::role;
 use crate::ids::{ApiAccountId, SecretRef, UserId};
 use crate::record;
 use crate::site::api_account::{self, ApiAccount};
@@ -91,29 +91,6 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     if world.site.is_some() {
         return Err(Refusal::SiteExists);
     }
-    let roles = [
-        (
-            role::NO_ACCESS,
-            JumpItemRole {
-                name: "No Access".to_owned(),
-                description: "Gives no access to Jump Items.".to_owned(),
-                ..JumpItemRole::default()
-            },
-        ),
-        (
-            role::START_SESSIONS_ONLY,
-            JumpItemRole {
-                name: "Start Sessions Only".to_owned(),
-                description: "May start sessions and nothing else.".to_owned(),
-                perm_start: true,
-                ..JumpItemRole::default()
-            },
-        ),
-        (
-            role::ADMINISTRATOR,
-            JumpItemRole::everything("Administrator", "Every permission."),
-        ),
-    ];
     let mut administrator = User {
         username: command.username.clone(),
         public_display_name: "Administrator".to_owned(),
@@ -143,7 +120,9 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
         SETTINGS,
         record::Event::Created(settings),
     ));
-    events.extend(roles.map(|(id, role)| Happened::JumpItemRole(id, record::Event::Created(role))));
+    events.extend(
+        role::built_in().map(|(id, role)| Happened::JumpItemRole(id, record::Event::Created(role))),
+    );
     events.push(Happened::User(
         UserId(1),
         user::Event::Record(record::Event::Created(administrator)),

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{ADMINISTRATOR, JumpItemPermission, JumpItemRole, NO_ACCESS, START_SESSIONS_ONLY};
+use super::{
+    ADMINISTRATOR, JumpItemPermission, JumpItemRole, NO_ACCESS, START_SESSIONS_ONLY, built_in,
+};
 use crate::Refusal;
 use crate::ids::JumpItemRoleId;
 use crate::record::Record;
@@ -121,6 +123,64 @@ fn a_new_site_has_three_roles() {
         );
         assert!(all.allows(permission), "{permission:?}");
     }
+}
+
+/// GRP-12, ROLE-15, ROLE-28, ROLE-29: what a built-in role means stays; what it is called does not matter.
+#[test]
+fn the_permissions_of_built_in_roles_stay() {
+    for (id, _) in built_in() {
+        for permission in EVERY_PERMISSION {
+            let role = seeded(&given([]), id);
+            let field = field_of(permission);
+            let new = !role.allows(permission);
+            let refusal = format!(
+                "The permissions of the built-in role \"{}\" can't be changed. Make a role of your own.",
+                role.name
+            );
+            given([])
+                .when(ADMIN, change::<JumpItemRole>(id, json!({ field: new })))
+                .then_refused(Refusal::field(field, refusal));
+            given([])
+                .when(ADMIN, change::<JumpItemRole>(id, json!({ field: !new })))
+                .then_nothing();
+        }
+        given([])
+            .when(
+                ADMIN,
+                change::<JumpItemRole>(id, json!({"name": "Else", "description": "x"})),
+            )
+            .then_something();
+    }
+    // A site of before the rule: it can be put right, step by step, and not further away.
+    let filled = role(NO_ACCESS, |role| {
+        role.name = "No Access".to_owned();
+        role.perm_start = true;
+        role.perm_add = true;
+    });
+    given([filled])
+        .when(
+            ADMIN,
+            change::<JumpItemRole>(NO_ACCESS, json!({"perm_remove": true})),
+        )
+        .then_invalid(&["perm_remove"])
+        .when(
+            ADMIN,
+            change::<JumpItemRole>(NO_ACCESS, json!({"perm_start": false, "name": "Nothing"})),
+        )
+        .then_something();
+}
+
+/// The field of a permission.
+fn field_of(permission: JumpItemPermission) -> &'static str {
+    let alone = |name: &str| {
+        let role: JumpItemRole =
+            serde_json::from_value(json!({"name": "x", name: true})).expect("a role");
+        role.allows(permission)
+    };
+    let mut fields = JumpItemRole::FIELDS.iter().map(|field| field.name);
+    fields
+        .find(|name| name.starts_with("perm_") && alone(name))
+        .expect("a field")
 }
 
 /// ROLE-30, ROLE-33
