@@ -265,8 +265,11 @@ pub fn view(
         },
         "state": standing.word(),
         "expires_at": installer.expiration_timestamp.to_rfc3339(),
-        "created_by": creator(world, installer)
-            .map(|(kind, id, name)| json!({"type": kind, "id": id, "name": name})),
+        "created_by": creator(world, installer).map(|(kind, id, name)| {
+            // INST-59: an override of the group counts no more where it is false; what the installer itself says goes on.
+            let may_deploy = installer.creator_may_deploy(world, group);
+            json!({"type": kind, "id": id, "name": name, "may_deploy": may_deploy})
+        }),
         "files": files,
         "direct_download_link": direct,
         "rights": {

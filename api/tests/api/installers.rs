@@ -1,7 +1,7 @@
 //! Installers as the wizard makes them and its list handles them.
 
 use domain::Command;
-use domain::ids::JumpItemRef;
+use domain::ids::{JumpClientInstallerId, JumpItemRef};
 use domain::site::upgrade;
 use domain::time::MINUTE;
 use link_protocol::KeyInfo;
@@ -74,7 +74,7 @@ async fn the_wizard_makes_an_installer() {
     );
     assert_eq!(
         installer["created_by"],
-        json!({"type": "user", "id": anna.id, "name": "anna in public"})
+        json!({"type": "user", "id": anna.id, "name": "anna in public", "may_deploy": true})
     );
     for (member, value) in body.as_object().expect("members") {
         match member.as_str() {
@@ -642,4 +642,37 @@ async fn a_license_that_is_missing_is_told() {
         .await;
     assert!(ended.status().is_success(), "{ended:?}");
     anna.jump(two).await;
+}
+
+/// INST-59: an installer outlives the right of who made it, and the list says so.
+#[tokio::test]
+async fn the_list_says_that_a_creator_may_deploy_no_more() {
+    let served = Served::start().await;
+    served.fleet("Web servers").await;
+    let anna = deployer(&served, "anna").await;
+    let admin = served.administrator().await;
+    let group = served.group("Databases").await;
+    let installer = made(&anna, json!({"jump_group_id": group, "valid_duration": 60})).await;
+    let may_deploy = async || {
+        let (status, page) = admin.get("jump-client-installers").await;
+        assert_eq!(status, 200, "{page}");
+        let listed = page["installers"].as_array().expect("a list");
+        let listed = listed.iter().find(|row| row["id"] == installer["id"]);
+        listed.expect("it is valid")["created_by"]["may_deploy"].clone()
+    };
+    let slot = |role: u32| json!({ "unassigned_jump_item_role_id": role });
+    assert_eq!(may_deploy().await, true);
+    served.permit(anna.id, slot(START)).await;
+    assert_eq!(may_deploy().await, false, "the right is lost");
+    served.permit(anna.id, slot(EVERYTHING)).await;
+    assert_eq!(may_deploy().await, true);
+    let path = format!("user/{}", anna.id);
+    let (status, told) = served.patch(&path, json!({"enabled": false})).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(may_deploy().await, false, "the user is disabled");
+    // It goes on registering machines where it was made for.
+    let id = u32::try_from(installer["id"].as_u64().expect("an id")).expect("an id");
+    let client = served.machine(JumpClientInstallerId(id), 7, facts(7)).await;
+    let (_, shown) = served.get(&format!("jump-client/{client}")).await;
+    assert_eq!(shown["jump_group_id"], json!(group));
 }

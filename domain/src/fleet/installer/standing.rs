@@ -57,6 +57,10 @@ impl JumpClientInstaller {
 
     /// Whether it still brings clients: asked by whoever registers one, hands it out or packs it.
     ///
+    /// Its creator's right to its own group is not asked again: it was there when the installer was made, and INST-59 asks at
+    /// registration for another group alone, so that a roll-out outlives the account of who began it. The list says of whom the
+    /// right has gone ([`creator_may_deploy`](Self::creator_may_deploy)); whoever may handle the group deletes the installer.
+    ///
     /// # Errors
     /// [`Refusal::InstallerExpired`] (INST-04), [`Refusal::InstallerInvalidated`] (INST-08), or what is not there any more.
     pub fn usable(&self, world: &World, now: Timestamp) -> Result<(), Refusal> {
