@@ -147,8 +147,8 @@ fn open<'w>(
     let opened = id.parse().ok().and_then(|id: AccessRequestId| {
         let request = world.access_requests.get(&id)?;
         let address_of = |index: u32| {
-            let mut approvers = request.approvers.iter();
-            let approver = approvers.find(|approver| approver.index == index)?;
+            let mut asked = world.approvers_of(request);
+            let approver = asked.find(|approver| approver.index == index)?;
             // A user without an address has no link.
             (!approver.address.is_empty()).then(|| approver.address.clone())
         };

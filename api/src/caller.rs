@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::ids::{ApiAccountId, UserId};
+use domain::policy::ticket::SignIn;
 use domain::site::api_account::ApiAccount;
 use domain::{Actor, Cause, Surface, World};
 use engine::{Lane, Published};
@@ -30,6 +31,8 @@ pub struct Caller {
     pub surface: Surface,
     /// From where.
     pub peer: Peer,
+    /// The sign-in that a user came with; none for an API account.
+    pub sign_in: Option<SignIn>,
 }
 
 impl Caller {

@@ -10,12 +10,13 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::ids::KeyedHash;
-use domain::policy::ticket::{self, Answer};
-use domain::{Actor, Cause, Command, Event, Refusal, Surface};
+use domain::policy::ticket::{self, Answer, TicketRequest};
+use domain::{Actor, Cause, Command, Event, Refusal, Surface, World};
 use engine::{Lane, Submission};
 use serde_json::json;
 
 use crate::access::Access;
+use crate::console::badge::Badge;
 use crate::error::{JsonError, Problem};
 use crate::form::Parameters;
 use crate::peer::Peer;
@@ -49,7 +50,8 @@ async fn answer(
     let parameters = Parameters::read(request, site.limits.body_within)
         .await
         .map_err(Problem::from)?;
-    let answer = answer_of(&site, &parameters)?;
+    let mut answer = answer_of(&site, &parameters)?;
+    answer.sign_in_withdrawn = is_sign_in_withdrawn(&site, &known.world, &answer).await?;
     let command = Command::TicketRequest(ticket::Command::Answer(answer));
     let cause = Cause {
         actor: Actor::Stranger,
@@ -98,7 +100,31 @@ fn answer_of(site: &Site, parameters: &Parameters) -> Result<Answer, Problem> {
         response: text("response"),
         message: text("message"),
         attributes,
+        sign_in_withdrawn: false,
     })
+}
+
+/// Whether the user who waits had their sign-in taken back: one sign-in too many ends the oldest, and no event says so (TICK-48).
+async fn is_sign_in_withdrawn(
+    site: &Site,
+    world: &World,
+    answer: &Answer,
+) -> Result<bool, Problem> {
+    let request = answer
+        .answer_key
+        .as_ref()
+        .and_then(|key| world.ticket_request_of(key));
+    match request {
+        Some((
+            _,
+            TicketRequest {
+                start,
+                sign_in: Some(sign_in),
+                ..
+            },
+        )) => Badge::is_withdrawn(site, start.user, sign_in).await,
+        _ => Ok(false),
+    }
 }
 
 /// What of a request's id is known to the log.

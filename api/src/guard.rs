@@ -230,6 +230,7 @@ async fn authenticate(
         principal: Principal::ApiAccount(found.account),
         surface,
         peer,
+        sign_in: None,
     };
     Ok((caller, known))
 }

@@ -169,6 +169,7 @@ async fn give_token(site: &Site, peer: Peer, request: Request) -> Result<SecretT
         principal: Principal::ApiAccount(id),
         surface: Surface::Oauth,
         peer,
+        sign_in: None,
     };
     if !account.enabled || !guard::may_come_from(account, peer) {
         // Who asks is proven by now, so the refusal is an event of its own; the caller is told no more than a stranger.

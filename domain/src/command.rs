@@ -329,9 +329,9 @@ impl Command {
     pub fn subject(&self) -> Option<String> {
         let of = |category: &str, id: &dyn std::fmt::Display| Some(format!("{category}-{id}"));
         match self {
-            Self::User(user::Command::SignIn { user, .. } | user::Command::SignOut { user }) => {
-                of("user", user)
-            }
+            Self::User(
+                user::Command::SignIn { user, .. } | user::Command::SignOut { user, .. },
+            ) => of("user", user),
             Self::User(user::Command::ResetAdministrator { user, .. }) => of("user", user),
             Self::User(user::Command::Record(command)) => record_subject(command),
             Self::Team(team::Command::Record(command)) => record_subject(command),

@@ -209,6 +209,20 @@ pub enum Refusal {
     #[error("Too many of your requests for this Jump Item are pending already.")]
     TooManyPending,
 
+    /// Too many requests of the user wait for an answer.
+    #[error("Too many of your requests are pending already.")]
+    TooManyPendingInAll,
+
+    /// The user's requests of the last hour were too many, or too many mails.
+    #[error("You have made too many requests within an hour. Please try again later.")]
+    TooManyRequests,
+
+    /// An approver has too many requests to answer, and the user's are more than an equal part of them.
+    #[error(
+        "Too many requests wait for these approvers already. Please try again when some have been answered."
+    )]
+    InboxFull,
+
     /// The window of the request is over (APPR-33, APPR-37).
     #[error("The time of this request is over.")]
     RequestOver,
@@ -508,6 +522,9 @@ impl Refusal {
             | Self::ApprovalNotNeeded
             | Self::RequestOverlaps
             | Self::TooManyPending
+            | Self::TooManyPendingInAll
+            | Self::TooManyRequests
+            | Self::InboxFull
             | Self::RequestOver
             | Self::RequestDenied
             | Self::RequestCancelled
@@ -594,6 +611,9 @@ impl Refusal {
             Self::ApprovalNotNeeded => "approval_not_needed",
             Self::RequestOverlaps => "request_overlaps",
             Self::TooManyPending => "too_many_pending",
+            Self::TooManyPendingInAll => "too_many_pending_in_all",
+            Self::TooManyRequests => "too_many_requests",
+            Self::InboxFull => "inbox_full",
             Self::RequestOver => "request_over",
             Self::RequestDenied => "request_denied",
             Self::RequestCancelled => "request_cancelled",

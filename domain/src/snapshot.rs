@@ -20,7 +20,7 @@ use crate::items::custom_field::CustomField;
 use crate::items::jumpoint::Jumpoint;
 use crate::items::shell::ShellJumpItem;
 use crate::node::Node;
-use crate::policy::access_request::AccessRequest;
+use crate::policy::access_request::{AccessRequest, ApproverList};
 use crate::policy::jump_policy::JumpPolicy;
 use crate::policy::schedule::Schedule;
 use crate::policy::session_policy::SessionPolicy;
@@ -67,6 +67,8 @@ pub struct First {
     schedules: Vec<(JumpPolicyId, Schedule)>,
     jump_policy_revisions: Vec<(JumpPolicyId, u64)>,
     access_requests: Vec<(AccessRequestId, AccessRequest)>,
+    approver_lists: Vec<(AccessRequestId, ApproverList)>,
+    requests_made: Vec<(UserId, Vec<(Timestamp, u32)>)>,
     ticket_requests: Vec<(TicketRequestId, TicketRequest)>,
     installers: Vec<(JumpClientInstallerId, JumpClientInstaller)>,
     shell_jumps: Vec<(ShellJumpId, ShellJumpItem)>,
@@ -124,6 +126,8 @@ impl First {
             schedules: rows(&world.schedules),
             jump_policy_revisions: rows(&world.jump_policy_revisions),
             access_requests: rows(&world.access_requests),
+            approver_lists: rows(&world.approver_lists),
+            requests_made: rows(&world.requests_made),
             ticket_requests: rows(&world.ticket_requests),
             installers: rows(&world.installers),
             shell_jumps: rows(&world.shell_jumps),
@@ -189,6 +193,8 @@ impl First {
             schedules: snapshot.schedules.into_iter().collect(),
             jump_policy_revisions: snapshot.jump_policy_revisions.into_iter().collect(),
             access_requests: snapshot.access_requests.into_iter().collect(),
+            approver_lists: snapshot.approver_lists.into_iter().collect(),
+            requests_made: snapshot.requests_made.into_iter().collect(),
             ticket_requests: snapshot.ticket_requests.into_iter().collect(),
             installers: snapshot.installers.into_iter().collect(),
             shell_jumps: snapshot.shell_jumps.into_iter().collect(),

@@ -27,7 +27,8 @@ mod happening;
 mod one_of_each;
 
 pub use asking::{
-    Asked, add_member, change, create, delete, end, first_start, object, register, start, start_on,
+    Asked, add_member, change, create, delete, end, first_start, object, register, sign_out, start,
+    start_on,
 };
 pub use happening::{
     client, connected, group, group_policy, installer, jumpoint, jumpoint_user, member,

@@ -27,7 +27,7 @@ use crate::items::jumpoint::{self, Jumpoint};
 use crate::items::shell::{self, ShellJumpItem};
 use crate::late::Late;
 use crate::node::{self, Node};
-use crate::policy::access_request::{self, AccessRequest};
+use crate::policy::access_request::{self, AccessRequest, ApproverList};
 use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
 use crate::policy::session_policy::SessionPolicy;
@@ -69,6 +69,7 @@ mod tickets;
 mod usage;
 
 pub use item_texts::ItemText;
+pub(crate) use requests::Inbox;
 pub use sessions::RECENT_ITEMS_MAX;
 
 /// Everything that is known. Reading is free for all; only events change it.
@@ -131,6 +132,10 @@ pub struct World {
     /// Nodes that run.
     pub nodes: Table<NodeEpoch, Node>,
 
+    /// Whom requests ask, by the request whose event has the list.
+    pub(crate) approver_lists: Table<AccessRequestId, ApproverList>,
+    /// When users made requests of late, and how many mails each was.
+    pub(crate) requests_made: Table<UserId, Vec<(Timestamp, u32)>>,
     pub(crate) bare_endpoints: Table<JumpClientId, JumpClient>,
     pub(crate) jumpoint_users: OrdSet<(JumpointId, UserId)>,
     /// The revision of each Jump Policy's stream: which version of it a decision went by.
@@ -159,7 +164,11 @@ pub struct World {
     pub(crate) policies_of_users: Table<UserId, Vec<GroupPolicyId>>,
     pub(crate) requests_by_item: OrdSet<(JumpItemRef, AccessRequestId)>,
     pub(crate) requests_by_requester: OrdSet<(UserId, AccessRequestId)>,
-    pub(crate) requests_by_approver: OrdSet<(UserId, AccessRequestId)>,
+    pub(crate) requests_by_list: OrdSet<(AccessRequestId, AccessRequestId)>,
+    pub(crate) waiting_by_requester: OrdSet<(UserId, AccessRequestId)>,
+    pub(crate) waiting_by_list: OrdSet<(AccessRequestId, UserId, AccessRequestId)>,
+    pub(crate) approver_lists_by_policy: OrdSet<(JumpPolicyId, AccessRequestId)>,
+    pub(crate) approver_lists_by_inbox: OrdSet<(Inbox, AccessRequestId)>,
     pub(crate) users_by_name: Late<OrdMap<String, UserId>>,
     pub(crate) api_accounts_by_client_id: OrdMap<String, ApiAccountId>,
     pub(crate) installers_by_uid: OrdMap<String, JumpClientInstallerId>,
@@ -375,6 +384,9 @@ impl World {
         let mails = self.mail_deliveries.clone();
         for (id, delivery) in mails.iter() {
             self.index_mail(*id, delivery);
+        }
+        for (id, list) in self.approver_lists.clone().iter() {
+            self.index_approver_list(*id, list);
         }
         for (id, request) in self.access_requests.clone().iter() {
             self.index_request(*id, request);

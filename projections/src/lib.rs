@@ -8,7 +8,7 @@
 //!
 //! - [`recorded`]: an event of the log, decoded
 //! - [`views`]: what is kept in memory beside the `World`: [`console`], [`timers`]
-//! - [`report`]: sessions for reports, in SQL
+//! - [`report`]: sessions for reports, and the history of access requests, in SQL
 
 pub mod recorded;
 
@@ -26,8 +26,8 @@ pub use console::{
 };
 pub use recorded::{Recorded, Unreadable, UnreadableEvent};
 pub use report::{
-    Behind, Detail, Entity, EntityKind, Interval, Member, PageKey, ReportError, ReportIndex,
-    SessionQuery, SessionReport, SessionSummary,
+    Behind, Detail, Entity, EntityKind, Interval, Member, PageKey, PastAnswer, PastRequest,
+    ReportError, ReportIndex, RequestQuery, SessionQuery, SessionReport, SessionSummary,
 };
 pub use timers::{Due, Timers};
 pub use views::Views;

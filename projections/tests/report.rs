@@ -550,3 +550,85 @@ async fn a_jump_that_was_decided_is_told() {
         store.close().await;
     }
 }
+
+/// APPR-33: a request is a row of the history once its window is over, for whom it asked as well where its list of approvers is
+/// that of another request; a rebuild gives the same.
+#[tokio::test]
+async fn requests_whose_window_is_over_are_found_by_right() {
+    use domain::ids::{AccessRequestId, JumpPolicyId};
+    use domain::policy::access_request::{
+        Answered, Approver, Event as Request, Over, Scope, Submitted,
+    };
+    use projections::{ReportIndex, RequestQuery};
+
+    let submitted = |approvers: Vec<Approver>, of: Option<u32>| Submitted {
+        requester: ANNA,
+        requester_name: "Anna".to_owned(),
+        item: JumpItemRef::JumpClient(PC1),
+        item_name: "web01".to_owned(),
+        group: SHARED,
+        group_name: "Web Servers".to_owned(),
+        jump_policy_id: JumpPolicyId(1),
+        jump_policy_name: "Asks".to_owned(),
+        approvers_name: "Manager".to_owned(),
+        language: "en-us".to_owned(),
+        scope: Scope::Requestor,
+        reason: "disk".to_owned(),
+        start_at: JULY,
+        ends_at: JULY.plus(time::HOUR),
+        approvers,
+        approvers_of: of.map(AccessRequestId),
+        except: Vec::new(),
+    };
+    let bert = Approver {
+        index: 0,
+        address: String::new(),
+        user_id: Some(BERT),
+        name: "Bert".to_owned(),
+    };
+    let answered = Answered {
+        by: bert.clone(),
+        comment: "no".to_owned(),
+    };
+    let of = |id: u32, event: Request| Event::AccessRequest(AccessRequestId(id), event);
+    for database in TestDatabase::both().await {
+        let mut log = log_at(JULY);
+        log.happen([
+            of(1, Request::Submitted(submitted(vec![bert.clone()], None))),
+            of(2, Request::Submitted(submitted(Vec::new(), Some(1)))),
+            of(3, Request::Submitted(submitted(Vec::new(), Some(1)))),
+            of(2, Request::Denied(answered.clone())),
+            of(1, Request::Expired(Over {})),
+            of(2, Request::Closed(Over {})),
+        ]);
+        let store = database.open().await;
+        log.append_all(&store).await;
+        ReportIndex::rebuild(&store, |_| {}).await.expect("rebuilt");
+        let index = index_of(&store).await;
+        let found = async |query| {
+            let (total, found) = index.past_requests(query, 0, 10).await.expect("found");
+            assert_eq!(total, found.len());
+            let rows = found.into_iter().map(|row| (row.id.0, row.state));
+            rows.collect::<Vec<_>>()
+        };
+        let both = [(2, "denied".to_owned()), (1, "expired".to_owned())];
+        assert_eq!(found(RequestQuery::Of(ANNA)).await, both);
+        assert_eq!(found(RequestQuery::Asked(BERT)).await, both);
+        assert_eq!(found(RequestQuery::All).await, both);
+        assert_eq!(found(RequestQuery::Of(BERT)).await, []);
+        assert_eq!(found(RequestQuery::Asked(ANNA)).await, []);
+        let one = async |id: u32, user| {
+            let found = index.past_request(AccessRequestId(id), user).await;
+            found.expect("asked")
+        };
+        let (request, is_asked) = one(2, BERT).await.expect("there");
+        assert!(is_asked);
+        assert_eq!(
+            request.answer.map(|answer| answer.answered),
+            Some(answered.clone())
+        );
+        assert!(!one(2, ADMIN).await.expect("there").1);
+        assert_eq!(one(3, ANNA).await, None, "its window is not over");
+        store.close().await;
+    }
+}

@@ -337,6 +337,8 @@ fn the_window_of_a_request_ends() {
         start_at: MONDAY,
         ends_at: MONDAY.plus(minutes * time::MINUTE),
         approvers: vec![Approver::default()],
+        approvers_of: None,
+        except: Vec::new(),
     };
     let of = |id: u32, event| Event::AccessRequest(AccessRequestId(id), event);
     let expire = |id: u32| {

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::Timestamp;
 use domain::ids::AccessRequestId;
 use domain::policy::access_request::{AccessRequest, State, duration_text};
+use domain::site::mail_template::is_direction_mark;
 use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("page.css");
@@ -52,9 +53,7 @@ impl fmt::Display for Safe<'_> {
                 '\'' => f.write_str("&#39;")?,
                 '\n' | '\t' => fmt::Write::write_char(f, character)?,
                 // What turns the direction of text could make a line say something else than it does.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
-                    fmt::Write::write_char(f, '\u{fffd}')?;
-                }
+                _ if is_direction_mark(character) => fmt::Write::write_char(f, '\u{fffd}')?,
                 _ if character.is_control() => fmt::Write::write_char(f, '\u{fffd}')?,
                 _ => fmt::Write::write_char(f, character)?,
             }

@@ -169,10 +169,17 @@ impl Listing {
             }
             total += 1;
         }
-        let shown: Vec<Value> = page
-            .into_iter()
-            .map(|row| Value::Object(show(row)))
-            .collect();
+        self.answer_page(known, total, page.into_iter().map(show))
+    }
+
+    /// A page that was cut already, of `total` rows in all, with the headers of paging.
+    pub fn answer_page(
+        &self,
+        known: &Known,
+        total: usize,
+        page: impl Iterator<Item = Object>,
+    ) -> Response {
+        let shown: Vec<Value> = page.map(Value::Object).collect();
         let last = total.div_ceil(self.per_page).max(1);
         let mut response = Answer::known(&known.0, shown).into_response();
         let headers = response.headers_mut();
@@ -184,6 +191,13 @@ impl Listing {
             headers.insert(LINK, links);
         }
         response
+    }
+
+    /// Where the page begins, and how many rows it has: for lists that a database cuts.
+    #[must_use]
+    pub const fn cut(&self) -> (usize, usize) {
+        let before = (self.current_page - 1).saturating_mul(self.per_page);
+        (before, self.per_page)
     }
 
     /// First, previous, next, last; the outer two always.

@@ -13,8 +13,10 @@ use domain::policy::access_request::{
     standing,
 };
 use domain::record::{Field, Kind, Object, Purpose, Reading, read_body};
+use domain::site::mail_delivery;
 use domain::{Command, Event, FieldErrors, Refusal, Timestamp, World};
 use engine::Done;
+use projections::RequestQuery;
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -25,6 +27,7 @@ use crate::configuration::listing::{Listing, base_url};
 use crate::configuration::resource::PathId;
 use crate::console::BASE;
 use crate::console::items::{group, item_named, user_of};
+use crate::console::{past_requests, undelivered_mails};
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -73,14 +76,19 @@ pub const ANSWER: &[Field] = &[Field::new(
 const VIEW: Field = Field::new(
     "view",
     Kind::Word(&["mine", "to_answer", "all"]),
-    "Those the caller made, those the caller may answer, or, for administrators, all.",
+    "Those the caller made, those the caller may answer, or, for administrators, all; for auditors too where they are over.",
 );
 const STATE: Field = Field::new(
     "state",
     Kind::Word(&["pending", "approved", "denied", "cancelled", "in_use"]),
     "Those in this state.",
 );
-static FILTERS: [Field; 2] = [VIEW, STATE];
+const OVER: Field = Field::new(
+    "over",
+    Kind::Boolean,
+    "Those whose window is over, in place of the others; state does not count then.",
+);
+static FILTERS: [Field; 3] = [VIEW, STATE, OVER];
 
 pub(super) fn routes(site: &Arc<Site>) -> Routes {
     let all = format!("{BASE}/access-requests");
@@ -202,6 +210,17 @@ async fn list(
     let fields: Vec<&'static Field> = FILTERS.iter().collect();
     let listing = Listing::read(&parts, &fields, &site, &known)?;
     let asked = |name: &str| listing.filters.wanted(name);
+    if asked("over") == Some("true") {
+        let query = match asked("view") {
+            Some("to_answer") => RequestQuery::Asked(user),
+            Some("all") if !past_requests::may_audit(world, user) => {
+                return Err(Refusal::AdministratorNeeded.into());
+            }
+            Some("all") => RequestQuery::All,
+            _ => RequestQuery::Of(user),
+        };
+        return Ok(past_requests::page(&site, &known, user, query, &listing).await?);
+    }
     let rows: Vec<(AccessRequestId, &AccessRequest)> = match asked("view") {
         Some("to_answer") => world.requests_to_answer(user).collect(),
         Some("all") if !world.is_administrator(user) => {
@@ -234,7 +253,17 @@ async fn get(
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
     let now = site.engine.clock().now();
-    let body = find(known.world(), user, request, now)?;
+    let world = known.world();
+    if !world.access_requests.contains(&request) {
+        let body = past_requests::find(&site, &known, user, request).await?;
+        return Ok(Answer::known(&known.0, body));
+    }
+    let mut body = find(world, user, request, now)?;
+    if is_party(world, user, request) {
+        let about = mail_delivery::About::Request(request);
+        let is_administrator = world.is_administrator(user);
+        body["undelivered_mails"] = undelivered_mails::shown(world, about, is_administrator);
+    }
     Ok(Answer::known(&known.0, body))
 }
 
@@ -318,6 +347,15 @@ fn find(
         .ok_or_else(|| Problem::not_found("Access request"))
 }
 
+/// Whether the user made the request, may be asked to answer it, or is an administrator.
+fn is_party(world: &World, user: UserId, id: AccessRequestId) -> bool {
+    let request = world.access_requests.get(&id);
+    world.is_administrator(user)
+        || request.is_some_and(|request| {
+            request.requester == user || approvers::is_asked(world, request, user)
+        })
+}
+
 /// A request as `user` is shown it.
 fn view(
     world: &World,
@@ -327,9 +365,8 @@ fn view(
     now: Timestamp,
 ) -> Value {
     let mine = request.requester == user;
-    let approver = request
-        .approvers
-        .iter()
+    let approver = world
+        .approvers_of(request)
         .find(|approver| approver.user_id == Some(user));
     let open = now < request.ends_at;
     let may_answer = open
@@ -352,6 +389,7 @@ fn view(
         "duration_text": duration_text(request.duration_seconds()),
         "submitted_at": request.submitted_at.to_rfc3339(),
         "mine": mine,
+        "over": false,
         "may": {
             "approve": may_answer && is_pending,
             "deny": may_answer && may_be_denied,
@@ -371,7 +409,7 @@ fn view(
     body
 }
 
-fn object(value: Value) -> Object {
+pub(super) fn object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),

@@ -10,7 +10,8 @@ use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::ids::{SecretRef, UserId};
+use domain::ids::{KeyedHash, SecretRef, UserId};
+use domain::policy::ticket::SignIn;
 use domain::{Fresh, Timestamp, World, time};
 use engine::Side;
 use eventstore::{SideRow, SideTable, SideWrite};
@@ -82,8 +83,14 @@ impl BadgeText {
     /// The key of its row; it begins with [`prefix_of`] its user.
     #[must_use]
     pub fn row_key(&self, sealer: &Sealer) -> String {
+        format!("{}{}", prefix_of(self.user), self.key(sealer).0)
+    }
+
+    /// What the log knows it by.
+    #[must_use]
+    pub fn key(&self, sealer: &Sealer) -> KeyedHash {
         let hash = sealer.keyed_hash(PURPOSE, self.text.expose().as_bytes());
-        format!("{}{}", prefix_of(self.user), hex::encode(hash))
+        KeyedHash(hex::encode(hash))
     }
 
     /// What a page sends in [`CSRF_HEADER`]: bound to this badge, so it can be asked for again and is worth nothing elsewhere.
@@ -195,9 +202,36 @@ pub struct Badge {
     pub text: Arc<BadgeText>,
     /// The first instant at which it is no good.
     pub expires_at: Timestamp,
+    /// The password it was handed out for.
+    pub password: SecretRef,
 }
 
 impl Badge {
+    /// What a start that waits keeps of it (TICK-48).
+    #[must_use]
+    pub fn sign_in(&self, sealer: &Sealer) -> SignIn {
+        SignIn {
+            key: self.text.key(sealer),
+            password: self.password.clone(),
+            ends_at: self.expires_at,
+        }
+    }
+
+    /// Whether the sign-in that `sign_in` names was taken back: its row is gone.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn is_withdrawn(
+        site: &Site,
+        user: UserId,
+        sign_in: &SignIn,
+    ) -> Result<bool, Problem> {
+        let key = format!("{}{}", prefix_of(user), sign_in.key.0);
+        let store = site.engine.store();
+        let row = store.side_row(SideTable::ConsoleSignIn, &key).await?;
+        Ok(row.is_none())
+    }
+
     /// Finds the badge of a request and checks it against `world`. A bearer token goes before a cookie.
     ///
     /// # Errors
@@ -224,6 +258,7 @@ impl Badge {
             user: text.user,
             text: Arc::new(text),
             expires_at: row.expires_at,
+            password: row.password,
         })
     }
 }

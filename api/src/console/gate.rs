@@ -45,6 +45,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
         principal: Principal::User(badge.user),
         surface: Surface::ConsoleApi,
         peer,
+        sign_in: Some(badge.sign_in(&site.sealer)),
     };
     let extensions = request.extensions_mut();
     extensions.insert(caller);

@@ -43,10 +43,12 @@ pub mod session_start;
 pub mod sessions;
 pub mod startup_group;
 pub mod ticket_requests;
+mod undelivered_mails;
 
 mod fields;
 mod named;
 pub mod paging;
+mod past_requests;
 
 pub mod administration;
 pub mod agent_trust;

@@ -522,10 +522,26 @@ fn sessions() -> Vec<(&'static str, Schema)> {
                 ("external_key", text()),
                 ("ends_at", perhaps(Type::String)),
                 ("recordings_disabled", flag()),
+                ("undelivered_mails", undelivered_mails()),
             ]),
         ),
         ("SessionEnd", object(&[("lsid", text()), ("state", text())])),
     ]
+}
+
+/// Mails about a thing of which an attempt failed; to whom and why for administrators alone.
+fn undelivered_mails() -> RefOr<Schema> {
+    let mail = object(&[
+        ("type", text()),
+        ("state", text()),
+        ("attempts", whole()),
+        ("next_attempt_at", perhaps(Type::String)),
+        ("id", text()),
+        ("recipient", text()),
+        ("reason", text()),
+    ]);
+    let mails = Schema::Array(ArrayBuilder::new().items(RefOr::T(mail)).build());
+    RefOr::T(object(&[("total", whole()), ("mails", RefOr::T(mails))]))
 }
 
 /// One of the three.
@@ -569,10 +585,12 @@ fn access_requests() -> Vec<(&'static str, Schema)> {
         ("duration_text", text()),
         ("submitted_at", text()),
         ("mine", flag()),
+        ("over", flag()),
         ("may", RefOr::T(may)),
         ("answered_at", perhaps(Type::String)),
         ("comments", perhaps(Type::String)),
         ("answered_by", text()),
+        ("undelivered_mails", undelivered_mails()),
     ]);
     vec![
         (

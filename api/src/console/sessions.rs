@@ -11,6 +11,7 @@ use domain::ids::{Lsid, UserId};
 use domain::policy::jump_policy;
 use domain::record::Object;
 use domain::session::access_session::{self, AccessSession};
+use domain::site::mail_delivery;
 use domain::{Command, Refusal, Timestamp, World};
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ use crate::configuration::listing::Listing;
 use crate::console::BASE;
 use crate::console::items::{group, user_of};
 use crate::console::named::Named;
+use crate::console::undelivered_mails;
 use crate::error::{JsonError, Problem};
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -81,12 +83,28 @@ async fn get(
     Named(lsid): Named<Lsid>,
 ) -> Result<Answer<Value>, JsonError> {
     let user = user_of(&caller)?;
-    let session = session_of(known.world(), user, lsid).ok_or(Refusal::SessionNotActive)?;
-    let now = site.engine.clock().now();
-    Ok(Answer::known(
-        &known.0,
-        shown_in(known.world(), user, lsid, session, now),
-    ))
+    let world = known.world();
+    let is_administrator = world.is_administrator(user);
+    let about = mail_delivery::About::Session(lsid);
+    let mails = || undelivered_mails::shown(world, about, is_administrator);
+    let shown = match session_of(world, user, lsid) {
+        Some(session) => {
+            let now = site.engine.clock().now();
+            let mut shown = shown_in(world, user, lsid, session, now);
+            if session.member(user).is_some() || is_administrator {
+                shown["undelivered_mails"] = mails();
+            }
+            shown
+        }
+        // It is over, and who jumped still has to learn that its mail was not delivered (POL-31).
+        None if undelivered_mails::concern(world, about, user) => {
+            let mut shown = ended(lsid);
+            shown["undelivered_mails"] = mails();
+            shown
+        }
+        None => return Err(Refusal::SessionNotActive.into()),
+    };
+    Ok(Answer::known(&known.0, shown))
 }
 
 /// Who may know of a session: its members, and whom it waits for.

@@ -232,7 +232,10 @@ async fn sign_out(
     caller: Caller,
     Extension(badge): Extension<Badge>,
 ) -> Result<Response, JsonError> {
-    let command = Command::User(user::Command::SignOut { user: badge.user });
+    let command = Command::User(user::Command::SignOut {
+        user: badge.user,
+        sign_in: badge.text.key(&site.sealer),
+    });
     let side = badge::take_back(&badge.text, &site.sealer);
     let done = site
         .execute(&caller, &Change::default(), command, Some(side))

@@ -88,6 +88,7 @@ pub(super) async fn ask(
         start,
         ticket_id: ticket_id.clone(),
         answer_key: answer_key(site, &request_id),
+        sign_in: caller.sign_in.clone(),
     }));
     let done = site
         .execute(caller, change, Command::TicketRequest(command), None)

@@ -153,7 +153,10 @@ async fn need(
 }
 
 /// The index, once it has everything that was in the log when the call came.
-async fn fresh_index<'s>(site: &'s Site, known: &Known) -> Result<&'s ReportIndex, Problem> {
+pub(crate) async fn fresh_index<'s>(
+    site: &'s Site,
+    known: &Known,
+) -> Result<&'s ReportIndex, Problem> {
     let position = known.0.tail.position;
     let waited = site.report_index.wait_for(position, FRESH_WITHIN).await;
     waited.map_err(|behind| {

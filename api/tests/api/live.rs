@@ -293,6 +293,7 @@ async fn park_a_mail(served: &Served, id: MailDeliveryId, lsid: Lsid) {
             item_fqdn: String::new(),
             group_name: String::new(),
             user_display_name: String::new(),
+            user: None,
             at: domain::Timestamp(0),
         }),
     };

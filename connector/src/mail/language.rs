@@ -92,7 +92,14 @@ pub struct Words {
     pub comments: String,
     pub hours: String,
     pub minutes: String,
+    /// In English where a language does not have it: files of operators may be older than it is.
+    #[serde(default = "seconds")]
+    pub seconds: String,
     pub time: String,
+}
+
+fn seconds() -> String {
+    "Second(s)".to_owned()
 }
 
 /// A language can't be used.

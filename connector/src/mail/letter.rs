@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::ids::MailDeliveryId;
+use domain::site::mail_address::MailAddress;
 use domain::site::mail_delivery::{
     ApproverAsked, Delivery, InstallerOffered, Mail, Message as Said, RequestTold, RequesterTold,
     SessionTold,
 };
 use domain::site::mail_template::{MacroValue, MailTemplate, Rendered, escape};
 use domain::{Timestamp, World};
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 use lettre::{Address, address::Envelope};
 
@@ -53,15 +54,14 @@ pub(super) fn write(
     let settings = &world.mail_settings;
     let mail = &delivery.mail;
     let unwritable = || Unwritable::Sender(settings.from_address.clone());
-    let sender: Address = settings.from_address.parse().map_err(|_| unwritable())?;
-    let recipient: Address = mail
-        .recipient
-        .parse()
-        .map_err(|_| Unwritable::Recipient(mail.recipient.clone()))?;
+    let sender = address(&settings.from_address).ok_or_else(unwritable)?;
+    let recipient =
+        address(&mail.recipient).ok_or_else(|| Unwritable::Recipient(mail.recipient.clone()))?;
     let text = text(world, languages, mail, link).ok_or(Unwritable::NoText)?;
     let name = (!settings.from_name.is_empty()).then(|| settings.from_name.clone());
     let sender_domain = sender.domain().to_owned();
     let message = Message::builder()
+        .header(MIME_VERSION_1_0)
         .message_id(Some(message_id(world, id)))
         .date(moment(delivery.queued_at))
         .from(Mailbox::new(name, sender.clone()))
@@ -78,6 +78,12 @@ pub(super) fn write(
         bytes: message.formatted(),
         sender_domain,
     })
+}
+
+/// An address as the mail server is told it: what was entered under the same rule, with its domain in A-labels.
+fn address(text: &str) -> Option<Address> {
+    let address: MailAddress = text.parse().ok()?;
+    Address::new(address.local(), address.domain()).ok()
 }
 
 /// The subject as a header. What looks like an encoded word would be read as one, with whatever a stranger has hidden in it, so
@@ -185,7 +191,7 @@ fn of_request(
         "AUTHORIZATION_REQUEST.CREATOR.DISPLAY_NAME" => text(&request.creator_display_name),
         "JUMP_ITEM.NAME" => text(&request.item_name),
         "AUTHORIZATION_REQUEST.START_TIME" => text(&time(words, request.start_at)),
-        "AUTHORIZATION_REQUEST.DURATION" => text(&duration(words, request.duration_minutes)),
+        "AUTHORIZATION_REQUEST.DURATION" => text(&duration(words, request)),
         "AUTHORIZATION_REQUEST.REASON" => text(&request.reason),
         _ => None,
     })
@@ -249,15 +255,20 @@ fn time(words: &Words, at: Timestamp) -> String {
     at.to_utc().format(&words.time).to_string()
 }
 
-fn duration(words: &Words, minutes: u32) -> String {
-    let (hours, rest) = (minutes / 60, minutes % 60);
-    let hours_said = format!("{hours} {}", words.hours);
-    let rest_said = format!("{rest} {}", words.minutes);
-    match (hours, rest) {
-        (_, 0) => hours_said,
-        (0, _) => rest_said,
-        _ => format!("{hours_said} {rest_said}"),
-    }
+/// All of it: `2 Hour(s) 30 Minute(s)`.
+fn duration(words: &Words, request: &RequestTold) -> String {
+    let of_minutes = request.duration_minutes.saturating_mul(60);
+    let seconds = request.duration_seconds.unwrap_or(of_minutes);
+    let parts: Vec<String> = [
+        (seconds / 3_600, &words.hours),
+        (seconds / 60 % 60, &words.minutes),
+        (seconds % 60, &words.seconds),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -274,6 +285,7 @@ mod tests {
             item_name: "web01".to_owned(),
             start_at: Timestamp::from_unix_seconds(1_772_442_000),
             duration_minutes: 150,
+            duration_seconds: Some(9_000),
             reason: reason.to_owned(),
         }
     }
@@ -315,6 +327,68 @@ mod tests {
             assert!(text.body.contains(part), "{part}\n{}", text.body);
         }
         assert!(!text.body.contains('%'), "{}", text.body);
+    }
+
+    /// APPR-02: a duration is told whole, also that of a mail which was queued when only minutes were kept.
+    #[test]
+    fn durations_are_told_to_the_second() {
+        let words = &Languages::shipped();
+        let words = &words
+            .nearest(&World::default(), "en-us")
+            .expect("english")
+            .words;
+        for (minutes, seconds, text) in [
+            (1, Some(90), "1 Minute(s) 30 Second(s)"),
+            (120, Some(7_200), "2 Hour(s)"),
+            (60, Some(3_601), "1 Hour(s) 1 Second(s)"),
+            (150, None, "2 Hour(s) 30 Minute(s)"),
+        ] {
+            let request = RequestTold {
+                duration_minutes: minutes,
+                duration_seconds: seconds,
+                ..request("x")
+            };
+            assert_eq!(duration(words, &request), text);
+        }
+    }
+
+    /// RFC 2045: readers of MIME go by the version, and addresses go out in A-labels.
+    #[test]
+    fn a_mail_says_its_mime_version_and_is_ascii_outside() {
+        let mut world = World::default();
+        world.mail_settings.from_address = "gatebook@b\u{fc}cher.example".to_owned();
+        let letter = super::write(
+            &world,
+            &Languages::shipped(),
+            MailDeliveryId(1),
+            &test_mail("boss@b\u{fc}cher.example"),
+            None,
+        )
+        .expect("a mail");
+        let text = String::from_utf8(letter.bytes).expect("text");
+        let head = text.split("\r\n\r\n").next().expect("a head");
+        assert!(head.contains("MIME-Version: 1.0\r\n"), "{head}");
+        assert!(head.contains("boss@xn--bcher-kva.example"), "{head}");
+        assert!(head.is_ascii(), "{head}");
+        let to = letter.envelope.to().first().map(ToString::to_string);
+        assert_eq!(to.as_deref(), Some("boss@xn--bcher-kva.example"));
+        assert_eq!(letter.sender_domain, "xn--bcher-kva.example");
+    }
+
+    /// threat K: marks that turn the direction of text can't make a mail read as something else.
+    #[test]
+    fn threat_k_a_value_can_not_turn_the_text_around() {
+        let mut request = request("\u{202e}draobyek\u{2066}\u{200f}\u{61c}");
+        request.item_name = "web\u{202e}10".to_owned();
+        let asked = Said::ApprovalRequested(ApproverAsked {
+            approver: 0,
+            request,
+        });
+        let text = rendered(asked, "en-us", Some("https://good.example"));
+        let marks = ['\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}'];
+        assert!(!text.subject.contains(marks), "{}", text.subject);
+        assert!(!text.body.contains(marks), "{}", text.body);
+        assert!(text.subject.contains("web\u{fffd}10"));
     }
 
     /// POL-29: the same mail in the language of the policy.
@@ -366,6 +440,7 @@ mod tests {
             item_fqdn: "web01.example.com".to_owned(),
             group_name: "Web Servers".to_owned(),
             user_display_name: "Anna".to_owned(),
+            user: None,
             at: Timestamp::from_unix_seconds(1_772_442_000),
         };
         let text = rendered(Said::SessionStarted(session.clone()), "en-us", None);
@@ -433,11 +508,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_no_address_is_not_written_to() {
-        let mut world = World::default();
-        world.mail_settings.from_address = "gatebook@example.com".to_owned();
-        let delivery = |recipient: &str| Delivery {
+    fn test_mail(recipient: &str) -> Delivery {
+        Delivery {
             mail: Mail {
                 recipient: recipient.to_owned(),
                 language: "en-us".to_owned(),
@@ -447,14 +519,20 @@ mod tests {
             attempts: 0,
             reason: String::new(),
             state: State::Waiting(Timestamp(0)),
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_written_to() {
+        let mut world = World::default();
+        world.mail_settings.from_address = "gatebook@example.com".to_owned();
         let write = |world: &World, recipient: &str| {
             let languages = Languages::shipped();
             super::write(
                 world,
                 &languages,
                 MailDeliveryId(1),
-                &delivery(recipient),
+                &test_mail(recipient),
                 None,
             )
         };

@@ -48,7 +48,7 @@ pub(super) async fn mails_of(
     let at = recorded.decided_at;
     match &recorded.event {
         Event::AccessRequest(id, access_request::Event::Submitted(submitted)) => {
-            Ok(to_approvers(*id, submitted))
+            Ok(to_approvers(world, *id, submitted))
         }
         Event::AccessRequest(id, access_request::Event::Approved(answered)) => {
             let told = to_requester(store, world, *id, answered).await?;
@@ -96,10 +96,12 @@ fn mail(to: To, message: Message) -> Mail {
 
 // --- requests ---
 
-fn to_approvers(id: AccessRequestId, submitted: &Submitted) -> Vec<Mail> {
-    submitted
-        .approvers
-        .iter()
+/// None where the request has left the world since: its window is over, and there is nothing to answer.
+fn to_approvers(world: &World, id: AccessRequestId, submitted: &Submitted) -> Vec<Mail> {
+    let asked = world.access_requests.get(&id);
+    asked
+        .into_iter()
+        .flat_map(|request| world.approvers_of(request))
         // A user without an address answers on the console.
         .filter(|approver| !approver.address.is_empty())
         .map(|approver| {
@@ -143,13 +145,15 @@ async fn to_requester(
 }
 
 fn request(id: AccessRequestId, submitted: &Submitted) -> RequestTold {
-    let minutes = submitted.ends_at.since(submitted.start_at) / time::MINUTE;
+    let length = submitted.ends_at.since(submitted.start_at);
+    let number = |length: i64| u32::try_from(length).unwrap_or(0);
     RequestTold {
         id,
         creator_display_name: submitted.requester_name.clone(),
         item_name: submitted.item_name.clone(),
         start_at: submitted.start_at,
-        duration_minutes: u32::try_from(minutes).unwrap_or(0),
+        duration_minutes: number(length / time::MINUTE),
+        duration_seconds: Some(number(length / time::SECOND)),
         reason: submitted.reason.clone(),
     }
 }
@@ -185,6 +189,7 @@ fn of_session(
         item_fqdn: fqdn(world, started),
         group_name: started.group_name.clone(),
         user_display_name: started.representative.public_display_name.clone(),
+        user: Some(started.representative.user_id),
         at,
     };
     notifications

@@ -232,6 +232,7 @@ pub(crate) fn request() -> RequestTold {
         item_name: "web01".to_owned(),
         start_at: domain::Timestamp::from_unix_seconds(1_772_442_000),
         duration_minutes: 120,
+        duration_seconds: Some(7_200),
         reason: "disk <full> ü".to_owned(),
     }
 }

@@ -14,19 +14,19 @@ use crate::{
 };
 
 pub mod approvers;
+mod bounds;
 pub mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use approvers::Approver;
+pub use approvers::{Approver, ApproverList};
+pub use bounds::{MAILS_PER_HOUR_MAX, PENDING_MAX, REQUESTS_PER_HOUR_MAX, WAITING_PER_USER_MAX};
 pub use standing::{Standing, StandingKind, standing, usable};
 
 /// Longest reason and longest comment, in characters. Source: the published schema, JumpAuthorizationRequest.
 pub const TEXT_CHARS_MAX: usize = 2_048;
 /// Shortest access that can be asked for. Unit: seconds. Source: the published schema.
 pub const DURATION_SECONDS_MIN: u32 = 60;
-/// Most requests of one user for one item that wait for a decision at once: each is a mail to every approver.
-pub const PENDING_MAX: usize = 20;
 /// Latest start that can be asked for, in seconds since 1970. Source: the published schema.
 const START_MAX: i64 = i32::MAX as i64;
 
@@ -153,8 +153,15 @@ pub struct Submitted {
     pub start_at: Timestamp,
     /// Until when, exclusive.
     pub ends_at: Timestamp,
-    /// Who may answer, each with a link of their own (APPR-06, APPR-37).
+    /// Who may answer, each with a link of their own (APPR-06, APPR-37); empty where `approvers_of` says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<Approver>,
+    /// The earlier request whose list of approvers is this one's too: a list of hundreds is written once, not with each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers_of: Option<AccessRequestId>,
+    /// Places in the list that are not asked: the requester's own (APPR-32).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<u32>,
 }
 
 /// An approver answered.
@@ -275,7 +282,10 @@ pub struct AccessRequest {
     pub reason: String,
     pub start_at: Timestamp,
     pub ends_at: Timestamp,
-    pub approvers: Vec<Approver>,
+    /// The request whose event has the list of approvers: itself or an earlier one.
+    pub approvers_of: AccessRequestId,
+    /// Places in that list that are not asked, rising.
+    pub except: Vec<u32>,
     /// When it was made.
     pub submitted_at: Timestamp,
     /// What became of it.
@@ -399,7 +409,13 @@ pub fn apply(world: &mut World, id: AccessRequestId, event: &Event, at: Timestam
         at,
     };
     match event {
-        Event::Submitted(submitted) => world.request_submitted(id, request_of(submitted, at)),
+        Event::Submitted(submitted) => {
+            let list = (!submitted.approvers.is_empty()).then(|| ApproverList {
+                policy: submitted.jump_policy_id,
+                approvers: submitted.approvers.clone(),
+            });
+            world.request_submitted(id, request_of(id, submitted, at), list);
+        }
         Event::Approved(answered) => {
             world.change_request(id, |_| State::Approved(answer(answered)));
         }
@@ -415,7 +431,7 @@ pub fn apply(world: &mut World, id: AccessRequestId, event: &Event, at: Timestam
     }
 }
 
-fn request_of(submitted: &Submitted, at: Timestamp) -> AccessRequest {
+fn request_of(id: AccessRequestId, submitted: &Submitted, at: Timestamp) -> AccessRequest {
     let submitted = submitted.clone();
     AccessRequest {
         requester: submitted.requester,
@@ -431,7 +447,8 @@ fn request_of(submitted: &Submitted, at: Timestamp) -> AccessRequest {
         reason: submitted.reason,
         start_at: submitted.start_at,
         ends_at: submitted.ends_at,
-        approvers: submitted.approvers,
+        approvers_of: submitted.approvers_of.unwrap_or(id),
+        except: submitted.except,
         submitted_at: at,
         state: State::Pending,
     }
@@ -460,15 +477,19 @@ fn decide_submit(world: &World, submit: &Submit, context: &Context) -> Decision 
     if scope == Scope::Anyone && overlaps_another(world, submit.item, submit.start_at, ends_at) {
         return Err(Refusal::RequestOverlaps);
     }
-    if standing::pending_of(world, submit.user, submit.item) >= PENDING_MAX {
-        return Err(Refusal::TooManyPending);
-    }
-    let approvers = approvers::of_request(world, policy, submit.user);
-    if approvers.is_empty() {
+    let list = approvers::of_policy(world, policy);
+    let except = approvers::not_asked(world, policy, &list, submit.user);
+    let asked = || list.iter().filter(|by| !except.contains(&by.index));
+    if asked().next().is_none() {
         return Err(Refusal::NoApprover {
             policy: policy.display_name.clone(),
         });
     }
+    bounds::check(world, submit.user, submit.item, asked(), context.now)?;
+    let approvers_of = world
+        .newest_approver_list(policy_id)
+        .filter(|(_, known)| known.approvers == list)
+        .map(|(of, _)| of);
     let group = world.group_of(submit.item).ok_or(Refusal::JumpClientGone)?;
     let requester = world.users.get(&submit.user);
     happened(crate::Event::AccessRequest(
@@ -490,7 +511,13 @@ fn decide_submit(world: &World, submit: &Submit, context: &Context) -> Decision 
             reason: submit.reason.trim().to_owned(),
             start_at: submit.start_at,
             ends_at,
-            approvers,
+            approvers: if approvers_of.is_some() {
+                Vec::new()
+            } else {
+                list
+            },
+            approvers_of,
+            except,
         }),
     ))
 }

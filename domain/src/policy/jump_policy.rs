@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{JumpPolicyId, TeamId, UserId};
 use crate::policy::schedule::Schedule;
 use crate::record::{self, Field, Kind, Record};
-use crate::site::user::plausible_address;
+use crate::site::mail_address::{self, has_form_of_address, is_address};
 use crate::world::names;
 use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
@@ -221,7 +221,7 @@ impl Record for JumpPolicy {
         Field::new(
             "approval_email_addresses",
             ADDRESSES,
-            "Who may approve, by address.",
+            "Who may approve, by mail address or by user name; what has an @ is an address.",
         ),
         Field::new(
             "approval_user_ids",
@@ -268,7 +268,8 @@ impl Record for JumpPolicy {
     }
 
     fn complete(&mut self, world: &World, id: Option<JumpPolicyId>, _context: &Context) {
-        self.notification_email_addresses = split_at_blanks(&self.notification_email_addresses);
+        self.notification_email_addresses = each_once(&self.notification_email_addresses);
+        self.approval_email_addresses = self.approvers_by_name().map(str::to_owned).collect();
         if self.code_name.is_empty() {
             self.code_name =
                 record::generate_code_name(&self.display_name, "jump_policy", |name| {
@@ -321,7 +322,7 @@ impl Record for JumpPolicy {
                 "The schedule_strict field cannot be combined with a schedule that users may override.",
             );
         }
-        self.check_notification(&mut errors);
+        self.check_notification(world, id, &mut errors);
         self.check_approval(&mut errors);
         self.check_approvers(world, id, &mut errors);
         errors.into_result(())
@@ -333,8 +334,24 @@ impl Record for JumpPolicy {
 }
 
 impl JumpPolicy {
+    /// The approvers of `approval_email_addresses`, one by one: addresses, and names of users (POL-39). What has the form of an
+    /// address is one, whatever users are called, and several may stand in one text.
+    pub fn approvers_by_name(&self) -> impl Iterator<Item = &str> {
+        self.approval_email_addresses.iter().flat_map(|text| {
+            let is_address = has_form_of_address(text);
+            let addresses = is_address.then(|| mail_address::split(text));
+            let name = (!is_address).then_some(text.as_str());
+            addresses.into_iter().flatten().chain(name)
+        })
+    }
+
     /// POL-27, POL-28, POL-29, POL-38, POL-41
-    fn check_notification(&self, errors: &mut FieldErrors) {
+    fn check_notification(
+        &self,
+        world: &World,
+        id: Option<JumpPolicyId>,
+        errors: &mut FieldErrors,
+    ) {
         let is_on = self.session_start_notification || self.session_end_notification;
         let addresses = &self.notification_email_addresses;
         if is_on && addresses.is_empty() {
@@ -346,7 +363,18 @@ impl JumpPolicy {
                 format!("The notification_email_addresses field must not have more than {ADDRESSES_MAX} members."),
             );
         }
-        if !addresses.iter().all(|address| plausible_address(address)) {
+        // One that was named before addresses were looked at as closely stands in no other change's way.
+        let before = id.and_then(|id| world.jump_policies.get(&id));
+        let before = before.map(|before| each_once(&before.notification_email_addresses));
+        let was_named = |address| {
+            before
+                .as_ref()
+                .is_some_and(|before| before.contains(address))
+        };
+        if !addresses
+            .iter()
+            .all(|address| was_named(address) || is_address(address))
+        {
             errors.push(
                 "notification_email_addresses",
                 "The notification_email_addresses must be valid e-mail addresses.",
@@ -365,6 +393,12 @@ impl JumpPolicy {
         let is_by_nobody = self.approval_email_addresses.is_empty()
             && self.approval_user_ids.is_empty()
             && self.approval_team_ids.is_empty();
+        if self.approval_email_addresses.len() > ADDRESSES_MAX {
+            errors.push(
+                "approval_email_addresses",
+                format!("The approval_email_addresses field must not have more than {ADDRESSES_MAX} members."),
+            );
+        }
         if self.approval_required && is_by_nobody {
             errors.push(
                 "approval_email_addresses",
@@ -387,7 +421,13 @@ impl JumpPolicy {
             (
                 "approval_email_addresses",
                 &self.approval_email_addresses,
-                |world, name| plausible_address(name) || world.user_named(name).is_some(),
+                |world, name| {
+                    if has_form_of_address(name) {
+                        is_address(name)
+                    } else {
+                        world.user_named(name).is_some()
+                    }
+                },
             ),
             ("approval_user_ids", &self.approval_user_ids, |world, id| {
                 id.parse().is_ok_and(|id| world.users.contains(&UserId(id)))
@@ -397,8 +437,11 @@ impl JumpPolicy {
             }),
         ];
         for (field, named, is_known) in lists {
+            let named_before = before.map(|before| before.approvers_in(field));
             let was_named = |name: &String| {
-                before.is_some_and(|before| before.approvers_in(field).contains(name))
+                named_before
+                    .as_ref()
+                    .is_some_and(|before| before.contains(&name.as_str()))
             };
             for name in named.iter().filter(|name| !was_named(name)) {
                 if !is_known(world, name) {
@@ -408,30 +451,31 @@ impl JumpPolicy {
         }
     }
 
-    fn approvers_in(&self, field: &str) -> &[String] {
-        match field {
-            "approval_email_addresses" => &self.approval_email_addresses,
+    fn approvers_in(&self, field: &str) -> Vec<&str> {
+        let ids = match field {
+            "approval_email_addresses" => return self.approvers_by_name().collect(),
             "approval_user_ids" => &self.approval_user_ids,
             _ => &self.approval_team_ids,
-        }
+        };
+        ids.iter().map(String::as_str).collect()
     }
 }
 
 /// Whether an approver of this name is there.
 type ApproverKnown = fn(&World, &str) -> bool;
 
-/// Recipients may be written one a member, or several in one separated by a space (POL-27); each counts once.
-fn split_at_blanks(addresses: &[String]) -> Vec<String> {
-    let mut split: Vec<String> = Vec::new();
-    for address in addresses.iter().flat_map(|text| text.split_whitespace()) {
-        if !split
+/// Recipients may be written one a member, or several in one (POL-27); each counts once.
+fn each_once(addresses: &[String]) -> Vec<String> {
+    let mut known: Vec<String> = Vec::new();
+    for address in addresses.iter().flat_map(|text| mail_address::split(text)) {
+        if !known
             .iter()
             .any(|known| known.eq_ignore_ascii_case(address))
         {
-            split.push(address.to_owned());
+            known.push(address.to_owned());
         }
     }
-    split
+    known
 }
 
 /// Whether the policy's schedule is enabled and permits no session at any time, which nobody is likely to have meant: it has no

@@ -6,13 +6,16 @@
 //!
 //! The ticket ID of a sensitive system is in no event. The unguessable id that the ticket system is given is known here by its
 //! keyed hash alone.
+//!
+//! A request rests on the sign-in of the user who waits: signing out voids it in the same decision, and one whose sign-in has
+//! expired or was withdrawn is answered like one that is not there (TICK-48).
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{KeyedHash, Lsid, TicketRequestId};
+use crate::ids::{KeyedHash, Lsid, SecretRef, TicketRequestId, UserId};
 use crate::policy::gates::{self, Need, Supplied};
 use crate::session::access_session::{self, Start};
 use crate::site::ticket_system::Status;
@@ -46,6 +49,27 @@ impl fmt::Debug for TicketId {
     }
 }
 
+/// The sign-in to the console that a waiting start rests on: it ends with it (TICK-48).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct SignIn {
+    /// The keyed hash that the sign-in is known by.
+    pub key: KeyedHash,
+    /// The password that the user signed in with.
+    pub password: SecretRef,
+    /// The first instant at which it is no good.
+    pub ends_at: Timestamp,
+}
+
 /// A user names a ticket for a start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
@@ -55,6 +79,8 @@ pub struct Ask {
     pub ticket_id: TicketId,
     /// The keyed hash of the id that the ticket system is given.
     pub answer_key: KeyedHash,
+    /// The sign-in under which the user waits; none where there is no console to close.
+    pub sign_in: Option<SignIn>,
 }
 
 /// The ticket system answers.
@@ -68,6 +94,8 @@ pub struct Answer {
     pub message: Option<String>,
     /// Attributes of the session by code name, without `session.custom.` (TICK-33).
     pub attributes: BTreeMap<String, String>,
+    /// Whether the sign-in that the request rests on was withdrawn, as whoever keeps the sign-ins knows.
+    pub sign_in_withdrawn: bool,
 }
 
 /// What may be asked of ticket requests.
@@ -160,6 +188,9 @@ pub struct Asked {
     pub expires_at: Timestamp,
     /// Which version of the ticket system's settings it is sent by.
     pub version: u32,
+    /// The sign-in under which the user waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
 }
 
 /// What came of sending a request.
@@ -301,6 +332,22 @@ pub struct TicketRequest {
     pub expires_at: Timestamp,
     /// Which version of the ticket system's settings it is sent by.
     pub version: u32,
+    /// The sign-in under which the user waits.
+    pub sign_in: Option<SignIn>,
+}
+
+impl TicketRequest {
+    /// Whether its user is still there to see the session start: the sign-in has not expired, and the user is enabled and has the
+    /// password of the sign-in (TICK-48).
+    fn is_waited_for(&self, world: &World, now: Timestamp) -> bool {
+        let user = world.users.get(&self.start.user);
+        self.sign_in.as_ref().is_none_or(|sign_in| {
+            now < sign_in.ends_at
+                && user.is_some_and(|user| {
+                    user.enabled && user.password.as_ref() == Some(&sign_in.password)
+                })
+        })
+    }
 }
 
 /// What has become of a request, for the user who waits: told by its events, in order.
@@ -373,6 +420,7 @@ pub fn apply(world: &mut World, id: TicketRequestId, event: &Event, at: Timestam
             answer_key: asked.answer_key.clone(),
             expires_at: asked.expires_at,
             version: asked.version,
+            sign_in: asked.sign_in.clone(),
         };
         return world.ticket_asked(id, waiting);
     }
@@ -437,6 +485,7 @@ fn decide_ask(world: &World, ask: &Ask, context: &Context) -> Decision {
                 .now
                 .plus(i64::from(system.timeout_seconds) * time::SECOND),
             version: world.ticket_connection.version,
+            sign_in: ask.sign_in.clone(),
         }),
     ))
 }
@@ -490,7 +539,11 @@ fn decide_answer(world: &World, answer: &Answer, context: &Context) -> Decision 
     };
     let (request, waiting) = world
         .ticket_request_of(key)
-        .filter(|(_, waiting)| context.now < waiting.expires_at)
+        .filter(|(_, waiting)| {
+            context.now < waiting.expires_at
+                && !answer.sign_in_withdrawn
+                && waiting.is_waited_for(world, context.now)
+        })
         .ok_or(Refusal::TicketRequestNotValid)?;
     let current = is_current(world, waiting);
     match answer.response.as_deref() {
@@ -627,4 +680,19 @@ fn decide_void(world: &World, request: TicketRequestId, context: &Context) -> De
         Some(_) => Err(Refusal::not_found("Ticket request")),
         None => nothing(),
     }
+}
+
+/// The events that void what `user` waits for under the sign-in `key`, which ends (TICK-48).
+pub(crate) fn voided_with_sign_in(
+    world: &World,
+    user: UserId,
+    key: &KeyedHash,
+) -> impl Iterator<Item = crate::Event> {
+    world
+        .tickets_of(user)
+        .filter(|(_, request)| {
+            let rests_on = request.sign_in.as_ref().map(|sign_in| &sign_in.key);
+            rests_on == Some(key)
+        })
+        .map(|(id, _)| of(id, Event::Voided(Voided {})))
 }

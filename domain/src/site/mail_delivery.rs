@@ -9,8 +9,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessRequestId, JumpClientInstallerId, Lsid, MailDeliveryId, UserId};
+use crate::site::mail_address::is_address;
 use crate::site::mail_template::{MailKind, is_language};
-use crate::site::user::plausible_address;
 use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing, time};
 
 #[cfg(test)]
@@ -28,8 +28,6 @@ pub const PARKED_MAX: i64 = 30 * time::DAY;
 const REQUEUED_MAX: usize = 500;
 /// Most characters of a reason.
 const REASON_CHARS_MAX: usize = 500;
-/// Most characters of an address (RFC 5321: 64 before the sign, 255 behind it).
-const ADDRESS_CHARS_MAX: usize = 320;
 
 /// What may be asked of the outbox.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,8 +229,11 @@ pub struct RequestTold {
     pub item_name: String,
     /// From when.
     pub start_at: Timestamp,
-    /// For how long.
+    /// For how long, in whole minutes: what mails said before they counted seconds.
     pub duration_minutes: u32,
+    /// For how long. Unit: seconds. None in mails that were queued before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u32>,
     /// Why, in the requester's words.
     pub reason: String,
 }
@@ -258,8 +259,11 @@ pub struct SessionTold {
     pub item_fqdn: String,
     /// Its Jump Group.
     pub group_name: String,
-    /// Who jumped.
+    /// Who jumped, as others know them.
     pub user_display_name: String,
+    /// Who jumped: told where the mail can't be delivered, also when the session is over (POL-31).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
     /// When it happened.
     pub at: Timestamp,
 }
@@ -300,6 +304,15 @@ impl Message {
                 Some(About::Session(session.lsid))
             }
             Self::InstallerOffered(_) | Self::Test(_) => None,
+        }
+    }
+
+    /// Who jumped, where it is about a session.
+    #[must_use]
+    pub const fn jumped(&self) -> Option<UserId> {
+        match self {
+            Self::SessionStarted(session) | Self::SessionEnded(session) => session.user,
+            _ => None,
         }
     }
 
@@ -493,11 +506,6 @@ pub fn apply(world: &mut World, id: MailDeliveryId, event: &Event, at: Timestamp
     }
 }
 
-/// Whether mail may be sent to what a person typed.
-pub(crate) fn is_recipient(text: &str) -> bool {
-    text.chars().count() <= ADDRESS_CHARS_MAX && plausible_address(text)
-}
-
 fn decide_queue(world: &World, id: MailDeliveryId, mail: &Mail) -> Decision {
     if world.mail_deliveries.contains(&id) {
         return nothing();
@@ -506,7 +514,7 @@ fn decide_queue(world: &World, id: MailDeliveryId, mail: &Mail) -> Decision {
 }
 
 fn decide_test(world: &World, recipient: &str, language: &str, context: &Context) -> Decision {
-    if !is_recipient(recipient) {
+    if !is_address(recipient) {
         return Err(Refusal::field(
             "recipient",
             "The recipient field must be a valid email address.",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MailSettingsId, SecretRef};
 use crate::record::{Field, Kind, Record};
-use crate::site::user::plausible_address;
+use crate::site::mail_address::is_address;
 use crate::{FieldErrors, Refusal, Timestamp, World};
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ impl Record for MailSettings {
         world.mail_settings = Self::default();
     }
 
-    fn check(&self, _world: &World, id: Option<MailSettingsId>) -> Result<(), Refusal> {
+    fn check(&self, world: &World, id: Option<MailSettingsId>) -> Result<(), Refusal> {
         if id.is_none() {
             // There is one record, there with the site.
             return Err(Refusal::SiteExists);
@@ -158,7 +158,10 @@ impl Record for MailSettings {
             );
         }
         let needs_sender = self.is_configured() || !self.from_address.is_empty();
-        if needs_sender && !plausible_address(&self.from_address) {
+        // One that was set before addresses were looked at as closely stands in no other change's way.
+        let is_new = self.from_address != world.mail_settings.from_address
+            || self.is_configured() && !world.mail_settings.is_configured();
+        if needs_sender && is_new && !is_address(&self.from_address) {
             errors.push(
                 "from_address",
                 "The from_address field must be a valid email address.",

@@ -376,7 +376,7 @@ impl MailTemplate {
             .map(|piece| match piece {
                 Piece::Text(text) => text.to_owned(),
                 Piece::Macro(name) => match value(name) {
-                    Some(MacroValue::Text(text)) => text,
+                    Some(MacroValue::Text(text)) => text.chars().map(shown).collect(),
                     Some(MacroValue::Markup(_)) | None => String::new(),
                 },
             })
@@ -412,10 +412,25 @@ pub fn escape(text: &str) -> String {
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\t' => escaped.push(c),
             _ if c.is_control() => escaped.push(' '),
-            _ => escaped.push(c),
+            _ => escaped.push(shown(c)),
         }
     }
     escaped
+}
+
+/// A mark that turns the direction of the text behind it, so that a reader sees another text than is there.
+#[must_use]
+pub const fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What is shown in the place of a character of somebody's text.
+const fn shown(c: char) -> char {
+    if is_direction_mark(c) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
 }
 
 /// A subject is one line, whatever a value holds.

@@ -4,6 +4,7 @@ pub mod agent_trust;
 pub mod api_account;
 pub mod custom_session_attribute;
 pub mod first_start;
+pub mod mail_address;
 pub mod mail_delivery;
 pub mod mail_settings;
 pub mod mail_template;

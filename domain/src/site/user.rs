@@ -5,8 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::role;
-use crate::ids::{JumpItemRoleId, SecretRef, UserId};
+use crate::ids::{JumpItemRoleId, KeyedHash, SecretRef, UserId};
+use crate::policy::ticket;
 use crate::record::{self, Field, Kind, Record, Reference, Write};
+use crate::site::mail_address::is_address;
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
@@ -317,10 +319,13 @@ impl Record for User {
                 "The username must not begin or end with a blank.",
             );
         }
-        if !self.email_address.is_empty() && !plausible_address(&self.email_address) {
+        // One that was set before addresses were looked at as closely stands in no other change's way.
+        let before = id.and_then(|id| world.users.get(&id));
+        let is_new = before.is_none_or(|before| before.email_address != self.email_address);
+        if is_new && !self.email_address.is_empty() && !is_address(&self.email_address) {
             errors.push(
                 "email_address",
-                "The email_address must be a valid e-mail address of 3 to 255 characters.",
+                "The email_address must be a valid e-mail address of 3 to 254 characters.",
             );
         }
         errors.into_result(())
@@ -336,17 +341,6 @@ impl Record for User {
         }
         Ok(())
     }
-}
-
-/// Enough of a mail address to be worth sending to: one `@` with something on both sides and no blanks.
-#[must_use]
-pub fn plausible_address(address: &str) -> bool {
-    let Some((local, domain)) = address.rsplit_once('@') else {
-        return false;
-    };
-    !local.is_empty()
-        && !domain.is_empty()
-        && !address.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// What may be asked of a user.
@@ -365,6 +359,8 @@ pub enum Command {
     SignOut {
         /// Who signs out.
         user: UserId,
+        /// The keyed hash that the sign-in is known by: what rests on it ends with it.
+        sign_in: KeyedHash,
     },
     /// `gatebook administrator reset`: a new password for an administrator, who is enabled again.
     ResetAdministrator {
@@ -455,7 +451,7 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
             user,
             password_matches,
         } => decide_sign_in(world, *user, *password_matches),
-        Command::SignOut { user } => decide_sign_out(world, *user),
+        Command::SignOut { user, sign_in } => decide_sign_out(world, *user, sign_in),
         Command::ResetAdministrator { user, password } => {
             decide_reset(world, *user, password, context)
         }
@@ -535,11 +531,13 @@ fn decide_sign_in(world: &World, id: UserId, password_matches: bool) -> Decision
     happened(crate::Event::User(id, Event::SignedIn(Signed {})))
 }
 
-fn decide_sign_out(world: &World, id: UserId) -> Decision {
+fn decide_sign_out(world: &World, id: UserId, sign_in: &KeyedHash) -> Decision {
     if !world.users.contains(&id) {
         return nothing();
     }
-    happened(crate::Event::User(id, Event::SignedOut(Signed {})))
+    let signed_out = crate::Event::User(id, Event::SignedOut(Signed {}));
+    let voided = ticket::voided_with_sign_in(world, id, sign_in);
+    Ok(std::iter::once(signed_out).chain(voided).collect())
 }
 
 fn decide_reset(world: &World, id: UserId, password: &SecretRef, context: &Context) -> Decision {

@@ -144,6 +144,15 @@ pub fn start_on(user: UserId, item: JumpItemRef) -> Command {
     )))
 }
 
+/// End a sign-in of a user, the one known as `sign_in`.
+#[must_use]
+pub fn sign_out(user: UserId, sign_in: &str) -> Command {
+    Command::User(site::user::Command::SignOut {
+        user,
+        sign_in: KeyedHash(sign_in.to_owned()),
+    })
+}
+
 /// End a session.
 #[must_use]
 pub fn end(lsid: Lsid) -> Command {

@@ -171,6 +171,7 @@ fn of_mail() -> Vec<Event> {
                 item_name: "web01".to_owned(),
                 start_at: MONDAY,
                 duration_minutes: 120,
+                duration_seconds: Some(7_200),
                 reason: "disk is full".to_owned(),
             },
         }),
@@ -434,6 +435,8 @@ fn of_requests() -> Vec<Event> {
             },
             approver.clone(),
         ],
+        approvers_of: None,
+        except: Vec::new(),
     };
     let answered = |comment: &str| Answered {
         by: approver.clone(),
@@ -479,6 +482,11 @@ fn of_tickets() -> Vec<Event> {
             answer_key: hash('5'),
             expires_at: MONDAY.plus(time::MINUTE),
             version: 1,
+            sign_in: Some(ticket::SignIn {
+                key: hash('6'),
+                password: SecretRef("user-2-password".to_owned()),
+                ends_at: MONDAY.plus(time::HOUR),
+            }),
         })),
         of_request(ticket::Event::Sent(ticket::Sent {
             trouble: Some(ticket::Trouble::Tls("UnknownIssuer".to_owned())),

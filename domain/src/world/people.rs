@@ -50,6 +50,7 @@ impl World {
         self.forget_items_of(JumpGroupRef::Personal(id));
         self.forget_startup_group(id);
         self.recent_items.remove(&id);
+        self.requests_made.remove(&id);
     }
 
     /// The API account with this client id.

@@ -12,11 +12,21 @@ impl World {
         Some((request, self.ticket_requests.get(&request)?))
     }
 
+    /// The requests of the user that wait, oldest first.
+    pub fn tickets_of(
+        &self,
+        user: UserId,
+    ) -> impl Iterator<Item = (TicketRequestId, &TicketRequest)> {
+        let all = (user, TicketRequestId(0))..=(user, TicketRequestId(u32::MAX));
+        self.ticket_requests_of_user
+            .range(all)
+            .filter_map(|(_, id)| Some((*id, self.ticket_requests.get(id)?)))
+    }
+
     /// How many requests of the user wait.
     #[must_use]
     pub fn tickets_waiting_of(&self, user: UserId) -> usize {
-        let all = (user, TicketRequestId(0))..=(user, TicketRequestId(u32::MAX));
-        self.ticket_requests_of_user.range(all).count()
+        self.tickets_of(user).count()
     }
 
     pub(crate) fn ticket_asked(&mut self, id: TicketRequestId, request: TicketRequest) {

@@ -36,3 +36,30 @@ CREATE TABLE IF NOT EXISTS bookmark (
     -- False while a rebuild has not reached the head for the first time.
     complete  boolean NOT NULL
 );
+
+-- Access requests, for their history.
+CREATE TABLE IF NOT EXISTS access_request (
+    id           bigint PRIMARY KEY,
+    requester    bigint NOT NULL,
+    -- The request whose event has the list of approvers.
+    list         bigint NOT NULL,
+    -- Microseconds UTC.
+    submitted_at bigint NOT NULL,
+    -- What was asked, as JSON, without the approvers.
+    submitted    text NOT NULL,
+    state        text NOT NULL,
+    -- The last answer, as JSON.
+    answer       text,
+    -- Whether its window is over.
+    closed       boolean NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS access_request_by_requester ON access_request (requester, id);
+CREATE INDEX IF NOT EXISTS access_request_by_list ON access_request (list, id);
+
+-- The users that a list of approvers names.
+CREATE TABLE IF NOT EXISTS access_request_approver (
+    list    bigint NOT NULL,
+    user_id bigint NOT NULL,
+    PRIMARY KEY (user_id, list)
+);

@@ -36,3 +36,30 @@ CREATE TABLE IF NOT EXISTS bookmark (
     -- False while a rebuild has not reached the head for the first time.
     complete  BOOLEAN NOT NULL
 );
+
+-- Access requests, for their history.
+CREATE TABLE IF NOT EXISTS access_request (
+    id           INTEGER PRIMARY KEY,
+    requester    INTEGER NOT NULL,
+    -- The request whose event has the list of approvers.
+    list         INTEGER NOT NULL,
+    -- Microseconds UTC.
+    submitted_at INTEGER NOT NULL,
+    -- What was asked, as JSON, without the approvers.
+    submitted    TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    -- The last answer, as JSON.
+    answer       TEXT,
+    -- Whether its window is over.
+    closed       BOOLEAN NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS access_request_by_requester ON access_request (requester, id);
+CREATE INDEX IF NOT EXISTS access_request_by_list ON access_request (list, id);
+
+-- The users that a list of approvers names.
+CREATE TABLE IF NOT EXISTS access_request_approver (
+    list    INTEGER NOT NULL,
+    user_id INTEGER NOT NULL,
+    PRIMARY KEY (user_id, list)
+) WITHOUT ROWID;

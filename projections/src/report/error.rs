@@ -1,6 +1,6 @@
 //! Why the report index can't go on or can't answer.
 
-use domain::ids::Lsid;
+use domain::ids::{AccessRequestId, Lsid};
 use eventstore::StoreError;
 
 use crate::recorded::UnreadableEvent;
@@ -56,6 +56,13 @@ impl ReportError {
     pub(crate) fn damaged(lsid: Lsid, source: serde_json::Error) -> Self {
         Self::Damaged {
             row: format!("session {lsid}"),
+            source: Some(source),
+        }
+    }
+
+    pub(crate) fn damaged_request(id: AccessRequestId, source: serde_json::Error) -> Self {
+        Self::Damaged {
+            row: format!("access request {id}"),
             source: Some(source),
         }
     }

@@ -11,11 +11,12 @@ use eventstore::{EventStore, RecordedEvent, ViewDatabase};
 
 use super::error::ReportError;
 use super::on::on;
+use super::requests::{self, write_requests};
 use super::session::{Conference, Facts};
 use crate::recorded::Recorded;
 
 /// Version of the rows' shape. Another shape is another database, filled from the log.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Rows of one statement; four parameters each, and SQLite takes 32,766.
 pub(super) const ROWS_MAX: usize = 500;
@@ -195,6 +196,8 @@ impl Generation {
             if bookmark == *seen {
                 sqlx::query("DELETE FROM session").execute(&mut *transaction).await?;
                 sqlx::query("DELETE FROM session_detail").execute(&mut *transaction).await?;
+                sqlx::query("DELETE FROM access_request").execute(&mut *transaction).await?;
+                sqlx::query("DELETE FROM access_request_approver").execute(&mut *transaction).await?;
                 sqlx::query("UPDATE bookmark SET position = 0").execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
@@ -202,7 +205,7 @@ impl Generation {
         Ok(())
     }
 
-    /// Folds events of sessions, oldest first, rows and bookmark in one transaction. What somebody else has folded already is
+    /// Folds events of sessions and access requests, oldest first, rows and bookmark in one transaction. What somebody else has folded already is
     /// passed over. Gives the position reached.
     ///
     /// # Errors
@@ -242,6 +245,7 @@ impl Generation {
                 }
             }
             let details = details_of(&new)?;
+            let requests = requests_of(&new)?;
             for recorded in new {
                 apply(&mut rows, recorded);
             }
@@ -283,6 +287,7 @@ impl Generation {
                 query.push(")");
                 query.build().execute(&mut *transaction).await?;
             }
+            write_requests!(Kind, transaction, requests);
             sqlx::query("UPDATE bookmark SET position = $1, leaf_hash = $2")
                 .bind(to.position.cast_signed())
                 .bind(to.leaf_hash.as_slice())
@@ -324,7 +329,13 @@ fn lsids_of(batch: &[&Recorded]) -> Vec<Lsid> {
     lsids
 }
 
-/// The part of an event that this index folds.
+/// What a batch changes in the rows of access requests, in its order.
+fn requests_of(batch: &[&Recorded]) -> Result<Vec<requests::Change>, ReportError> {
+    let changes = batch.iter().map(|recorded| requests::change_of(recorded));
+    changes.filter_map(Result::transpose).collect()
+}
+
+/// The part of an event that is about a session.
 fn session_event(event: &Event) -> Option<(Lsid, &access_session::Event)> {
     match event {
         Event::AccessSession(lsid, event) => Some((*lsid, event)),

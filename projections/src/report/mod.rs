@@ -1,7 +1,9 @@
 //! The report index: a row per access session, in SQL, for the reports of config-api.md 3.1.
 //!
+//! Beside them a row per access request, for its history.
+//!
 //! Rows and bookmark change in one transaction that holds the bookmark's row, so any number of nodes may fold at once and
-//! each event counts once. Only the events of sessions are read; over all others the bookmark moves in memory and is
+//! each event counts once. Only the events of sessions and of access requests are read; over all others the bookmark moves in memory and is
 //! written now and then.
 //!
 //! Each rebuild is a database of its own, a generation, beside the one in use. When it has reached the head it is marked
@@ -13,12 +15,14 @@ mod generation;
 mod on;
 mod page;
 mod query;
+mod requests;
 mod session;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use eventstore::{Direction, EventStore, Selection, StoreError};
+use domain::ids::{AccessRequestId, UserId};
+use eventstore::{Direction, EventStore, RecordedEvent, Selection, StoreError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -26,13 +30,14 @@ pub use error::{Behind, ReportError};
 pub use generation::VERSION;
 use generation::{Bookmark, Generation, database_name};
 pub use query::{Interval, PageKey, SessionQuery};
+pub use requests::{PastAnswer, PastRequest, RequestQuery};
 pub use session::{Detail, Entity, EntityKind, FileCounts, Member, SessionReport, SessionSummary};
 
 /// How often the bookmark is written while nothing of sessions happens, and a newer generation is looked for.
 pub const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// The category of the streams that are folded.
-const CATEGORY: &str = "access_session";
+/// The categories of the streams that are folded.
+const CATEGORIES: [&str; 2] = ["access_session", "access_request"];
 
 /// Events folded in one transaction.
 const BATCH: usize = 1_000;
@@ -191,6 +196,32 @@ impl ReportIndex {
         limit: usize,
     ) -> Result<(Vec<SessionReport>, bool), ReportError> {
         self.current().sessions(query, after, limit).await
+    }
+
+    /// How many access requests there were, and at most `limit` of them behind the first `skip`, the newest first. Only those whose
+    /// window is over are told of: the others are in the `World`.
+    ///
+    /// # Errors
+    /// The database can't be reached, or a row can't be read.
+    pub async fn past_requests(
+        &self,
+        query: RequestQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(usize, Vec<PastRequest>), ReportError> {
+        self.current().past_requests(query, skip, limit).await
+    }
+
+    /// The access request, if its window is over, and whether it asked `user`.
+    ///
+    /// # Errors
+    /// The database can't be reached, or the row can't be read.
+    pub async fn past_request(
+        &self,
+        id: AccessRequestId,
+        user: UserId,
+    ) -> Result<Option<(PastRequest, bool)>, ReportError> {
+        self.current().past_request(id, user).await
     }
 
     /// As [`Self::page`], without what happened in the sessions.
@@ -454,19 +485,31 @@ fn key_of(session: &SessionReport) -> PageKey {
     session.page_key()
 }
 
-/// Folds the next batch of session events after `after`. `known` is a position the log has. Gives the position reached.
+/// Folds the next batch of events of sessions and requests after `after`. `known` is a position the log has. Gives the position reached.
 async fn step(
     store: &EventStore,
     generation: &Generation,
     after: u64,
     known: u64,
 ) -> Result<u64, ReportError> {
-    let selection = Selection::Category(CATEGORY.to_owned());
-    let events = store
-        .read(&selection, after + 1, Direction::Forward, BATCH)
-        .await?;
+    let mut events: Vec<RecordedEvent> = Vec::new();
     // Positions become visible in their order: where fewer came than were asked for, there are no more up to `known`.
-    let rest = if events.len() < BATCH { known } else { 0 };
+    let mut rest = known;
+    let mut cut = u64::MAX;
+    for category in CATEGORIES {
+        let selection = Selection::Category(category.to_owned());
+        let found = store
+            .read(&selection, after + 1, Direction::Forward, BATCH)
+            .await?;
+        if let (BATCH.., Some(last)) = (found.len(), found.last()) {
+            rest = 0;
+            cut = cut.min(last.position);
+        }
+        events.extend(found);
+    }
+    // Behind a full batch of one category, the other may know of more than was read.
+    events.retain(|event| event.position <= cut);
+    events.sort_unstable_by_key(|event| event.position);
     if events.is_empty() {
         return Ok(rest);
     }

@@ -92,6 +92,8 @@ pub(super) enum News {
         id: AccessRequestId,
         /// The request, as it was then.
         request: Box<AccessRequest>,
+        /// Whom it asks; the list goes with the request when its window is over.
+        asked: Vec<UserId>,
         /// The stored name of the event.
         event: &'static str,
     },
@@ -420,14 +422,17 @@ impl Digest {
         before: &World,
         now: &World,
     ) {
-        let found = now.access_requests.get(&id);
-        let Some(request) = found.or_else(|| before.access_requests.get(&id)) else {
+        let is_over = !now.access_requests.contains(&id);
+        let known = if is_over { before } else { now };
+        let Some(request) = known.access_requests.get(&id) else {
             return;
         };
         self.item(request.item, before, now);
+        let asked = known.approvers_of(request);
         self.news.push(News::AccessRequest {
             id,
             request: Box::new(request.clone()),
+            asked: asked.filter_map(|approver| approver.user_id).collect(),
             event: event.stored_name(),
         });
     }
@@ -458,7 +463,8 @@ impl Digest {
             type_name: message.type_name(),
             request,
             lsid,
-            concerned: requester.or(owner),
+            // The mail about its end comes when the session is there no more.
+            concerned: requester.or(owner).or(message.jumped()),
             state,
         });
     }

@@ -70,8 +70,14 @@ pub(super) fn for_user(digest: &Digest, user: UserId, sight: &mut Sight) -> ForU
     for news in &digest.news {
         messages.extend(match news {
             News::Session(news) => session(news, now, user, sight),
-            News::AccessRequest { id, request, event } => {
-                access_request(request, now, user).map(|mut message| {
+            News::AccessRequest {
+                id,
+                request,
+                asked,
+                event,
+            } => {
+                let is_asked = asked.contains(&user);
+                access_request(request, is_asked, now, user).map(|mut message| {
                     message.body["id"] = json!(id);
                     message.body["event"] = json!(event);
                     message
@@ -182,21 +188,22 @@ fn session(news: &SessionNews, now: &World, user: UserId, sight: &mut Sight) -> 
 
 /// The requester is told what became of it (APPR-17), approvers that there is something to answer. Nobody is told who answered
 /// (APPR-16).
-fn access_request(request: &AccessRequest, now: &World, user: UserId) -> Option<Message> {
-    if !standing::is_known_to(now, request, user) {
+fn access_request(
+    request: &AccessRequest,
+    is_asked: bool,
+    now: &World,
+    user: UserId,
+) -> Option<Message> {
+    if !is_asked && !standing::is_known_to(now, request, user) {
         return None;
     }
-    let is_approver = request
-        .approvers
-        .iter()
-        .any(|approver| approver.user_id == Some(user));
     Some(Message {
         kind: "access_request",
         body: json!({
             "item": request.item.to_string(),
             "state": request.state.word(),
             "mine": request.requester == user,
-            "to_answer": is_approver,
+            "to_answer": is_asked,
         }),
     })
 }

@@ -174,6 +174,7 @@ impl Stage {
             start,
             ticket_id: TicketId("T-1".to_owned()),
             answer_key: KeyedHash(format!("{:064x}", self.machines.get())),
+            sign_in: None,
         })));
         let cause = Cause {
             actor: Actor::User(user),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::standing::handled;
 use crate::ids::{JumpClientInstallerId, MailDeliveryId};
+use crate::site::mail_address::is_address;
 use crate::site::mail_delivery::{self, InstallerOffered, Mail, Message};
 use crate::site::mail_template::is_language;
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, World};
@@ -72,7 +73,7 @@ fn check(link: &MailLink) -> Result<(), Refusal> {
             format!("The recipients field must hold 1 to {RECIPIENTS_MAX} addresses."),
         );
     }
-    let is_bad = |recipient: &&String| !mail_delivery::is_recipient(recipient);
+    let is_bad = |recipient: &&String| !is_address(recipient);
     if let Some(position) = link
         .recipients
         .iter()

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::AccessRequest;
 use crate::access::permission;
-use crate::ids::{AccessRequestId, TeamId, UserId};
+use crate::ids::{AccessRequestId, JumpPolicyId, TeamId, UserId};
 use crate::policy::jump_policy::JumpPolicy;
-use crate::site::user::{User, plausible_address};
+use crate::site::mail_address::{has_form_of_address, is_address};
+use crate::site::user::User;
 use crate::{Actor, Context, Refusal, World};
 
 /// Most approvers of one request: each may be a mail. A policy that names more by its teams asks the first of them.
@@ -51,14 +52,18 @@ impl Approver {
     }
 }
 
-/// The approvers of a request that `requester` makes now under `policy`; without the requester, unless the policy lets
-/// requesters approve themselves (APPR-32).
-#[must_use]
-pub fn of_request(world: &World, policy: &JumpPolicy, requester: UserId) -> Vec<Approver> {
+/// The approvers that a policy named when a request was made, shared by the requests that were made while it named the same.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct ApproverList {
+    /// The policy.
+    pub policy: JumpPolicyId,
+    /// Whom it named, each with its place.
+    pub approvers: Vec<Approver>,
+}
+
+/// Whom a request under `policy` asks that is made now, the requester included.
+pub(super) fn of_policy(world: &World, policy: &JumpPolicy) -> Vec<Approver> {
     let mut approvers = named_by(world, policy);
-    if !may_approve_themselves(policy) {
-        approvers.retain(|approver| !is_requester(world, approver, requester));
-    }
     approvers.truncate(APPROVERS_MAX);
     for (index, approver) in (0..).zip(&mut approvers) {
         approver.index = index;
@@ -66,33 +71,56 @@ pub fn of_request(world: &World, policy: &JumpPolicy, requester: UserId) -> Vec<
     approvers
 }
 
+/// The places of a list that a request of `requester` does not ask: their own, unless the policy lets requesters approve
+/// themselves (APPR-32).
+pub(super) fn not_asked(
+    world: &World,
+    policy: &JumpPolicy,
+    list: &[Approver],
+    requester: UserId,
+) -> Vec<u32> {
+    if may_approve_themselves(policy) {
+        return Vec::new();
+    }
+    list.iter()
+        .filter(|approver| is_requester(world, approver, requester))
+        .map(|approver| approver.index)
+        .collect()
+}
+
 /// Whether anybody could answer a request that `requester` makes now.
 #[must_use]
 pub fn is_anybody_left(world: &World, policy: &JumpPolicy, requester: UserId) -> bool {
-    !of_request(world, policy, requester).is_empty()
+    let list = of_policy(world, policy);
+    not_asked(world, policy, &list, requester).len() < list.len()
+}
+
+/// Whether the request asks `user`.
+#[must_use]
+pub fn is_asked(world: &World, request: &AccessRequest, user: UserId) -> bool {
+    world
+        .approvers_of(request)
+        .any(|approver| approver.user_id == Some(user))
 }
 
 /// Whoever the policy names and who is there: users first, by id, then addresses in their order; each address once.
 fn named_by(world: &World, policy: &JumpPolicy) -> Vec<Approver> {
     let by_name = policy
-        .approval_email_addresses
-        .iter()
+        .approvers_by_name()
+        .filter(|name| !has_form_of_address(name))
         .filter_map(|name| world.user_named(name));
     let by_id = policy
         .approval_user_ids
         .iter()
         .filter_map(|id| id.parse().ok().map(UserId));
-    let by_team = policy
-        .approval_team_ids
-        .iter()
-        .filter_map(|id| id.parse().ok().map(TeamId))
+    let by_team = teams_of(policy)
         .flat_map(|team| permission::members_of_team(world, team))
         .map(|(user, _)| user);
     let users: BTreeSet<UserId> = by_name.chain(by_id).chain(by_team).collect();
 
     let mut mailed: BTreeSet<String> = BTreeSet::new();
     let mut address_once = |address: &str| {
-        let is_new = !address.is_empty() && mailed.insert(address.to_lowercase());
+        let is_new = is_address(address) && mailed.insert(address.to_lowercase());
         is_new.then(|| address.to_owned())
     };
     let mut approvers: Vec<Approver> = Vec::new();
@@ -108,11 +136,7 @@ fn named_by(world: &World, policy: &JumpPolicy) -> Vec<Approver> {
             name: user.public_display_name.clone(),
         });
     }
-    let addresses = policy
-        .approval_email_addresses
-        .iter()
-        .filter(|name| world.user_named(name).is_none() && plausible_address(name));
-    for address in addresses {
+    for address in policy.approvers_by_name() {
         if let Some(address) = address_once(address) {
             approvers.push(Approver {
                 address,
@@ -121,6 +145,34 @@ fn named_by(world: &World, policy: &JumpPolicy) -> Vec<Approver> {
         }
     }
     approvers
+}
+
+fn teams_of(policy: &JumpPolicy) -> impl Iterator<Item = TeamId> {
+    let ids = policy.approval_team_ids.iter();
+    ids.filter_map(|id| id.parse().ok().map(TeamId))
+}
+
+/// Whether the policy names the user, who is enabled: by id, by name or by a team. Asked for every row of a list, so it looks
+/// at nobody else.
+fn names_user(world: &World, policy: &JumpPolicy, user: UserId) -> bool {
+    let is_the_user = |id: &String| id.parse() == Ok(user.0);
+    world.users.get(&user).is_some_and(|user| user.enabled)
+        && (policy.approval_user_ids.iter().any(is_the_user)
+            || policy
+                .approvers_by_name()
+                .filter(|name| !has_form_of_address(name))
+                .any(|name| world.user_named(name) == Some(user))
+            || teams_of(policy).any(|team| permission::role_in_team(world, user, team).is_some()))
+}
+
+/// Whether the policy names the address, itself or by a user whose it is.
+fn names_address(world: &World, policy: &JumpPolicy, address: &str) -> bool {
+    policy
+        .approvers_by_name()
+        .any(|named| named.eq_ignore_ascii_case(address))
+        || named_by(world, policy)
+            .iter()
+            .any(|named| named.address.eq_ignore_ascii_case(address))
 }
 
 fn may_approve_themselves(policy: &JumpPolicy) -> bool {
@@ -142,7 +194,7 @@ fn is_requester(world: &World, approver: &Approver, requester: UserId) -> bool {
 /// [`Refusal::SelfApproval`] for the requester, [`Refusal::NotAnApprover`] for whoever else may not answer, and not found for
 /// users who may not even know of the request.
 pub(super) fn speaking<'w>(
-    world: &World,
+    world: &'w World,
     id: AccessRequestId,
     request: &'w AccessRequest,
     speaking_for: Option<UserId>,
@@ -150,9 +202,8 @@ pub(super) fn speaking<'w>(
 ) -> Result<&'w Approver, Refusal> {
     let user = match context.actor() {
         Actor::Approver { request: of, index } if *of == id => {
-            let approver = request
-                .approvers
-                .iter()
+            let approver = world
+                .approvers_of(request)
                 .find(|approver| approver.index == *index)
                 .ok_or(Refusal::NotAnApprover)?;
             return still(world, request, approver);
@@ -161,9 +212,8 @@ pub(super) fn speaking<'w>(
         Actor::ApiAccount(_) => speaking_for.ok_or(Refusal::NotAnApprover)?,
         _ => return Err(Refusal::NotAnApprover),
     };
-    match request
-        .approvers
-        .iter()
+    match world
+        .approvers_of(request)
         .find(|approver| approver.user_id == Some(user))
     {
         Some(approver) => still(world, request, approver),
@@ -186,23 +236,18 @@ fn still<'w>(
     if is_requester(world, approver, request.requester) && !may_approve_themselves(policy) {
         return Err(Refusal::SelfApproval);
     }
-    let is_same = |named: &Approver| match approver.user_id {
-        Some(user) => named.user_id == Some(user),
-        None => named.address.eq_ignore_ascii_case(&approver.address),
+    let is_named = match approver.user_id {
+        Some(user) => names_user(world, policy, user),
+        None => names_address(world, policy, &approver.address),
     };
-    named_by(world, policy)
-        .iter()
-        .any(is_same)
-        .then_some(approver)
-        .ok_or(Refusal::NotAnApprover)
+    is_named.then_some(approver).ok_or(Refusal::NotAnApprover)
 }
 
 /// Whether the approver at `index` of a request may still answer and look at it.
 #[must_use]
 pub fn is_still_one(world: &World, request: &AccessRequest, index: u32) -> bool {
-    request
-        .approvers
-        .iter()
+    world
+        .approvers_of(request)
         .find(|approver| approver.index == index)
         .is_some_and(|approver| still(world, request, approver).is_ok())
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AccessRequest, Scope, State};
+use super::{AccessRequest, Scope, State, approvers};
 use crate::ids::{AccessRequestId, JumpItemRef, JumpPolicyId, UserId};
 use crate::policy::gates;
 use crate::{Timestamp, World};
@@ -150,9 +150,6 @@ pub(super) fn pending_of(world: &World, user: UserId, item: JumpItemRef) -> usiz
 #[must_use]
 pub fn is_known_to(world: &World, request: &AccessRequest, user: UserId) -> bool {
     request.requester == user
-        || request
-            .approvers
-            .iter()
-            .any(|approver| approver.user_id == Some(user))
+        || approvers::is_asked(world, request, user)
         || (request.scope == Scope::Anyone && gates::may_start(world, user, request.item).is_ok())
 }

@@ -154,6 +154,21 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Conflict,
         ),
         (
+            Refusal::TooManyPendingInAll,
+            "Too many of your requests are pending already.",
+            Conflict,
+        ),
+        (
+            Refusal::TooManyRequests,
+            "You have made too many requests within an hour. Please try again later.",
+            Conflict,
+        ),
+        (
+            Refusal::InboxFull,
+            "Too many requests wait for these approvers already. Please try again when some have been answered.",
+            Conflict,
+        ),
+        (
             Refusal::RequestOver,
             "The time of this request is over.",
             Conflict,

@@ -249,7 +249,11 @@ fn of_people(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             json!({"enabled": flag, "email_address": "a@example.com"}),
         ),
         17 => delete::<User>(user),
-        18 if flag => user::Command::SignOut { user }.into(),
+        18 if flag => user::Command::SignOut {
+            user,
+            sign_in: KeyedHash(format!("sign-in-{}", user.0)),
+        }
+        .into(),
         18 => user::Command::SignIn {
             user,
             password_matches: b > 1,

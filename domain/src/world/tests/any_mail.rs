@@ -71,6 +71,7 @@ fn mail(a: u32, b: u32) -> Mail {
             item_fqdn: String::new(),
             group_name: String::new(),
             user_display_name: String::new(),
+            user: None,
             at: MONDAY,
         })
     } else {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::ids::{
-    JumpClientId, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, TicketRequestId, UserId,
+    JumpClientId, JumpItemRef, JumpItemRoleId, JumpPolicyId, KeyedHash, SecretRef, TicketRequestId,
+    UserId,
 };
 use crate::policy::ticket::{self, Answer, Ask, Asked, TicketId, Trouble};
 use crate::record::{self, Change};
@@ -41,6 +42,7 @@ pub(super) fn given() -> Vec<Event> {
                 answer_key: key(number),
                 expires_at: MONDAY.plus(wait),
                 version: 1,
+                sign_in: (number % 2 == 0).then(sign_in),
             }),
         )
     });
@@ -72,6 +74,15 @@ fn key(number: u32) -> KeyedHash {
     KeyedHash(format!("key-{number}"))
 }
 
+/// A sign-in of Cara's: what rests on it may be voided by a sign-out.
+fn sign_in() -> ticket::SignIn {
+    ticket::SignIn {
+        key: KeyedHash(format!("sign-in-{}", CARA.0)),
+        password: SecretRef(format!("password of user-{CARA}")),
+        ends_at: MONDAY.plus(10 * DAY),
+    }
+}
+
 fn wish(user: UserId, client: JumpClientId) -> Start {
     Start::new(
         user,
@@ -88,12 +99,14 @@ fn command(choice: u32, number: u32, b: u32) -> Command {
             start: wish(if b == 3 { UserId(number) } else { CARA }, PC1),
             ticket_id: TicketId(format!("T{b}")),
             answer_key: key(number),
+            sign_in: (b == 2).then(sign_in),
         })),
         3..=6 => ticket::Command::Answer(Answer {
             answer_key: Some(key(number)),
             response: Some(["allow", "deny", "perhaps"][b as usize - 1].to_owned()),
             message: None,
             attributes: BTreeMap::new(),
+            sign_in_withdrawn: number == 8,
         }),
         7 => ticket::Command::NoteSent {
             request,

@@ -186,7 +186,8 @@ impl Player<'_> {
     pub(super) fn place_of_manager(&self, request: AccessRequestId) -> Result<u32> {
         let published = self.site.engine.published();
         let request = published.world.access_requests.get(&request);
-        let mut approvers = request.context("it is there")?.approvers.iter();
+        let request = request.context("it is there")?;
+        let mut approvers = published.world.approvers_of(request);
         let manager = approvers.find(|approver| approver.address == MANAGER);
         Ok(manager.context("the manager is asked")?.index)
     }

@@ -9,6 +9,7 @@
 )]
 
 mod append;
+mod approvals;
 mod bare;
 mod console;
 mod deletions;
@@ -51,6 +52,9 @@ async fn main() -> Result<()> {
     if wanted("consoles") {
         console::consoles().await?;
     }
+    if wanted("approvals") {
+        approvals::run()?;
+    }
     if wanted("due_dates") {
         due_dates::run().await?;
     }
@@ -74,6 +78,7 @@ const ALL: &[&str] = &[
     "permission",
     "lists",
     "consoles",
+    "approvals",
     "due_dates",
     "deletions",
     "fleet",

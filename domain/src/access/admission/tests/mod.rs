@@ -11,11 +11,11 @@ use crate::policy::jump_policy::{self, JumpPolicy};
 use crate::policy::schedule::Schedule;
 use crate::site::api_account::{self, ApiAccount};
 use crate::site::settings::SiteSettings;
-use crate::site::user::{self, User};
+use crate::site::user::User;
 use crate::testing::{
     ADMIN, ANNA, API, Asks, BERT, Given, PC1, SHARED, THURSDAYS, WEB_SERVERS, add_member, change,
     client, create, delete, end, first_start, given, given_nothing, group, person, policy, session,
-    user,
+    sign_out, user,
 };
 use crate::{Actor, Command, Refusal, audit};
 
@@ -145,7 +145,7 @@ fn a_disabled_user_may_ask_nothing_but_to_sign_out() {
         .when(ANNA, end(lsid))
         .then_refused(Refusal::UserDisabled);
     site.clone()
-        .when(ANNA, user::Command::SignOut { user: ANNA })
+        .when(ANNA, sign_out(ANNA, "a"))
         .then_something();
     let refused = audit::ActionRefused {
         code: Refusal::UserDisabled.code().to_owned(),

@@ -482,6 +482,7 @@ fn a_waiting_ticket_request_is_refused_with_the_right() {
             ),
             ticket_id: ticket::TicketId("C-1".to_owned()),
             answer_key: key(),
+            sign_in: None,
         })),
     )
     .then_something();
@@ -491,6 +492,7 @@ fn a_waiting_ticket_request_is_refused_with_the_right() {
             response: Some("allow".to_owned()),
             message: None,
             attributes: BTreeMap::new(),
+            sign_in_withdrawn: false,
         })
     };
     for (command, closed) in [

@@ -3,7 +3,9 @@
 use super::super::{approvers, may_cancel};
 use super::*;
 use crate::access::role::NO_ACCESS;
-use crate::testing::{API, change, member};
+use crate::policy::gates::Need;
+use crate::session::access_session;
+use crate::testing::{API, change, end, member, start};
 use crate::{Refusal, RefusalClass};
 
 fn by(index: u32) -> Approver {
@@ -36,7 +38,25 @@ fn approved() -> Given {
 }
 
 fn in_use() -> Given {
-    approved().at(NOON).and([used(FIRST, Lsid(9), ANNA)])
+    let jump = approved().at(NOON).when(ANNA, start(ANNA, PC1));
+    let begun = jump.events();
+    let uses = begun.iter().any(|event| {
+        matches!(event, Happened::AccessRequest(FIRST, Event::Used(used)) if used.user == ANNA)
+    });
+    assert!(uses, "{begun:?}");
+    let site = jump.then_something();
+    let lsid = running(&site);
+    site.when(
+        PC1,
+        access_session::Command::Establish { lsid, client: PC1 },
+    )
+    .then_something()
+}
+
+/// The session that runs.
+fn running(site: &Given) -> Lsid {
+    let mut sessions = site.world().sessions.iter();
+    *sessions.next().expect("one runs").0
 }
 
 /// APPR-11, APPR-15: one answer settles it, and says by which approver.
@@ -82,25 +102,29 @@ fn a_denial_overrides_an_approval_and_nothing_overrides_a_denial() {
     assert!(approvers::is_still_one(denied.world(), request, 0));
 }
 
-/// APPR-14, APPR-31
+/// APPR-14, APPR-31: an access that is used can't be denied any more, only given up: what runs goes on, and nothing new begins.
 #[test]
 fn what_is_in_use_can_not_be_denied_any_more() {
     let site = in_use();
     assert_eq!(state_of(&site, FIRST), "in_use");
+    let lsid = running(&site);
     let site = site
         .when(DEPUTY, deny(FIRST, ""))
         .then_refused(Refusal::RequestInUse)
         .when(DEPUTY, approve(FIRST, ""))
         .then_nothing()
-        .and([used(FIRST, Lsid(10), ANNA)]);
-    assert_eq!(state_of(&site, FIRST), "in_use");
-    // It can be given up: what runs goes on, and nothing new begins.
-    let site = site
         .when(ANNA, cancel(FIRST))
         .then(happened(Event::Cancelled(Cancelled { user: ANNA })));
-    assert_eq!(
-        super::super::usable(site.world(), ANNA, ITEM, THURSDAYS, NOON),
-        None
+    assert_eq!(running(&site), lsid, "what runs goes on");
+    let site = site.when(ANNA, end(lsid)).then_something();
+    assert!(site.world().sessions.is_empty());
+    let again = site.when(ANNA, start(ANNA, PC1));
+    let Err(Refusal::StartNeeds { needs }) = again.decision() else {
+        panic!("{again:?}");
+    };
+    assert!(
+        matches!(needs.as_slice(), [Need::Approval(_)]),
+        "a new start needs a new approval: {needs:?}"
     );
 }
 

@@ -1,12 +1,20 @@
 //! What a request must say, whom it asks, and which others it meets.
 
-use super::super::{PENDING_MAX, approvers, duration_text};
+use super::super::{
+    MAILS_PER_HOUR_MAX, PENDING_MAX, WAITING_PER_USER_MAX, approvers, duration_text,
+};
 use super::*;
 use crate::ids::JumpGroupRef;
 use crate::site::team::TeamRole;
 use crate::site::user::User;
 use crate::testing::{API, OPERATIONS, change, delete, team, team_member};
 use crate::{FieldErrors, Refusal};
+
+/// Who is asked by a request.
+fn approvers_of(site: &Given, request: AccessRequestId) -> impl Iterator<Item = &Approver> {
+    let request = site.world().access_requests.get(&request);
+    site.world().approvers_of(request.expect("there"))
+}
 
 fn boss() -> Approver {
     Approver {
@@ -16,7 +24,7 @@ fn boss() -> Approver {
     }
 }
 
-/// APPR-04, APPR-06, APPR-08, APPR-34, APPR-35, POL-34, POL-40, POL-29: everything a mail or report says is fixed in the event.
+/// APPR-04, APPR-06, APPR-08, APPR-35, POL-34, POL-40, POL-29: everything a mail says is fixed in the event.
 #[test]
 fn a_request_keeps_what_was_asked_and_whom() {
     let submitted = Submitted {
@@ -42,6 +50,8 @@ fn a_request_keeps_what_was_asked_and_whom() {
                 ..Approver::default()
             },
         ],
+        approvers_of: None,
+        except: Vec::new(),
     };
     let site = site(|_| {})
         .when(ANNA, Command::Submit(form(ANNA)))
@@ -196,9 +206,8 @@ fn approvers_are_addresses_users_and_teams() {
         team_member(OPERATIONS, CARA, TeamRole::Lead),
     ]);
     let site = asked_by(site, ANNA);
-    let request = site.world().access_requests.get(&FIRST).expect("there");
-    let found: Vec<(u32, &str, Option<UserId>)> = request
-        .approvers
+    let asked: Vec<&Approver> = approvers_of(&site, FIRST).collect();
+    let found: Vec<(u32, &str, Option<UserId>)> = asked
         .iter()
         .map(|by| (by.index, by.address.as_str(), by.user_id))
         .collect();
@@ -212,14 +221,65 @@ fn approvers_are_addresses_users_and_teams() {
             (3, "BOSS@example.com", None),
         ]
     );
-    assert_eq!(request.approvers[2].label(), "User 7");
-    assert_eq!(request.approvers[3].label(), "BOSS@example.com");
+    assert_eq!(asked[2].label(), "User 7");
+    assert_eq!(asked[3].label(), "BOSS@example.com");
     // Who is an approver finds it.
     let finds = |user| site.world().requests_to_answer(user).count();
     assert_eq!(
         (finds(CARA), finds(UserId(7)), finds(UserId(6)), finds(ANNA)),
         (1, 1, 0, 0)
     );
+}
+
+/// POL-39: what has the form of an address is one, whatever users are called; a user called like that is named by id.
+#[test]
+fn a_user_called_like_an_address_does_not_take_its_place() {
+    let site = site(|_| {}).and([user(CARA, |user| {
+        user.username = "Boss@Example.com".to_owned();
+        user.email_address = "cara@example.org".to_owned();
+    })]);
+    let site = asked_by(site, ANNA);
+    let asked: Vec<(&str, Option<UserId>)> = approvers_of(&site, FIRST)
+        .map(|by| (by.address.as_str(), by.user_id))
+        .collect();
+    assert_eq!(
+        asked,
+        [("boss@example.com", None), ("deputy@example.com", None)]
+    );
+    site.clone()
+        .when(CARA, approve(FIRST, ""))
+        .then_refused(Refusal::not_found("Access request"));
+    site.when(BOSS, approve(FIRST, "")).then_something();
+}
+
+/// POL-39: several addresses in one text are each asked.
+#[test]
+fn approvers_may_be_written_in_one_text() {
+    let site = site(|_| {})
+        .when(
+            API,
+            change::<JumpPolicy>(
+                THURSDAYS,
+                json!({"approval_email_addresses": ["boss@example.com; deputy@example.com", "user-4"]}),
+            ),
+        )
+        .then_invalid(&["approval_email_addresses"])
+        .and([user(CARA, |_| {})])
+        .when(
+            API,
+            change::<JumpPolicy>(
+                THURSDAYS,
+                json!({"approval_email_addresses": ["boss@example.com;deputy@example.com", "user-4"]}),
+            ),
+        )
+        .then_something();
+    let policy = site.world().jump_policies.get(&THURSDAYS).expect("there");
+    assert_eq!(
+        policy.approval_email_addresses,
+        ["boss@example.com", "deputy@example.com", "user-4"]
+    );
+    let site = asked_by(site, ANNA);
+    assert_eq!(approvers_of(&site, FIRST).count(), 3);
 }
 
 /// APPR-32: requesters are not asked, by name or by address, unless the policy says so; with nobody else left it fails closed.
@@ -245,11 +305,10 @@ fn requesters_are_not_among_their_own_approvers() {
         .then_refused(nobody.clone());
     // For somebody else she is there.
     let site = asked_by(with("not_requestor"), BERT);
-    let request = site.world().access_requests.get(&FIRST).expect("there");
-    assert_eq!(request.approvers.len(), 1);
+    assert_eq!(approvers_of(&site, FIRST).count(), 1);
     let site = asked_by(with("anyone"), ANNA);
-    let request = site.world().access_requests.get(&FIRST).expect("there");
-    assert_eq!(request.approvers[0].user_id, Some(ANNA));
+    let asked = approvers_of(&site, FIRST).next().expect("one");
+    assert_eq!(asked.user_id, Some(ANNA));
     // All approvers are gone.
     with("not_requestor")
         .and([user(ANNA, |user| user.enabled = false)])
@@ -274,8 +333,7 @@ fn the_number_of_approvers_is_bounded() {
                 .map(|id| team_member(OPERATIONS, *id, TeamRole::Member)),
         );
     let site = asked_by(site, ANNA);
-    let request = site.world().access_requests.get(&FIRST).expect("there");
-    assert_eq!(request.approvers.len(), approvers::APPROVERS_MAX);
+    assert_eq!(approvers_of(&site, FIRST).count(), approvers::APPROVERS_MAX);
 }
 
 /// APPR-24, APPR-25, APPR-36
@@ -341,6 +399,169 @@ fn a_denied_or_cancelled_time_is_free_again() {
         let cancelled = site.when(ANNA, cancel(FIRST)).then_something();
         ask(cancelled, BERT, NOON, 2).then_something();
     }
+}
+
+/// A list of approvers is written once for all requests that ask the same; the requester's own place is left out.
+#[test]
+fn requests_that_ask_the_same_share_a_list() {
+    let of = |outcome: &Outcome| match outcome.events() {
+        [Happened::AccessRequest(_, Event::Submitted(submitted))] => submitted.clone(),
+        other => panic!("{other:?}"),
+    };
+    let site = site(|policy| policy.approval_user_ids = vec![ANNA.to_string(), CARA.to_string()])
+        .and([user(CARA, |_| {})]);
+    let first = ask(site, ANNA, NOON, 2);
+    assert_eq!(of(&first).approvers.len(), 4);
+    assert_eq!(
+        (of(&first).approvers_of, of(&first).except),
+        (None, vec![0])
+    );
+    let second = ask(first.then_something(), BERT, NOON, 3);
+    assert_eq!(of(&second).approvers, []);
+    assert_eq!(
+        (of(&second).approvers_of, of(&second).except),
+        (Some(FIRST), vec![])
+    );
+    let site = second.then_something();
+    let to_answer = |site: &Given, user| {
+        let requests = site.world().requests_to_answer(user);
+        requests.map(|(id, _)| id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(to_answer(&site, CARA), [1, 2]);
+    assert_eq!(to_answer(&site, ANNA), [2], "not her own");
+    // Whoever is asked anew makes another list; the one of before stays as long as somebody needs it.
+    let site = site
+        .when(
+            API,
+            change::<JumpPolicy>(THURSDAYS, json!({"approval_user_ids": [CARA.to_string()]})),
+        )
+        .then_something();
+    let third = ask(site, BERT, NOON, 1);
+    assert_eq!(of(&third).approvers.len(), 3);
+    let expire = |request: u32| Command::Expire {
+        request: AccessRequestId(request),
+    };
+    let site = third
+        .then_something()
+        .at(NOON.plus(2 * HOUR))
+        .when(Actor::System, expire(1))
+        .then_something();
+    assert_eq!(to_answer(&site, CARA), [2, 3]);
+    let second = Actor::Approver {
+        request: SECOND,
+        index: 2,
+    };
+    let site = site.when(second, approve(SECOND, "")).then_something();
+    let site = site
+        .at(NOON.plus(3 * HOUR))
+        .when(Actor::System, expire(2))
+        .then_something()
+        .when(Actor::System, expire(3))
+        .then_something();
+    assert!(site.world().approver_lists.is_empty());
+    assert_eq!(to_answer(&site, CARA), [0; 0]);
+}
+
+/// Each request is a mail to every approver, whatever the item.
+#[test]
+fn requests_of_one_user_are_bounded_over_all_items() {
+    let items = 1..=4_u32;
+    let mut site = site(|_| {});
+    for number in items.clone().skip(1) {
+        site = site.and(client(crate::ids::JumpClientId(number), SHARED));
+    }
+    let form = |user, number| Submit {
+        item: JumpItemRef::JumpClient(crate::ids::JumpClientId(number)),
+        ..form(user)
+    };
+    let mut made = 0;
+    for number in items.cycle() {
+        let outcome = site.clone().when(ANNA, Command::Submit(form(ANNA, number)));
+        if outcome.decision().is_err() {
+            outcome.then_refused(Refusal::TooManyPendingInAll);
+            break;
+        }
+        site = outcome.then_something();
+        made += 1;
+    }
+    assert_eq!(made, WAITING_PER_USER_MAX);
+    // Taking them back makes no room for more mails within the hour.
+    for number in 1..=3 {
+        site = site
+            .when(ANNA, cancel(AccessRequestId(number)))
+            .then_something();
+    }
+    let site = site
+        .when(ANNA, Command::Submit(form(ANNA, 1)))
+        .then_refused(Refusal::TooManyRequests)
+        .when(BERT, Command::Submit(form(BERT, 1)))
+        .then_something()
+        .after(HOUR);
+    site.when(ANNA, Command::Submit(form(ANNA, 1)))
+        .then_something();
+}
+
+/// A list of hundreds of approvers is asked a few times an hour.
+#[test]
+fn the_mails_of_one_users_requests_are_bounded() {
+    let ids: Vec<UserId> = (1_000..1_500).map(UserId).collect();
+    let mut site = site(|policy| {
+        policy.approval_email_addresses = Vec::new();
+        policy.approval_team_ids = vec![OPERATIONS.to_string()];
+    })
+    .and([team(OPERATIONS)])
+    .and(ids.iter().map(|id| {
+        user(*id, |user| {
+            user.email_address = format!("a{id}@example.com")
+        })
+    }))
+    .and(
+        ids.iter()
+            .map(|id| team_member(OPERATIONS, *id, TeamRole::Member)),
+    );
+    for _ in 0..MAILS_PER_HOUR_MAX / ids.len() {
+        site = asked_by(site, ANNA);
+    }
+    site.when(ANNA, Command::Submit(form(ANNA)))
+        .then_refused(Refusal::TooManyRequests)
+        .when(BERT, Command::Submit(form(BERT)))
+        .then_something();
+}
+
+/// An inbox that many fill is shared out: whoever has few requests in it may add one, whoever has many may not.
+#[test]
+fn an_approvers_inbox_is_shared_out() {
+    let crowd: Vec<UserId> = (10..14).map(UserId).collect();
+    let mut site = site(|_| {}).and(crowd.iter().map(|id| person(*id))).and(
+        crowd
+            .iter()
+            .map(|id| member_under(WEB_SERVERS, *id, START_SESSIONS_ONLY, THURSDAYS)),
+    );
+    for number in 2..=4 {
+        site = site.and(client(crate::ids::JumpClientId(number), SHARED));
+    }
+    // 50 each, 200 in all: on three items, so that no other bound is met.
+    for user in &crowd {
+        for number in 0..50_u32 {
+            let submit = Submit {
+                item: JumpItemRef::JumpClient(crate::ids::JumpClientId(1 + number % 3)),
+                ..form(*user)
+            };
+            site = site.when(*user, Command::Submit(submit)).then_something();
+        }
+    }
+    let other = Submit {
+        item: JumpItemRef::JumpClient(crate::ids::JumpClientId(4)),
+        ..form(crowd[0])
+    };
+    let site = site
+        .when(crowd[0], Command::Submit(other.clone()))
+        .then_refused(Refusal::InboxFull);
+    let site = asked_by(site, ANNA);
+    // One is answered: still more than an equal part.
+    let site = site.when(BOSS, deny(FIRST, "")).then_something();
+    site.when(crowd[0], Command::Submit(other))
+        .then_refused(Refusal::InboxFull);
 }
 
 /// Each request is a mail to every approver.

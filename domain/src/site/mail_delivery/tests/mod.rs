@@ -36,6 +36,7 @@ fn started(lsid: Lsid) -> Mail {
             item_fqdn: "web01.example.com".to_owned(),
             group_name: "Web Servers".to_owned(),
             user_display_name: "Anna".to_owned(),
+            user: None,
             at: MONDAY,
         }),
         ..asked()
@@ -259,6 +260,8 @@ fn a_test_mail_needs_a_server_and_an_address() {
         .when(ADMIN, change::<MailSettings>(MAIL_SETTINGS, settings))
         .then_something()
         .when(ADMIN, test("nobody", "de"))
+        .then_invalid(&["recipient"])
+        .when(ADMIN, test("a@example.com;b@example.com", "de"))
         .then_invalid(&["recipient"])
         .when(ADMIN, test("a@example.com", "German"))
         .then_invalid(&["language"])

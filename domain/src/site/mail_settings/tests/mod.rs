@@ -49,11 +49,12 @@ fn only_administrators_set_it() {
 #[test]
 fn settings_that_could_not_work_are_refused() {
     // change over good settings, fields that are wrong
-    let cases: [(Value, &[&str]); 9] = [
+    let cases: [(Value, &[&str]); 10] = [
         (json!({"host": "mail example"}), &["host"]),
         (json!({"host": "mail.example.com/x"}), &["host"]),
         (json!({"from_address": ""}), &["from_address"]),
         (json!({"from_address": "gatebook"}), &["from_address"]),
+        (json!({"from_address": "g@example.com."}), &["from_address"]),
         (
             json!({"from_name": "a\r\nBcc: eve@example.com"}),
             &["from_name"],
