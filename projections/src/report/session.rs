@@ -493,7 +493,7 @@ impl Facts {
         if let Some(request) = self.started.access_request_id {
             let mut data = vec![("request_id", request.to_string())];
             if let Some(approved) = &self.started.approved {
-                let seconds = approved.ends_at.since(approved.start_at) / time::SECOND;
+                let seconds = approved.ends_at.since(approved.start_at) / domain::time::SECOND;
                 data.extend([
                     (
                         "request_start_time",
