@@ -5,28 +5,30 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{
-    Allowed, Answer, Ask, Asked, Command, Denied, Event, Handed, Outcome, Sent, SignIn,
-    StartRefused, TicketId, TimedOut, Trouble, Voided, WAITING_PER_USER_MAX, parameters, type_word,
+    Allowed, Answer, Ask, Asked, Command, Denied, Event, Handed, Outcome, Sent, StartRefused,
+    TicketId, TimedOut, Trouble, Voided, WAITING_PER_USER_MAX, parameters, type_word,
 };
 use crate::access::role::START_SESSIONS_ONLY;
 use crate::fleet::jump_client::{self, Properties};
 use crate::ids::{
-    JumpClientId, JumpItemRef, JumpointId, KeyedHash, LinkId, Lsid, SecretRef, ShellJumpId,
-    TicketRequestId, UserId,
+    JumpClientId, JumpItemRef, JumpointId, KeyedHash, LinkId, Lsid, ShellJumpId, TicketRequestId,
+    UserId,
 };
 use crate::items::custom_field::{self, CustomField};
 use crate::items::shell::ShellJump;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::session::access_session::{self, Start};
 use crate::site::ticket_system::{Status, TICKET_SYSTEM, TicketSystem};
-use crate::site::user::{self, User};
+use crate::site::user::User;
 use crate::testing::{
     ADMIN, ANNA, API, BERT, FIRST, Given, MONDAY, NODE, Outcome as Answered, PC1, SHARED,
     THURSDAYS, WEB_SERVERS, change, client, create, given, group, jumpoint, member_under, object,
-    person, policy, shell_jump, sign_out, start,
+    person, policy, shell_jump, start,
 };
-use crate::time::{MINUTE, SECOND};
+use crate::time::SECOND;
 use crate::{Actor, Cause, Event as Happened, Refusal, Surface, record};
+
+mod sign_ins;
 
 const ITEM: JumpItemRef = JumpItemRef::JumpClient(PC1);
 const REQUEST: TicketRequestId = TicketRequestId(1);
@@ -495,75 +497,6 @@ fn who_no_longer_waits_gets_no_session() {
         .then_nothing()
         .when(ticket_system(), Command::Answer(answer("allow")))
         .then_refused(Refusal::TicketRequestNotValid);
-}
-
-/// The sign-in `name` of Anna, good for five minutes.
-fn sign_in(name: &str) -> SignIn {
-    SignIn {
-        key: key(name),
-        password: SecretRef(format!("password of user-{ANNA}")),
-        ends_at: MONDAY.plus(5 * MINUTE),
-    }
-}
-
-/// Anna waits in her console for the answer to T1; the ticket system takes its time.
-fn waiting_signed_in() -> Given {
-    let system = json!({"url": URL, "user_prompt": "?", "timeout_seconds": 600});
-    let ask = Command::Ask(Box::new(Ask {
-        start: wish(ANNA, PC1),
-        ticket_id: TicketId("T1".to_owned()),
-        answer_key: key("first"),
-        sign_in: Some(sign_in("console")),
-    }));
-    ready_with(system).when(ANNA, ask).then_something()
-}
-
-fn allowed(site: Given) -> Answered {
-    site.when(ticket_system(), Command::Answer(answer("allow")))
-}
-
-/// TICK-48: signing out voids what waits under the sign-in, in the same decision; another sign-in of the user has nothing to do
-/// with it.
-#[test]
-fn signing_out_voids_what_waits_under_the_sign_in() {
-    let site = waiting_signed_in();
-    let elsewhere = site
-        .clone()
-        .when(ANNA, sign_out(ANNA, "key of elsewhere"))
-        .then_something();
-    assert!(started(&allowed(elsewhere)).is_some());
-    let signed_out = Happened::User(ANNA, user::Event::SignedOut(user::Signed {}));
-    let site = site
-        .when(ANNA, sign_out(ANNA, "key of console"))
-        .then([signed_out, happens(Event::Voided(Voided {}))]);
-    assert_eq!(site.world().tickets_waiting_of(ANNA), 0);
-    allowed(site).then_refused(Refusal::TicketRequestNotValid);
-}
-
-/// TICK-48: nobody waits any more once the sign-in has expired, was withdrawn, or its user was disabled or has another password.
-#[test]
-fn a_sign_in_that_ended_by_itself_gets_no_session() {
-    let not_valid = |outcome: Answered| {
-        outcome.then_refused(Refusal::TicketRequestNotValid);
-    };
-    assert!(
-        started(&allowed(
-            waiting_signed_in().at(MONDAY.plus(5 * MINUTE - 1))
-        ))
-        .is_some()
-    );
-    not_valid(allowed(waiting_signed_in().at(MONDAY.plus(5 * MINUTE))));
-    let withdrawn = Answer {
-        sign_in_withdrawn: true,
-        ..answer("allow")
-    };
-    not_valid(waiting_signed_in().when(ticket_system(), Command::Answer(withdrawn)));
-    for what in [json!({"enabled": false}), json!({"password": "another"})] {
-        let changed = waiting_signed_in()
-            .when(ADMIN, change::<User>(ANNA, what))
-            .then_something();
-        not_valid(allowed(changed));
-    }
 }
 
 /// TICK-47 TICK-05 TICK-06 ERR-25 ERR-26
