@@ -13,15 +13,14 @@ use rustls::CertificateError;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::endpoint::Endpoint;
-use crate::proxy::{ConnectError, Proxy, ProxyError};
-use crate::trust::{self, Roots};
+use crate::proxy::{ConnectError, Proxy, ProxyError, Reached};
+use crate::trust;
 
 /// Anything that carries bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -173,13 +172,14 @@ impl TlsDial {
         self
     }
 
-    async fn reach(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+    async fn reach(&self, endpoint: &Endpoint) -> Result<Reached, DialError> {
         let proxy = if endpoint.tls {
             &self.proxy
         } else {
             &Proxy::Direct
         };
-        proxy.connect(endpoint).await.map_err(|error| match error {
+        let reached = proxy.connect(endpoint, &self.local_roots).await;
+        reached.map_err(|error| match error {
             ConnectError::Direct(error) => DialError::Unreachable(error),
             ConnectError::Proxy(error) => DialError::Proxy(error),
         })
@@ -189,20 +189,12 @@ impl TlsDial {
         &self,
         endpoint: &Endpoint,
         anchors: &AnchorList,
-        stream: TcpStream,
+        stream: Box<dyn Stream>,
     ) -> Result<Box<dyn Stream>, DialError> {
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| DialError::Name)?;
-        // Read at every connection: the system's roots change while an agent runs for months.
-        let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+        let roots = trust::roots(&self.local_roots)
             .await
-            .map_err(|error| DialError::Tls(io::Error::other(error)))?;
-        for error in &system.errors {
-            tracing::debug!(%error, "some roots of the system could not be read");
-        }
-        let roots = Roots {
-            system: system.certs,
-            local: self.local_roots.clone(),
-        };
+            .map_err(DialError::Tls)?;
         let config = trust::client_config(anchors, roots).map_err(DialError::TlsSetup)?;
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
@@ -213,23 +205,22 @@ impl TlsDial {
 
 impl Dial for TlsDial {
     async fn dial(&self, endpoint: &Endpoint, anchors: &AnchorList) -> Result<Dialed, DialError> {
-        let stream = self.reach(endpoint).await?;
-        // Frames are small and someone waits for the answer.
-        stream.set_nodelay(true).map_err(DialError::Unreachable)?;
-        let local_ip = stream.local_addr().map_err(DialError::Unreachable)?.ip();
-        let stream: Box<dyn Stream> = if endpoint.tls {
+        let Reached {
+            stream,
+            local,
+            peer,
+        } = self.reach(endpoint).await?;
+        let stream = if endpoint.tls {
             self.secure(endpoint, anchors, stream).await?
+        } else if peer.is_loopback() {
+            stream
         } else {
             // The name may say localhost and mean another machine.
-            let peer = stream.peer_addr().map_err(DialError::Unreachable)?.ip();
-            if !peer.is_loopback() {
-                return Err(DialError::NotLoopback(peer));
-            }
-            Box::new(stream)
+            return Err(DialError::NotLoopback(peer));
         };
         Ok(Dialed {
             socket: upgrade(endpoint, stream).await?,
-            local_ip: Some(local_ip),
+            local_ip: Some(local),
         })
     }
 }

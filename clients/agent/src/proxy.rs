@@ -2,7 +2,8 @@
 //!
 //! `settings.ini` in the state folder is the guide's file (CLNT-57): it is read when the program starts. A user name and a
 //! password that stand in it in plain text are replaced by a form that only this machine's key file opens (CLNT-58). Without
-//! it, the system's own settings count, asked at every connection, so a changed one is found by itself (CLNT-56).
+//! it, the system's own settings count, asked at every connection, so a changed one is found by itself (CLNT-56). Their scheme
+//! says what is spoken with the proxy; one that is not known here is refused, and never passed by.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -15,14 +16,15 @@ use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use configparser::ini::Ini;
 use http::{HeaderValue, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::{SocksV4, Tunnel};
 use hyper_util::client::proxy::matcher::Matcher;
 use link_protocol::Secret;
-use tokio::net::TcpStream;
-use tower_service::Service;
+use rustls::pki_types::CertificateDer;
 
+use self::tunnel::{Method, Tunnel};
+use crate::dial::Stream;
 use crate::endpoint::Endpoint;
+
+mod tunnel;
 
 const FILE: &str = "settings.ini";
 const KEY_FILE: &str = "settings.key";
@@ -31,6 +33,9 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// What a sealed value begins with.
 const SEALED: &str = "sealed:";
 const NONCE_BYTES: usize = 12;
+/// Where the system names the proxy for `https` destinations, in the order in which the first that is set counts.
+const SYSTEM_VARIABLES: [&[&str]; 2] =
+    [&["HTTPS_PROXY", "https_proxy"], &["ALL_PROXY", "all_proxy"]];
 
 /// How the server is reached.
 #[derive(Clone, Debug, Default)]
@@ -47,17 +52,11 @@ pub enum Proxy {
 /// The proxy of `settings.ini`.
 #[derive(Clone, Debug)]
 pub struct Manual {
-    method: Method,
+    is_socks: bool,
     host: String,
     port: u16,
     user: String,
     password: Secret,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Method {
-    HttpConnect,
-    Socks4,
 }
 
 /// Why a proxy can't be used.
@@ -69,6 +68,12 @@ pub enum ProxyError {
     /// `settings.ini` says something that has no meaning; the name of the value and what it may be.
     #[error("{} of settings.ini is not valid: {}", .0, .1)]
     Value(&'static str, &'static str),
+    /// The system names a proxy of a kind that isn't known here, or in no readable form; the variable's name. Its value may hold
+    /// a password.
+    #[error(
+        "{0} names no proxy that can be used; it takes http://, https://, socks4a://, socks5:// or socks5h:// with [user:password@]host[:port]"
+    )]
+    System(&'static str),
     /// The proxy could not be reached, wants other credentials, or does not let through.
     #[error(
         "the proxy {proxy} gives no way; where it asks for a user and password, they go into settings.ini, and the client is restarted"
@@ -104,10 +109,10 @@ impl Proxy {
         if ini.get("Proxy", "version").as_deref() != Some("1") {
             return Err(ProxyError::Value("[Proxy] version", "1"));
         }
-        let method = match ini.get("Proxy\\Manual", "ProxyMethod").as_deref() {
+        let is_socks = match ini.get("Proxy\\Manual", "ProxyMethod").as_deref() {
             Some("0") => return Ok(Self::Direct),
-            Some("100") => Method::HttpConnect,
-            Some("200") => Method::Socks4,
+            Some("100") => false,
+            Some("200") => true,
             _ => {
                 return Err(ProxyError::Value(
                     "[Proxy\\Manual] ProxyMethod",
@@ -124,7 +129,7 @@ impl Proxy {
             .filter(|port| *port > 0);
         let opened = Sealing { folder }.open(&mut ini)?;
         Ok(Self::Manual(Manual {
-            method,
+            is_socks,
             host: host.ok_or(ProxyError::Value(
                 "[Proxy\\Manual] ProxyHost",
                 "a host name of 1 to 255 characters",
@@ -135,42 +140,78 @@ impl Proxy {
         }))
     }
 
-    /// A connection to the server, through the proxy where there is one.
+    /// A connection to the server, through the proxy where there is one. `local_roots` may end the certificate chain of a proxy
+    /// with TLS, beside the system's.
     ///
     /// # Errors
-    /// [`ProxyError::NoWay`]; without a proxy what the system says.
-    pub async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
-        match self.way(endpoint) {
-            None => TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+    /// [`ProxyError`]; without a proxy what the system says.
+    pub async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        local_roots: &[CertificateDer<'static>],
+    ) -> Result<Reached, ConnectError> {
+        match self.tunnel(endpoint).map_err(ConnectError::Proxy)? {
+            None => Reached::directly(&endpoint.host, endpoint.port)
                 .await
                 .map_err(ConnectError::Direct),
-            Some(way) => way.connect(endpoint).await.map_err(ConnectError::Proxy),
+            Some(tunnel) => tunnel
+                .connect(endpoint, local_roots)
+                .await
+                .map_err(ConnectError::Proxy),
         }
     }
 
-    fn way(&self, endpoint: &Endpoint) -> Option<Way> {
+    fn tunnel(&self, endpoint: &Endpoint) -> Result<Option<Tunnel>, ProxyError> {
         match self {
-            Self::Direct => None,
-            Self::Manual(manual) => Some(Way {
-                method: manual.method,
-                proxy: format!("{}:{}", manual.host, manual.port),
-                authorization: manual.authorization(),
-            }),
+            Self::Direct => Ok(None),
+            Self::Manual(manual) => Ok(Some(manual.tunnel())),
             // The system means the way to others.
-            Self::System if is_this_machine(&endpoint.host) => None,
-            Self::System => {
-                let found = Matcher::from_system().intercept(&destination(endpoint)?)?;
-                Some(Way {
-                    method: match found.uri().scheme_str() {
-                        Some("socks4" | "socks4a") => Method::Socks4,
-                        _ => Method::HttpConnect,
-                    },
-                    proxy: found.uri().authority()?.to_string(),
-                    authorization: found.basic_auth().cloned(),
-                })
-            }
+            Self::System if is_this_machine(&endpoint.host) => Ok(None),
+            Self::System => of_system(endpoint),
         }
     }
+}
+
+/// The proxy that the system names for this server.
+fn of_system(endpoint: &Endpoint) -> Result<Option<Tunnel>, ProxyError> {
+    let destination: Uri = format!("https://{endpoint}")
+        .parse()
+        .map_err(|_| ProxyError::Value("the server", "host:port"))?;
+    if let Some(found) = Matcher::from_system().intercept(&destination) {
+        let tunnel = Tunnel::of(&found).ok_or(ProxyError::System(SYSTEM_VARIABLES[0][0]))?;
+        return Ok(Some(tunnel));
+    }
+    // It is passed over in silence there, where the variable is nothing it can use; a client that was told a proxy does not go
+    // without it.
+    let first_set = |names: &[&'static str]| {
+        let mut set = names
+            .iter()
+            .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        set.next().filter(|(_, value)| !value.is_empty())
+    };
+    let Some((variable, _)) = SYSTEM_VARIABLES.iter().find_map(|names| first_set(names)) else {
+        return Ok(None);
+    };
+    let exceptions = ["NO_PROXY", "no_proxy"];
+    let exceptions = exceptions.iter().find_map(|name| std::env::var(name).ok());
+    let any = Matcher::builder()
+        .all("http://proxy.invalid")
+        .no(exceptions.unwrap_or_default())
+        .build();
+    match any.intercept(&destination) {
+        None => Ok(None),
+        Some(_) => Err(ProxyError::System(variable)),
+    }
+}
+
+/// A connection on which the server can be spoken to.
+pub struct Reached {
+    /// What carries the bytes.
+    pub stream: Box<dyn Stream>,
+    /// This machine's address on the way.
+    pub local: IpAddr,
+    /// The address at the other end, which is the proxy's where there is one.
+    pub peer: IpAddr,
 }
 
 /// Why there is no connection.
@@ -182,52 +223,28 @@ pub enum ConnectError {
     Proxy(ProxyError),
 }
 
-struct Way {
-    method: Method,
-    /// Host and port.
-    proxy: String,
-    authorization: Option<HeaderValue>,
-}
-
 fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn destination(endpoint: &Endpoint) -> Option<Uri> {
-    format!("https://{endpoint}").parse().ok()
-}
-
-impl Way {
-    async fn connect(self, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
-        let no_way = |source: Box<dyn std::error::Error + Send + Sync>| ProxyError::NoWay {
-            proxy: self.proxy.clone(),
-            source,
-        };
-        let proxy: Uri = format!("http://{}", self.proxy)
-            .parse()
-            .map_err(|_| ProxyError::Value("the proxy's address", "host:port"))?;
-        let to = destination(endpoint).ok_or(ProxyError::Value("the server", "host:port"))?;
-        let connected = match self.method {
-            Method::HttpConnect => {
-                let mut tunnel = Tunnel::new(proxy, HttpConnector::new());
-                if let Some(authorization) = self.authorization.clone() {
-                    tunnel = tunnel.with_auth(authorization);
-                }
-                tunnel
-                    .call(to)
-                    .await
-                    .map_err(|error| no_way(Box::new(error)))?
-            }
-            Method::Socks4 => SocksV4::new(proxy, HttpConnector::new())
-                .call(to)
-                .await
-                .map_err(|error| no_way(Box::new(error)))?,
-        };
-        Ok(connected.into_inner())
-    }
-}
-
 impl Manual {
+    fn tunnel(&self) -> Tunnel {
+        let method = if self.is_socks {
+            Method::Socks4
+        } else {
+            let authorization = self.authorization();
+            Method::HttpConnect {
+                tls: false,
+                authorization,
+            }
+        };
+        Tunnel {
+            method,
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
+
     /// Basic credentials (RFC 7617), where there are any.
     fn authorization(&self) -> Option<HeaderValue> {
         if self.user.is_empty() {

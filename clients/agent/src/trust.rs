@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use link_protocol::{Anchor, AnchorList};
@@ -27,6 +28,23 @@ pub struct Roots {
     pub system: Vec<CertificateDer<'static>>,
     /// What the person who installed the agent trusts on top: always used.
     pub local: Vec<CertificateDer<'static>>,
+}
+
+/// The system's roots as they are now, which change while an agent runs for months, and `local` ones.
+///
+/// # Errors
+/// If no thread could read them.
+pub(crate) async fn roots(local: &[CertificateDer<'static>]) -> io::Result<Roots> {
+    let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+        .await
+        .map_err(io::Error::other)?;
+    for error in &system.errors {
+        tracing::debug!(%error, "some roots of the system could not be read");
+    }
+    Ok(Roots {
+        system: system.certs,
+        local: local.to_vec(),
+    })
 }
 
 /// Makes the TLS configuration of a connection that trusts these anchors.

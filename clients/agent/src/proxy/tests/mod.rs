@@ -46,7 +46,7 @@ async fn the_proxy_of_settings_ini_is_gone_through() {
     let (port, heard) = proxy(b"HTTP/1.1 200 OK\r\n\r\n", 4096).await;
     let folder = written(&settings("100", port, credentials));
     let proxy_set = Proxy::of(folder.path()).unwrap();
-    proxy_set.connect(&server()).await.unwrap();
+    proxy_set.connect(&server(), &[]).await.unwrap();
     let request = String::from_utf8(heard.await.unwrap()).unwrap();
     assert!(request.starts_with("CONNECT gatebook.invalid:8443 HTTP/1.1\r\n"));
     let authorization = STANDARD.encode("anna:s3cret");
@@ -60,7 +60,7 @@ async fn the_proxy_of_settings_ini_is_gone_through() {
     let folder = written(&settings("200", port, ""));
     Proxy::of(folder.path())
         .unwrap()
-        .connect(&server())
+        .connect(&server(), &[])
         .await
         .unwrap();
     let request = heard.await.unwrap();
@@ -128,7 +128,10 @@ fn credentials_in_plain_text_are_replaced_by_what_nobody_can_read() {
 async fn a_proxy_that_asks_for_credentials_is_said_with_what_to_do() {
     let (port, _heard) = proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", 4096).await;
     let folder = written(&settings("100", port, ""));
-    let error = Proxy::of(folder.path()).unwrap().connect(&server()).await;
+    let error = Proxy::of(folder.path())
+        .unwrap()
+        .connect(&server(), &[])
+        .await;
     let Err(ConnectError::Proxy(error)) = error else {
         panic!("there is no way");
     };
