@@ -17,6 +17,9 @@ const TRYING_MIN: Duration = Duration::from_secs(120);
 /// How far the two clocks may part between two looks without one having been set. Unit: seconds.
 const SLACK: i64 = 10;
 
+/// How much later than its site a client may have noticed that a connection was lost. Unit: seconds.
+const NOTICED_LATE_MAX: i64 = 120;
+
 /// What is known of the site's absence.
 #[derive(Debug, Default)]
 pub(crate) struct Absence {
@@ -77,6 +80,13 @@ impl Absence {
                 .failing_since
                 .is_some_and(|since| clock.running().saturating_sub(since) >= TRYING_MIN);
         (is_certain && left(seen_at, minutes, clock) <= 0).then_some(seen_at)
+    }
+
+    /// When the site was last there, where that is `minutes` ago: as long as its own rule needs to delete a client. For a
+    /// client that the site says to have removed, so that nothing more has to be certain.
+    pub(crate) fn was_as_long_as(&self, clock: &WallClock, minutes: u32) -> Option<i64> {
+        let seen_at = self.seen_at?;
+        (left(seen_at, minutes, clock) <= NOTICED_LATE_MAX).then_some(seen_at)
     }
 
     /// How soon to try again so as to see at once that it is over; never nothing.

@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use link_protocol::{Identity, KeyInfo, Overrides, Refused, Register, Resume};
+use link_protocol::{Identity, KeyInfo, Overrides, Refused, RefusedCode, Register, Resume};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -11,6 +11,7 @@ use crate::absence::Absence;
 use crate::calls::{self, Calls};
 use crate::dial::{Dial, DialError, Dialed};
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::failures::{Failures, chain};
 use crate::link::{Ended, Link, Ran, Visit, told_to_stop};
 use crate::machine::Machine;
 use crate::pauses::Pauses;
@@ -46,7 +47,8 @@ pub enum Stopped {
     /// The server refused it for good; a person has to do something. With `client_removed` the client is not wanted any
     /// more, and may be removed from the machine (CLNT-60).
     Refused(Refused),
-    /// It has not reached its site for as long as it was told last; it is to be removed from the machine (CLNT-19).
+    /// It has not reached its site for as long as it was told last, or comes back after as long and its site has deleted it
+    /// for that; it is to be removed from the machine (CLNT-14, CLNT-19).
     Expired {
         /// When the site was last there. Unit: seconds since 1970 UTC.
         seen_at: i64,
@@ -221,7 +223,7 @@ impl<D: Dial> Agent<D> {
     /// # Errors
     /// [`AgentError::NoKey`] if there is nothing to register with.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<Stopped, AgentError> {
-        let mut pauses = Pauses::default();
+        let (mut pauses, mut failures) = (Pauses::default(), Failures::default());
         let mut turn = 0;
         let mut known = Vec::new();
         let seen_at = self.store.state().and_then(|state| state.seen_at);
@@ -237,12 +239,17 @@ impl<D: Dial> Agent<D> {
                 return Err(AgentError::NoAddress);
             };
             let endpoint = &address.endpoint;
+            // The number of the failure, where it gets a line in the log.
+            let shown;
             let hint = match self.connect(&address, &mut stop).await? {
                 Tried::Stopped => return Ok(Stopped::Told),
                 Tried::NotReached(error) => {
                     turn += 1;
                     let hint = error.retry_after();
-                    tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "not connected");
+                    shown = failures.note(format!("{endpoint} {}", chain(&error)));
+                    if let Some(failures) = shown {
+                        tracing::warn!(%endpoint, failures, error = &error as &dyn std::error::Error, "not connected");
+                    }
                     if matches!(error, DialError::Status { .. }) {
                         // Verified by TLS, and too busy for more.
                         self.remember_seen().await;
@@ -255,9 +262,13 @@ impl<D: Dial> Agent<D> {
                 Tried::Linked(Ended::Passive { until }, _) => {
                     self.remember_seen().await;
                     pauses.reset();
+                    failures.over();
                     tracing::info!("waiting to be called");
                     tokio::select! {
                         () = told_to_stop(&mut stop) => {}
+                        () = self.machine.switched() => {
+                            tracing::info!("switched on or off");
+                        }
                         () = self.calls.called() => {
                             tracing::info!("called");
                             self.called = true;
@@ -266,12 +277,22 @@ impl<D: Dial> Agent<D> {
                     }
                     continue;
                 }
-                Tried::Linked(Ended::Refused(refused), _) if refused.is_final => {
+                Tried::Linked(Ended::Refused(refused), online_for) if refused.is_final => {
                     self.sessions.forget();
+                    if refused.code == RefusedCode::ClientRemoved
+                        && online_for.is_none()
+                        && let Some(over) = self.was_away_too_long()
+                    {
+                        return Ok(over);
+                    }
                     tracing::error!(code = ?refused.code, message = refused.message, "refused for good");
                     return Ok(Stopped::Refused(refused));
                 }
                 Tried::Linked(ended, online_for) => {
+                    if online_for.is_some() {
+                        failures.over();
+                    }
+                    shown = failures.note(format!("{endpoint} {}", chain(&ended)));
                     match online_for {
                         Some(_) => self.remember_seen().await,
                         None => {
@@ -287,7 +308,9 @@ impl<D: Dial> Agent<D> {
                     if online_for.is_some_and(|online_for| online_for >= LASTING) {
                         pauses.reset();
                     }
-                    tracing::warn!(%endpoint, reason = &ended as &dyn std::error::Error, ?online_for, "the link ended");
+                    if let Some(failures) = shown {
+                        tracing::warn!(%endpoint, failures, reason = &ended as &dyn std::error::Error, ?online_for, "the link ended");
+                    }
                     ended.retry_after()
                 }
             };
@@ -298,7 +321,9 @@ impl<D: Dial> Agent<D> {
             } else {
                 pause.min(self.until_expiry())
             };
-            tracing::info!(?pause, "coming back after a pause");
+            if shown.is_some() {
+                tracing::info!(?pause, "coming back after a pause");
+            }
             tokio::select! {
                 () = told_to_stop(&mut stop) => {}
                 () = sleep(pause) => {}
@@ -342,6 +367,14 @@ impl<D: Dial> Agent<D> {
         }
         let minutes = self.may_be_away()?;
         let seen_at = self.absence.is_over(&self.clock, minutes)?;
+        Some(Stopped::Expired { seen_at, minutes })
+    }
+
+    /// The end of a client that comes back and that its site has removed, where it was away for so long that the site has done
+    /// that by itself (CLNT-14). One that a person removed has no such reason.
+    fn was_away_too_long(&self) -> Option<Stopped> {
+        let minutes = self.may_be_away()?;
+        let seen_at = self.absence.was_as_long_as(&self.clock, minutes)?;
         Some(Stopped::Expired { seen_at, minutes })
     }
 

@@ -16,6 +16,7 @@
 //! - [`pauses`]: when to come back.
 //! - [`calls`]: where a passive client waits to be called.
 //! - `absence`: for how long the site was away, and when that is too long.
+//! - `failures`: which of many failures get a line in the log.
 //! - [`wall_clock`]: the machine's time of day.
 //! - [`install`]: installing it on Linux, and taking it away.
 //! - [`agent`]: connection after connection, until told to stop.
@@ -25,6 +26,7 @@ pub mod agent;
 pub mod calls;
 pub mod dial;
 pub mod endpoint;
+mod failures;
 #[cfg(unix)]
 pub mod install;
 pub mod link;

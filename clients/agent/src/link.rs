@@ -434,6 +434,10 @@ impl<'a> Link<'a> {
                         None => {}
                     }
                 }
+                // Whoever switched the client off looks at the site next (CLNT-29).
+                () = machine.switched(), if idle && next_look > Instant::now() => {
+                    next_look = Instant::now();
+                }
                 // A disk takes its time, in which pings must be answered.
                 written = self.keeping.written() => self.wrote(written).await?,
                 // So does reading the machine.

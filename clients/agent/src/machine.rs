@@ -16,6 +16,14 @@ use crate::logged_on;
 /// The file in an agent's state folder that is there while the client is switched off.
 pub const DISABLED: &str = "disabled";
 
+/// How soon a switch is noticed.
+const SWITCH_NOTICED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What stands in the place of a machine id on a machine that has none yet (machine-id(5)): an image that is not set up.
+const UNINITIALIZED: &str = "uninitialized";
+/// How long a machine id is. Unit: characters.
+const MACHINE_ID_CHARS: usize = 32;
+
 /// How long the domain name is kept before the resolver, which may hang, is asked again.
 const FQDN_FOR: Duration = Duration::from_secs(3_600);
 
@@ -83,6 +91,16 @@ impl Machine {
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled.as_deref().is_some_and(Path::exists)
+    }
+
+    /// Resolves once the user has switched the client on or off since the facts were read last; never, where nobody can.
+    pub async fn switched(&self) {
+        if self.disabled.is_none() {
+            return std::future::pending().await;
+        }
+        while self.is_disabled() == self.known().disabled.unwrap_or(false) {
+            tokio::time::sleep(SWITCH_NOTICED_WITHIN).await;
+        }
     }
 
     /// Reads facts and figures on a thread for blocking work: files are read and the resolver is asked.
@@ -254,9 +272,17 @@ fn resolve_fqdn(hostname: &str) -> Option<String> {
 
 /// A hash of the system's machine id, which is meant to stay on the machine (machine-id(5)).
 fn machine_id() -> Option<String> {
-    let id = fs::read_to_string("/etc/machine-id").ok()?;
-    let id = id.trim();
-    if id.is_empty() {
+    hashed_machine_id(&fs::read_to_string("/etc/machine-id").ok()?)
+}
+
+/// The hash of what stands in the file; none for a placeholder, which many machines have in common.
+fn hashed_machine_id(text: &str) -> Option<String> {
+    let id = text.trim();
+    let first = id.chars().next()?;
+    let is_id = id.len() == MACHINE_ID_CHARS
+        && id.chars().all(|c| c.is_ascii_hexdigit())
+        && id.chars().any(|c| c != first);
+    if id == UNINITIALIZED || !is_id {
         return None;
     }
     let hash = Sha256::new()
@@ -320,6 +346,28 @@ mod tests {
         let _hangs = machine.probe.lock().await;
         let known = machine.facts_within(Duration::from_secs(5)).await;
         assert_eq!(known.hostname, facts.hostname);
+    }
+
+    /// INST-57
+    #[test]
+    fn a_placeholder_is_no_machine_id() {
+        let zeros = "0".repeat(32);
+        let ones = "f".repeat(32);
+        for text in [
+            "",
+            "\n",
+            "uninitialized\n",
+            zeros.as_str(),
+            ones.as_str(),
+            "0123",
+            "not an id",
+        ] {
+            assert_eq!(hashed_machine_id(text), None, "{text}");
+        }
+        let id = "0123456789abcdef0123456789abcdef";
+        let hash = hashed_machine_id(&format!("{id}\n")).unwrap();
+        assert!(hash.len() == 32 && hash != id);
+        assert_eq!(hashed_machine_id(id), Some(hash));
     }
 
     #[test]

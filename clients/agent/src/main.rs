@@ -94,7 +94,13 @@ impl Switch {
                 removed => removed,
             }
         };
-        done.with_context(|| format!("could not change {}", file.display()))
+        done.with_context(|| format!("could not change {}", file.display()))?;
+        let is = if disabled { "off" } else { "on" };
+        // Whoever closed the output does not want to know.
+        let _ = output::result(format_args!(
+            "The Jump Client is switched {is}. Its site knows within seconds if the client is connected, else when it connects next."
+        ));
+        Ok(())
     }
 }
 

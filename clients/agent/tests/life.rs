@@ -382,12 +382,77 @@ async fn a_client_that_its_user_switched_off_says_so_and_starts_nothing() {
     };
     assert_eq!(server.frame().await, refused);
     std::fs::remove_file(folder.path().join("disabled")).unwrap();
-    let enabled = tokio::time::timeout(Duration::from_secs(90), server.frame_when_it_comes());
+    let enabled = tokio::time::timeout(SWITCHED_WITHIN, server.frame_when_it_comes());
     match enabled.await.expect("the change is said") {
         ClientFrame::CheckIn(check_in) => assert_eq!(check_in.facts.disabled, Some(false)),
         other => panic!("a check-in was expected, not {other:?}"),
     }
     running.stop(server).await;
+}
+
+/// How soon a switch at the machine is said.
+const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// CLNT-02, CLNT-29: a passive client that waits to be called comes to say that it was switched off.
+#[tokio::test]
+async fn a_passive_client_comes_when_it_is_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Some(key(URL, system_anchors(1)));
+    let mut running = start_by(folder.path(), key, 0, clock()).await;
+    let (_, mut server) = running.connected().await;
+    let mut told = settings(&["cpu"], 900);
+    told.passive = true;
+    take_registration(&mut server, told).await;
+    assert!(matches!(server.frame().await, ClientFrame::CheckIn(_)));
+    server
+        .send(ServerFrame::CheckInRecorded { sequence: 1 })
+        .await;
+    tokio::time::pause();
+    assert_eq!(server.frame().await, ClientFrame::Goodbye {});
+    tokio::time::resume();
+    server.close().await;
+    drop(server);
+    std::fs::write(folder.path().join("disabled"), "").unwrap();
+    let came = tokio::time::timeout(PATIENCE, running.connected()).await;
+    let (_, mut server) = came.expect("it does not wait for its next check-in");
+    assert_eq!(server.hello().await.facts.disabled, Some(true));
+}
+
+/// CLNT-14, CLNT-26: removed while it was away, a client goes where it was away for as long as its site's own rule needs; one that
+/// a person removed before that stays.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_deleted_for_being_away_goes_when_it_comes_back() {
+    let minutes = 180 * 1_440;
+    let hours = Duration::from_secs(3_600);
+    for (away, goes) in [(24 * hours, false), (180 * 24 * hours, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let key = Some(key(URL, system_anchors(1)));
+        let mut running = start_by(folder.path(), key, 0, clock.clone()).await;
+        let (_, mut server) = running.connected().await;
+        take_registration(&mut server, settings(&["cpu"], minutes)).await;
+        running.stop(server).await;
+
+        // The machine is switched off meanwhile.
+        tokio::time::advance(away).await;
+        let mut running = start_by(folder.path(), None, 0, clock).await;
+        let (_, mut server) = running.connected().await;
+        server.hello().await;
+        let refused = Refused {
+            code: RefusedCode::ClientRemoved,
+            message: "gone".to_owned(),
+            retry_after_ms: None,
+            is_final: true,
+        };
+        server.send(ServerFrame::Refused(refused)).await;
+        let stopped = running.agent.await.unwrap();
+        assert_eq!(
+            matches!(stopped, Stopped::Expired { minutes: told, .. } if told == minutes),
+            goes,
+            "{stopped:?}"
+        );
+        assert_eq!(matches!(stopped, Stopped::Refused(_)), !goes);
+    }
 }
 
 async fn about_to_go(state: &Path, failing: usize) -> (Agent<std::sync::Arc<MemoryDial>>, Running) {
