@@ -26,9 +26,7 @@ impl Counted {
     fn of(client: &JumpClient) -> Self {
         Self {
             installed: Installed::of(client),
-            machine: Some(client.facts.machine_id.as_str())
-                .filter(|machine_id| !machine_id.is_empty())
-                .map(in_short),
+            machine: client.facts.machine().map(in_short),
         }
     }
 }
@@ -264,7 +262,7 @@ impl World {
     }
 
     /// The endpoints whose agents say that they are this machine, uninstalled ones too, by id. None for a machine that does
-    /// not say which it is.
+    /// not say which it is, or names a placeholder.
     pub fn endpoints_of_machine(&self, machine_id: &str) -> impl Iterator<Item = JumpClientId> {
         let short = in_short(machine_id);
         let machine_id = machine_id.to_owned();

@@ -29,7 +29,7 @@ pub struct Facts {
     pub console_user: String,
     /// `user` or `service`.
     pub install_mode: String,
-    /// Names the machine across installs.
+    /// Names the machine across installs; [`Facts::machine`] says whether it does.
     pub machine_id: String,
     /// The agent's version.
     pub agent_version: String,
@@ -40,6 +40,42 @@ pub struct Facts {
     /// Where a passive client listens to be called (CLNT-02); 0 is nowhere.
     #[serde(skip_serializing_if = "is_nowhere")]
     pub listen_port: u16,
+}
+
+/// What stands in the place of a machine id on machines that have none, in lower case and without dashes: machine-id(5), and what
+/// firmware and scripts write where nothing was set. The last three are how agents before this rule hashed the first, 32 times
+/// `0` and 32 times `f`.
+const PLACEHOLDERS: &[&str] = &[
+    "uninitialized",
+    "none",
+    "null",
+    "unknown",
+    "default",
+    "not specified",
+    "to be filled by o.e.m.",
+    "3be54d584933f49f4f3976a5c87deb59",
+    "e10adfec4c93f7b555b168ae817f540b",
+    "dfd561095f1519d3e841b86681f36b73",
+];
+/// From how many times the same digit on a machine id is a placeholder.
+const SAME_DIGITS_MIN: usize = 8;
+
+impl Facts {
+    /// The machine's identity; none where the agent names none, or names what many machines have in common, which is no evidence
+    /// that two are the same.
+    #[must_use]
+    pub fn machine(&self) -> Option<&str> {
+        let id = self.machine_id.trim();
+        let bare: String = id
+            .chars()
+            .filter(|c| !matches!(c, '-' | '{' | '}'))
+            .flat_map(char::to_lowercase)
+            .collect();
+        let first = bare.chars().next()?;
+        let is_one_digit = bare.chars().all(|c| c == first) && bare.len() >= SAME_DIGITS_MIN;
+        (!is_one_digit && !PLACEHOLDERS.contains(&bare.as_str()))
+            .then_some(self.machine_id.as_str())
+    }
 }
 
 #[allow(

@@ -90,6 +90,29 @@ fn a_machine_without_an_identity_has_no_duplicates() {
     assert_eq!(site.world().duplicates_of(PC3, 9), []);
 }
 
+/// INST-57: what stands in the place of an identity on many machines makes no two of them the same.
+#[test]
+fn a_placeholder_is_no_identity() {
+    for id in [
+        "uninitialized",
+        "00000000000000000000000000000000",
+        "00000000-0000-0000-0000-000000000000",
+        "{FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF}",
+        "To be filled by O.E.M.",
+        " ",
+        // As earlier agents hashed the first one.
+        "3be54d584933f49f4f3976a5c87deb59",
+    ] {
+        for setting in ["allow", "refuse", "merge"] {
+            let first = site(setting).when(Actor::NewJumpClient, machine(id, 7));
+            let second = first
+                .then_something()
+                .when(Actor::NewJumpClient, machine(id, 8));
+            assert_eq!(new_client(&second).duplicate_of, [], "{id} {setting}");
+        }
+    }
+}
+
 /// INST-57
 #[test]
 fn a_site_may_refuse_duplicates() {
