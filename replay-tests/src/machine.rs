@@ -118,7 +118,9 @@ impl Machine {
             .env("RUST_LOG", "info")
             .env("HOME", self.folder.path())
             // No syslog listens here: entries go beside the install directory.
-            .env("GATEBOOK_AGENT_LOG_SOCKET", self.path("no-syslog"));
+            .env("GATEBOOK_AGENT_LOG_SOCKET", self.path("no-syslog"))
+            // Those without such a directory.
+            .env("GATEBOOK_AGENT_LOG_FILE", self.path("failures.log"));
     }
 
     /// Runs a package with sh, as its user.

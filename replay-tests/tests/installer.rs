@@ -185,6 +185,17 @@ async fn what_must_not_be_installed_is_not() -> Result<()> {
         .must(1, "--install-dir <directory_path> is needed")?;
     into(&["--user", "no-such-user"])?.must(1, "there is no user no-such-user")?;
     ensure!(!directory.exists());
+    // Each has its entry in the log, also where no directory is known to be fit.
+    let log = fs::read_to_string(machine.path("failures.log"))?;
+    for words in [
+        "does not take team:",
+        "is not a parameter",
+        "the package brings its key",
+        "is needed",
+        "there is no user",
+    ] {
+        ensure!(log.contains(words), "{words}: {log}");
+    }
 
     // A field that is not marked for override: all of it fails, with an entry in the log.
     into(&["--jc-tag", "servers"])?
@@ -274,6 +285,8 @@ fn damaged_packages(machine: &Machine, package: &Path) -> Result<()> {
             said.error
         );
         ensure!(!machine.path("client").exists(), "something was left");
+        let log = fs::read_to_string(machine.path("failures.log"))?;
+        ensure!(log.contains(words), "\"{words}\" was expected: {log}");
         Ok(())
     };
     let flipped = |place: usize| {
@@ -329,6 +342,12 @@ async fn what_root_installs_does_not_run_as_root() -> Result<()> {
     let own = machine.path("own");
     install(&package, &own, &[])?.must(1, "warning: it is not recommended")?;
     ensure!(!own.exists());
+    install(&package, &own, &["--user", "root"])?.must(1, "is not to run as root")?;
+    ensure!(!own.exists());
+    let roots_own = roots.path().join("roots-own");
+    install(&package, &roots_own, &["--user", "root", "--allow-root"])?.must(0, "\nUser=root\n")?;
+    let mut command = machine.command_of_root("sh");
+    Said::of(command.arg(roots_own.join("uninstall")).output()?).must(0, "removed from")?;
     install(&package, &own, &["--user", name])?.must(0, &format!("\nUser={name}\n"))?;
     for part in [
         "",
@@ -349,7 +368,14 @@ async fn what_root_installs_does_not_run_as_root() -> Result<()> {
     install(&desktop, &service, &["--user", "root"])?.must(1, "must not run as root")?;
     ensure!(!service.exists());
     let cleared = Cleared(&machine, service.clone());
-    install(&desktop, &service, &["--user", name])?.must(0, &format!("runs as {name}"))?;
+    let said =
+        install(&desktop, &service, &["--user", name])?.must(0, &format!("runs as {name}"))?;
+    let comes_back = Path::new("/run/systemd/system").is_dir();
+    ensure!(
+        said.out.contains("does not come back after a reboot") != comes_back,
+        "{}",
+        said.out
+    );
     for part in ["", "gatebook-agent", "init-script", "uninstall"] {
         ensure!(
             fs::metadata(service.join(part))?.uid() == 0,
@@ -425,7 +451,7 @@ async fn an_installer_that_ran_out_installs_nothing_and_takes_back_what_never_ca
     );
     machine
         .install(&package, &["--install-dir", "later"])?
-        .must(1, "if its time was extended, download it again")?;
+        .must(1, "by this machine's clock it is 20")?;
     ensure!(!machine.path("later").exists());
     drop(cleared);
     Ok(())
@@ -531,4 +557,68 @@ async fn a_headless_client_that_is_refused_at_first_goes_and_one_that_is_removed
     ensure!(!kept.exists());
     drop(first);
     server.stop()
+}
+
+/// CLNT-14, CLNT-26: a headless client that was away for as long as the site's own rule allows is deleted there, and takes itself off
+/// the machine when it comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_headless_client_that_was_deleted_for_being_away_uninstalls_itself() -> Result<()> {
+    const DAYS: i64 = 181;
+    let machine = Machine::new()?;
+    let site = ClockedSite::start(SystemClock.now()).await?;
+    let api = site.api().await?;
+    let make = async |path: &str, body: Value| {
+        api.send(Method::POST, &format!("/api/config/v1/{path}"), &body)
+            .await
+    };
+    let group = make("jump-group", json!({"name": "Web Servers"})).await?;
+    let body = json!({"jump_group_id": group["id"], "name": "away"});
+    let made = make("jump-client/installer", body).await?;
+    let package = fetch(
+        &site.agent_url(),
+        &site.anchor()?,
+        &made,
+        None,
+        machine.folder.path(),
+    )?;
+    let directory = machine.path("away");
+    let cleared = Cleared(&machine, directory.clone());
+    machine
+        .install(&package, &["--install-dir", "away"])?
+        .must(0, "init-script' start")?;
+    machine
+        .script(&directory, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    let identity = directory.join("state/identity.json");
+    let held = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(&identity)?)?) };
+    until("it knows how long it may be away", async || {
+        Ok(held()?["settings"]["remove_after_minutes"].is_u64())
+    })
+    .await?;
+    machine
+        .script(&directory, "init-script", &["stop"])?
+        .must(0, "stopped")?;
+
+    // Half a year goes by for the machine and for the site.
+    let mut state = held()?;
+    let seen_at = state["seen_at"].as_i64().context("when it was seen")?;
+    state["seen_at"] = json!(seen_at - DAYS * 86_400);
+    fs::write(&identity, serde_json::to_vec(&state)?)?;
+    let clients = async || api.get("/api/config/v1/jump-client").await;
+    until("the site knows it is offline", async || {
+        Ok(clients().await?[0]["last_disconnect_timestamp"].is_string())
+    })
+    .await?;
+    site.clock.advance(DAYS * 86_400_000_000);
+    until("the site has deleted it", async || {
+        Ok(clients().await? == json!([]))
+    })
+    .await?;
+    machine.script(&directory, "init-script", &["start"])?;
+    until("it took itself away", async || Ok(!directory.exists())).await?;
+    let log = fs::read_to_string(machine.path("away.log"))?;
+    ensure!(log.contains("ended and was removed"), "{log}");
+    drop(cleared);
+    site.stop().await?;
+    Ok(())
 }

@@ -18,6 +18,7 @@ use replay_tests::fleet::{Fleet, until};
 use replay_tests::machine::{
     Cleared, Machine, NOBODY, Said, authority, fetch, installer, number_of, until_status,
 };
+use replay_tests::program::built;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -130,6 +131,168 @@ async fn a_client_that_does_not_start_leaves_nothing() -> Result<()> {
     until_status(&fleet, "desk", "active").await?;
     ensure!(entries(&machine)?.len() == 1);
     drop(cleared);
+    server.stop()
+}
+
+/// INST-23, INST-27, INST-59, CLNT-29: what the site has against a machine is said by what started its client: the installer of a client
+/// that runs at once, the start of a headless one. What a switch at the machine does, the switch says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_client_is_refused_is_said_where_it_was_started() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let made = installer(
+        &fleet,
+        json!({"name": "lost", "allow_override_jump_group": true}),
+    )
+    .await?;
+    let (url, authority) = (fleet.https(), authority(&fleet));
+    let fetch = |platform| fetch(&url, &authority, &made, platform, machine.folder.path());
+    let (headless, desktop) = (fetch(None)?, fetch(Some("linux-64"))?);
+    let why = "There is no Jump Group \"jumpgroup:nowhere\"";
+    let words = |directory| {
+        [
+            "--install-dir",
+            directory,
+            "--jc-jump-group",
+            "jumpgroup:nowhere",
+        ]
+    };
+
+    let directory = machine.path("desk");
+    machine.install(&desktop, &words("desk"))?.must(1, why)?;
+    ensure!(!directory.exists() && entries(&machine)?.is_empty());
+    ensure!(!machine.path(".config").exists(), "a folder was left");
+    let log = fs::read_to_string(machine.path("desk.log"))?;
+    ensure!(log.contains(why), "{log}");
+
+    let directory = machine.path("server");
+    machine.install(&headless, &words("server"))?.must(
+        0,
+        "Whether its site takes what was passed here, that start says.",
+    )?;
+    let said = machine
+        .script(&directory, "init-script", &["start"])?
+        .must(1, why)?;
+    ensure!(said.out.contains("status 3"), "{}", said.out);
+    ensure!(!directory.exists());
+    let log = fs::read_to_string(machine.path("server.log"))?;
+    ensure!(log.contains(why), "{log}");
+
+    let directory = machine.path("kept");
+    let kept = Cleared(&machine, directory.clone());
+    machine
+        .install(&headless, &["--install-dir", "kept"])?
+        .must(0, "init-script' start")?;
+    machine
+        .script(&directory, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    let item = until_status(&fleet, "lost", "active").await?;
+    let path = format!(
+        "/api/console/v1/items/{}",
+        item["id"].as_str().context("an id")?
+    );
+    for (word, is) in [("disable", "off"), ("enable", "on")] {
+        let mut command = machine.command(directory.join("gatebook-agent"));
+        command
+            .arg(word)
+            .arg("--state")
+            .arg(directory.join("state"));
+        let told = format!("is switched {is}. Its site knows within seconds");
+        Said::of(command.output()?).must(0, &told)?;
+        until(word, async || {
+            let item = fleet.anna.get(&path).await?;
+            Ok((item["status"] == "active") == (word == "enable"))
+        })
+        .await?;
+    }
+    drop(kept);
+    server.stop()
+}
+
+/// INST-25: an installer that is ended while it writes, here for want of room, is in nobody's way: the same again installs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_that_was_interrupted_can_be_repeated() -> Result<()> {
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let (_, package, _) = packages(&fleet, &machine, "again").await?;
+    let directory = machine.path("again");
+    let cleared = Cleared(&machine, directory.clone());
+    let agent = machine.path("agent");
+    fs::copy(built("gatebook-agent", "GATEBOOK_AGENT_BIN")?, &agent)?;
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755))?;
+    // The system ends a process that writes a file beyond this size.
+    let mut shell = machine.command("sh");
+    shell
+        .args(["-c", "ulimit -f 64; ulimit -c 0; exec \"$@\"", "sh"])
+        .arg(&agent)
+        .args(["install", "--package"])
+        .arg(&package)
+        .args(["--install-dir", "again"]);
+    let ended = Said::of(shell.output()?);
+    ensure!(
+        ended.code != Some(0) && !ended.error.contains("installation failed"),
+        "{}",
+        ended.error
+    );
+    ensure!(!directory.exists(), "half of it has its name already");
+    machine
+        .install(&package, &["--install-dir", "again"])?
+        .must(0, "init-script' start")?;
+    machine
+        .script(&directory, "init-script", &["start"])?
+        .must(0, "runs as process")?;
+    until_status(&fleet, "again", "active").await?;
+    machine
+        .script(&directory, "uninstall", &[])?
+        .must(0, "removed from")?;
+    let left: Vec<_> = fs::read_dir(machine.folder.path())?.collect::<Result<_, _>>()?;
+    ensure!(
+        !left
+            .iter()
+            .any(|entry| entry.file_name().as_encoded_bytes().starts_with(b".bomgar")),
+        "{left:?}"
+    );
+    drop(cleared);
+    server.stop()
+}
+
+/// CLNT-06, INST-25: root installs where it is told nothing, under a narrow umask, and where programs can't be run. In a file system of
+/// its own below `/opt`, which only root can have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_installs_into_the_folder_of_services() -> Result<()> {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !geteuid().is_root() || !may_mount.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let (fleet, server) = Fleet::begin().await?;
+    let machine = Machine::new()?;
+    let (made, _, package) = packages(&fleet, &machine, "opt").await?;
+    let uid = made["installer_id"].as_str().context("an id")?;
+    let script = "umask 077; mount -t tmpfs -o $1 tmpfs /opt && chmod 755 /opt || exit 99\n\
+        sh \"$2\" --user \"$3\" && stat -c 'mode %a' /opt/bomgar && sh \"$4/uninstall\"\n\
+        echo \"status $?\"; ls -A /opt";
+    let inside = |options: &str| -> Result<Said> {
+        let mut command = machine.command_of_root("unshare");
+        command
+            .args(["--mount", "sh", "-c", script, "sh", options])
+            .arg(&package)
+            .arg(&machine.user.name)
+            .arg(format!("/opt/bomgar/bomgar-pec-{uid}"));
+        Ok(Said::of(command.output()?))
+    };
+    let said = inside("exec")?.must(0, "removed from /opt/bomgar/")?;
+    ensure!(
+        said.out.contains("mode 755\n") && said.out.contains("status 0"),
+        "{}",
+        said.out
+    );
+    until_status(&fleet, "opt", "uninstalled").await?;
+    let said = inside("noexec")?.must(0, "is it on a file system that is mounted noexec?")?;
+    ensure!(
+        said.out.ends_with("status 1\n"),
+        "something is in /opt: {}",
+        said.out
+    );
     server.stop()
 }
 

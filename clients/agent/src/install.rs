@@ -4,11 +4,12 @@
 //! all that can be checked is checked, and nothing is left where something fails. The installer's key goes from the package
 //! into a file of the client's user, never over a command line.
 //!
-//! - [`package_file`]: reading a package; [`layout`]: where files are, and which directories are fit
+//! - [`package_file`]: reading a package; [`layout`]: where files are, and which directories are fit; [`folders`]: making them
 //! - [`installation`]: what an installation knows of itself; [`installing`]: writing it
 //! - [`scripts`]: `init-script`, `uninstall`, the unit file; [`systemd`]: service mode; [`starting`]: the first start
 //! - [`errand`]: what root leaves to the client's user; [`own_file`]: reading what somebody else may have put there
-//! - [`running`]: the agent of an installation; [`removing`]: taking it away from inside; [`system_log`]: telling the operating system's log
+//! - [`running`]: the agent of an installation; [`log_file`]: its own log; [`removing`]: taking it away from inside
+//! - [`who`]: the user a client is for; [`system_log`]: telling the operating system's log
 
 pub mod installation;
 pub mod layout;
@@ -20,28 +21,33 @@ pub mod system_log;
 pub mod systemd;
 
 mod errand;
+mod folders;
 mod installing;
+mod log_file;
 mod own_file;
 mod starting;
+mod who;
 
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::DateTime;
-use link_protocol::package::{Descriptor, PackageKind};
+use link_protocol::package::Descriptor;
 use link_protocol::parameters::{self, NotAllowed, ParameterError, Parameters, Spelling, System};
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::User;
 
 use errand::Errand;
+use folders::MadeFolders;
 use installation::{Installation, Installed, Kind};
 use installing::Job;
 use layout::{Layout, Place, PlaceError, Who};
 use package_file::PackageFileError;
 use scripts::Owner;
 use systemd::Systemd;
+use who::{Me, home_of, user_of};
 
+use crate::failures::chain;
 use crate::wall_clock::WallClock;
 
 pub use errand::{AS_USER, run as run_as_user};
@@ -69,9 +75,14 @@ pub enum InstallError {
     NotAllowed(#[from] NotAllowed),
     /// The installer's time is over (INST-04).
     #[error(
-        "this installer was valid until {0}; if its time was extended, download it again, else create a new one"
+        "this installer was valid until {until}, and by this machine's clock it is {now}; if the clock is wrong, set it; if the installer's time was extended, download it again; else create a new one"
     )]
-    Expired(String),
+    Expired {
+        /// When it ended.
+        until: String,
+        /// What this machine's clock shows.
+        now: String,
+    },
     /// A headless client goes where it is told to.
     #[error("--install-dir <directory_path> is needed")]
     NoDirectory,
@@ -80,6 +91,11 @@ pub enum InstallError {
         "warning: it is not recommended to run the Jump Client as root. Name the user that it is to run as: --user <username>"
     )]
     RootWithoutUser,
+    /// Root is named as the user, and not allowed to be (CLNT-09).
+    #[error(
+        "the Jump Client is not to run as root: whoever uses it would be root on this machine. Name another user, or add --allow-root if that is meant"
+    )]
+    RootNotAllowed,
     /// Nobody is to run the service (CLNT-09).
     #[error(
         "root installs in service mode, and the service itself must not run as root. Name the user that it is to run as: --user <username>"
@@ -97,6 +113,12 @@ pub enum InstallError {
     /// Files could not be written.
     #[error("the files in {0} could not be written")]
     Write(String, #[source] io::Error),
+    /// Another process installs into the same directory at the moment.
+    #[error("another installation into {0} is under way")]
+    UnderWay(String),
+    /// The program that was written can't be run where it is.
+    #[error("programs can't be run from {0}; is it on a file system that is mounted noexec?")]
+    DoesNotRun(String, #[source] io::Error),
     /// The part that the user does failed, with what it said.
     #[error("{0}")]
     AsUser(String),
@@ -143,18 +165,6 @@ pub fn run(package: &Path, words: &[String]) -> ExitCode {
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// Installs; answers what to tell. An error comes with the directory beside which it may be logged.
 fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Option<PathBuf>)> {
     let nowhere = |error: InstallError| (error, None);
@@ -186,14 +196,16 @@ fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Op
         .filter(|_| me.uid != 0 || user.uid.is_root())
         .map(|place| place.directory.clone());
     let until = may_install(&descriptor, &given).map_err(|error| (error, logged_at.clone()))?;
-    let place = match (wished, kind) {
-        (Some(place), _) => place,
+    let (place, made) = match (wished, kind) {
+        (Some(place), _) => (place, MadeFolders::default()),
         (None, Kind::Headless) => return Err(nowhere(InstallError::NoDirectory)),
+        // The client's user must reach it.
         (None, Kind::Service) => {
-            default_place(Path::new(SERVICE_FOLDER), &descriptor, checked).map_err(nowhere)?
+            default_place(Path::new(SERVICE_FOLDER), 0o755, &descriptor, checked)
+                .map_err(nowhere)?
         }
         (None, Kind::User) => {
-            default_place(&home.join(USER_FOLDER), &descriptor, checked).map_err(nowhere)?
+            default_place(&home.join(USER_FOLDER), 0o700, &descriptor, checked).map_err(nowhere)?
         }
     };
     let job = Order {
@@ -204,97 +216,48 @@ fn install(package: &Path, words: &[String]) -> Result<String, (InstallError, Op
         user: &user,
         home: &home,
     };
-    job.carry_out(place, &until)
-        .map_err(|error| (error, logged_at))
+    let done = job.carry_out(place, &until);
+    if done.is_err() {
+        made.undo();
+    }
+    done.map_err(|error| (error, logged_at))
 }
 
 /// Whether the installer lets all that be (INST-04, INST-23); answers until when it is good.
 fn may_install(descriptor: &Descriptor, given: &Parameters) -> Result<String, InstallError> {
     descriptor.may_override.check(given, Spelling::Dashes)?;
-    let until = DateTime::from_timestamp_millis(descriptor.valid_until_ms.cast_signed());
-    let until = until.map_or_else(String::new, |until| {
-        until.format("%Y-%m-%d %H:%M UTC").to_string()
-    });
-    if now_ms() >= descriptor.valid_until_ms {
-        return Err(InstallError::Expired(until));
+    let until = shown_time(descriptor.valid_until_ms);
+    let now = now_ms();
+    if now >= descriptor.valid_until_ms {
+        let now = shown_time(now);
+        return Err(InstallError::Expired { until, now });
     }
     Ok(until)
+}
+
+fn shown_time(ms: u64) -> String {
+    let time = DateTime::from_timestamp_millis(ms.cast_signed());
+    time.map_or_else(String::new, |time| {
+        time.format("%Y-%m-%d %H:%M UTC").to_string()
+    })
 }
 
 /// The place of a client that was told none; its folder is made.
 fn default_place(
     folder: &Path,
+    mode: u32,
     descriptor: &Descriptor,
     checked: impl Fn(&Path) -> Result<Place, InstallError>,
-) -> Result<Place, InstallError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(folder)
+) -> Result<(Place, MadeFolders), InstallError> {
+    let made = MadeFolders::make(folder, mode)
         .map_err(|error| InstallError::Write(folder.display().to_string(), error))?;
-    checked(&folder.join(format!("bomgar-pec-{}", descriptor.installer_id)))
-}
-
-/// Who installs.
-struct Me {
-    uid: u32,
-    /// The user who became root by sudo.
-    sudo: Option<u32>,
-}
-
-impl Me {
-    fn now() -> Self {
-        let sudo = std::env::var("SUDO_UID")
-            .ok()
-            .and_then(|uid| uid.parse().ok());
-        Self {
-            uid: geteuid().as_raw(),
-            sudo,
+    match checked(&folder.join(format!("bomgar-pec-{}", descriptor.installer_id))) {
+        Ok(place) => Ok((place, made)),
+        Err(error) => {
+            made.undo();
+            Err(error)
         }
     }
-}
-
-/// The user the client is to run as (INST-46, INST-47, CLNT-09).
-fn user_of(kind: PackageKind, given: &Parameters, me: &Me) -> Result<User, InstallError> {
-    let is_service = kind == PackageKind::Desktop && me.uid == 0;
-    let by_id = |uid: u32| -> Result<User, InstallError> {
-        let user = User::from_uid(Uid::from_raw(uid)).map_err(InstallError::Users)?;
-        user.ok_or_else(|| InstallError::NoSuchUser(uid.to_string()))
-    };
-    let user = match &given.user {
-        Some(name) => User::from_name(name)
-            .map_err(InstallError::Users)?
-            .ok_or_else(|| InstallError::NoSuchUser(name.clone()))?,
-        None if me.uid != 0 => by_id(me.uid)?,
-        // Whoever became root to install is who it is for.
-        None if is_service => match me.sudo.filter(|uid| *uid != 0) {
-            Some(uid) => by_id(uid)?,
-            None => return Err(InstallError::ServiceWithoutUser),
-        },
-        None => return Err(InstallError::RootWithoutUser),
-    };
-    if me.uid != 0 && user.uid.as_raw() != me.uid {
-        return Err(InstallError::AnotherUser(user.name));
-    }
-    if is_service && user.uid.is_root() {
-        return Err(InstallError::ServiceWithoutUser);
-    }
-    Ok(user)
-}
-
-/// The home of the user. Whoever installs for themselves may have said where it is, as every program of theirs believes it.
-fn home_of(user: &User, me: &Me, said: Option<PathBuf>) -> PathBuf {
-    let is_own = |home: &PathBuf| {
-        let metadata = std::fs::symlink_metadata(home);
-        home.is_absolute()
-            && home
-                .to_str()
-                .is_some_and(|home| !home.chars().any(char::is_control))
-            && metadata.is_ok_and(|home| home.is_dir() && home.uid() == me.uid)
-    };
-    said.filter(|_| me.uid != 0)
-        .filter(is_own)
-        .unwrap_or_else(|| user.dir.clone())
 }
 
 /// An installation that may be.
@@ -324,9 +287,33 @@ impl Order<'_> {
         // A user without a home has no desktop that could start it.
         installed.autostart =
             scripts::autostart_path(self.home, &layout, &installed).filter(|_| self.home.is_dir());
+        let entries = installed.autostart.as_deref().and_then(Path::parent);
+        let made = match entries {
+            Some(folder) => MadeFolders::make(folder, 0o700)
+                .map_err(|error| InstallError::Write(folder.display().to_string(), error))?,
+            None => MadeFolders::default(),
+        };
+        let done = self.write_and_start(&place, &layout, &installed);
+        if done.is_err() {
+            made.undo();
+        }
+        let owner = done?;
+        Ok(match self.kind {
+            Kind::Headless => scripts::farewell(&layout, &installed, until, owner),
+            Kind::Service | Kind::User => scripts::runs(&layout, &installed, Systemd::is_running()),
+        })
+    }
+
+    /// Answers whose the programs are.
+    fn write_and_start(
+        &self,
+        place: &Place,
+        layout: &Layout,
+        installed: &Installation,
+    ) -> Result<Owner, InstallError> {
         let keeps_programs = self.other().is_some() && place.is_roots;
         let job = Job {
-            directory: place.directory,
+            directory: place.directory.clone(),
             installation: installed.clone(),
             state_of: keeps_programs.then(|| (self.user.uid.as_raw(), self.user.gid.as_raw())),
         };
@@ -334,19 +321,12 @@ impl Order<'_> {
             Some(user) if !keeps_programs => errand::send(&Errand::Write(job), user)?,
             _ => installing::write(&job, Path::new(OWN_PROGRAM))?,
         }
-        if self.kind == Kind::Headless {
-            let is_roots = keeps_programs || self.user.uid.is_root();
-            let owner = if is_roots { Owner::Root } else { Owner::User };
-            return Ok(scripts::farewell(&layout, &installed, until, owner));
+        if self.kind != Kind::Headless {
+            self.start(layout, installed)
+                .inspect_err(|_| self.take_back(layout, installed, keeps_programs))?;
         }
-        self.start(&layout, &installed)
-            .inspect_err(|_| self.take_back(&layout, &installed, keeps_programs))?;
-        Ok(format!(
-            "The Jump Client of {} is installed in {} and runs as {}.\n",
-            installed.site,
-            layout.directory().display(),
-            installed.user
-        ))
+        let is_roots = keeps_programs || self.user.uid.is_root();
+        Ok(if is_roots { Owner::Root } else { Owner::User })
     }
 
     /// The user, where root installs for somebody else.
@@ -361,6 +341,7 @@ impl Order<'_> {
         {
             return systemd
                 .add(layout, installed)
+                .and_then(|()| systemd.watch_first_try(layout, installed))
                 .map_err(starting::not_started);
         }
         match self.other() {
@@ -391,97 +372,60 @@ impl Order<'_> {
 mod tests {
     use super::*;
 
-    fn given(user: Option<&str>) -> Parameters {
-        Parameters {
-            user: user.map(str::to_owned),
-            ..Parameters::default()
-        }
-    }
-
-    fn name(
-        kind: PackageKind,
-        user: Option<&str>,
-        uid: u32,
-        sudo: Option<u32>,
-    ) -> Result<String, String> {
-        user_of(kind, &given(user), &Me { uid, sudo })
-            .map(|user| user.name)
-            .map_err(|error| error.to_string())
-    }
-
-    /// CLNT-06: whoever installs for themselves says where their home is, and nobody says where another's is.
+    /// CLNT-06: the client's user reaches a service in the folder that root made, whatever root's umask is; what fails leaves none.
     #[test]
-    fn a_home_is_said_by_its_owner_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().to_owned();
-        let own = home.metadata().unwrap().uid();
-        let mut user = User::from_uid(Uid::from_raw(65_534)).unwrap().unwrap();
-        user.dir = "/nonexistent".into();
-        let found = |uid: u32, said: &Path| {
-            home_of(&user, &Me { uid, sudo: None }, Some(said.to_owned())) == said
+    fn the_folder_of_services_is_open_to_their_users() {
+        use std::os::unix::fs::PermissionsExt;
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("opt/bomgar");
+        let descriptor = played_descriptor();
+        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        let own = Who {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
         };
-        // The folder belongs to whoever runs this; root's own word does not count.
-        assert_eq!(found(own, &home), own != 0);
-        assert!(!found(own + 1, &home));
-        assert!(!found(own, Path::new("relative")));
-        assert!(!found(own, &home.join("none")));
-        let me = Me {
-            uid: own,
-            sudo: None,
-        };
-        assert_eq!(home_of(&user, &me, None), user.dir);
+        let found = default_place(&folder, 0o755, &descriptor, |path| {
+            Ok(layout::check(path, own)?)
+        });
+        nix::sys::stat::umask(before);
+        let (place, made) = found.unwrap();
+        assert_eq!(place.directory.parent(), Some(folder.as_path()));
+        let mode = folder.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755);
+        made.undo();
+        assert!(!above.path().join("opt").exists());
+        let refused = default_place(&folder, 0o755, &descriptor, |_| {
+            Err(InstallError::NoDirectory)
+        });
+        assert!(refused.is_err() && !above.path().join("opt").exists());
     }
 
-    /// INST-44, INST-46, INST-47, CLNT-09
+    fn played_descriptor() -> Descriptor {
+        use link_protocol::package::{Described, PackageKind};
+        use link_protocol::parameters::MayOverride;
+        Descriptor::new(Described {
+            kind: PackageKind::Desktop,
+            platform: "linux-64".to_owned(),
+            site: "localhost".to_owned(),
+            installer_id: "0123456789abcdef0123456789abcdef".to_owned(),
+            key_info: link_protocol::Secret::new("key"),
+            valid_until_ms: 1_000,
+            may_override: MayOverride::default(),
+            start_minimized: false,
+        })
+    }
+
+    /// INST-04: whoever reads it sees whether the machine's clock is what is wrong.
     #[test]
-    fn a_client_runs_as_who_was_named_and_as_root_only_if_root_was() {
-        use PackageKind::{Desktop, Headless};
-        let nobody = 65_534;
-        let cases = [
-            (Headless, None, nobody, None, Ok("nobody")),
-            (Headless, Some("nobody"), nobody, None, Ok("nobody")),
-            (Headless, Some("nobody"), 0, None, Ok("nobody")),
-            (Headless, Some("root"), 0, None, Ok("root")),
-            (
-                Headless,
-                None,
-                0,
-                None,
-                Err("not recommended to run the Jump Client as root"),
-            ),
-            (Headless, None, 0, Some(nobody), Err("--user <username>")),
-            (
-                Headless,
-                Some("no-such-user"),
-                0,
-                None,
-                Err("there is no user no-such-user"),
-            ),
-            (
-                Headless,
-                Some("root"),
-                nobody,
-                None,
-                Err("only root can install for another user"),
-            ),
-            (Desktop, None, nobody, None, Ok("nobody")),
-            (Desktop, Some("nobody"), 0, None, Ok("nobody")),
-            (Desktop, None, 0, Some(nobody), Ok("nobody")),
-            (Desktop, None, 0, None, Err("must not run as root")),
-            (Desktop, None, 0, Some(0), Err("must not run as root")),
-            (Desktop, Some("root"), 0, None, Err("must not run as root")),
-        ];
-        for (kind, user, uid, sudo, expected) in cases {
-            let found = name(kind, user, uid, sudo);
-            match expected {
-                Ok(expected) => {
-                    assert_eq!(found.as_deref(), Ok(expected), "{kind:?} {user:?} {uid}")
-                }
-                Err(said) => {
-                    let error = found.unwrap_err();
-                    assert!(error.contains(said), "{kind:?} {user:?} {uid}: {error}");
-                }
-            }
-        }
+    fn an_installer_that_is_over_shows_the_clock_it_was_judged_by() {
+        let error = may_install(&played_descriptor(), &Parameters::default()).unwrap_err();
+        let now = shown_time(now_ms());
+        let day = now.split(' ').next().unwrap();
+        let text = error.to_string();
+        assert!(text.contains("valid until 1970-01-01 00:00 UTC"), "{text}");
+        assert!(
+            text.contains(&format!("by this machine's clock it is {day}")),
+            "{text}"
+        );
     }
 }

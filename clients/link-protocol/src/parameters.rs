@@ -91,6 +91,13 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "The existing user the Jump Client runs as; needed when root installs. Linux only.",
     },
     Parameter {
+        name: "allow-root",
+        takes: Takes::Nothing,
+        value: "",
+        leave: Leave::Always,
+        about: "Lets root be the user that a headless Jump Client runs as, which is not recommended. Linux only.",
+    },
+    Parameter {
         name: "jc-name",
         takes: Takes::Words,
         value: "<name...>",
@@ -192,7 +199,7 @@ impl Parameter {
     pub fn is_for(&self, system: System) -> bool {
         match self.name {
             "install-dir" => system != System::Mac,
-            "user" => system == System::Linux,
+            "user" | "allow-root" => system == System::Linux,
             _ => true,
         }
     }
@@ -215,6 +222,8 @@ pub struct Parameters {
     pub install_dir: Option<String>,
     /// `--user`.
     pub user: Option<String>,
+    /// `--allow-root`.
+    pub allow_root: bool,
     /// `--silent`, `/quiet`.
     pub silent: bool,
     /// `KEY_INFO`: the MSI's only; other packages bring theirs.
@@ -433,10 +442,10 @@ impl Reading {
             if value.is_some() {
                 return Err(ParameterError::ValueNotWanted(shown));
             }
-            if name == "silent" {
-                self.read.silent = true;
-            } else {
-                self.is_ephemeral = true;
+            match name {
+                "silent" => self.read.silent = true,
+                "allow-root" => self.read.allow_root = true,
+                _ => self.is_ephemeral = true,
             }
             return Ok(());
         }

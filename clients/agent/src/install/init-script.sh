@@ -8,11 +8,13 @@
 # Short-Description: Jump Client of @SITE@
 ### END INIT INFO
 # Exit status as in the Linux Standard Base: 0 done or running, 1 failed or dead, 2 wrong usage, 3 not running, 4 not permitted or not known.
+# A start that fails says why, in the last lines of the client's log.
 
 directory=@DIRECTORY@
 user=@USER@
 agent=$directory/gatebook-agent
 state=$directory/state
+description=$state/installation.json
 pid_file=$state/agent.pid
 log=$state/agent.log
 
@@ -30,6 +32,11 @@ running() {
   [ "$program" = "$agent" ] || [ "$program" = "$agent (deleted)" ]
 }
 
+# Whether it has not been with its site: until then it keeps the key of its installer.
+is_new() {
+  grep -q '"key_info"' "$description" 2>/dev/null
+}
+
 start() {
   if running; then
     say "runs already as process $number"
@@ -42,20 +49,36 @@ start() {
   umask 077
   if [ -f "$log" ] && [ "$(wc -c <"$log")" -gt 1048576 ]; then mv -f "$log" "$log.1"; fi
   rm -f "$pid_file"
-  nohup "$agent" run --installation "$directory" >>"$log" 2>&1 </dev/null &
+  # Read from its end on, and also when the client takes itself and its log away.
+  if ! { : >>"$log" && exec 3<"$log"; }; then
+    say "can't write $log"
+    return 1
+  fi
+  cat <&3 >/dev/null
+  nohup "$agent" run --installation "$directory" >>"$log" 2>&1 </dev/null 3<&- &
   started=$!
   waited=0
   while [ "$waited" -lt 10 ] && kill -0 "$started" 2>/dev/null && ! running; do
     sleep 1
     waited=$((waited + 1))
   done
-  if running; then
+  # A site may refuse a client that comes for the first time: what came of its first try is said here.
+  waited=0
+  said=
+  while [ "$waited" -lt 10 ] && running && is_new; do
+    sleep 1
+    waited=$((waited + 1))
+    said=$said$(cat <&3)
+    case $said in *'coming back after a pause'*) break ;; esac
+  done
+  if running && [ -f "$description" ]; then
     say "runs as process $number"
+    if is_new; then say "its site has not taken it yet; it keeps trying, and says why in $log"; fi
     return 0
   fi
   wait "$started"
   say "ended at once with status $?"
-  [ -r "$log" ] && tail -n 3 "$log"
+  { printf '%s\n' "$said" && cat <&3; } | grep . | tail -n 3
   return 1
 }
 

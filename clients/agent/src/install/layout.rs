@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// The files of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -25,6 +27,15 @@ impl Layout {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Where it is written before it is renamed to its own name: beside, so that what is left when somebody ends the
+    /// installer has another name, and is known by it the next time.
+    #[must_use]
+    pub(super) fn unfinished(&self) -> Self {
+        let hash = Sha256::digest(self.directory.as_os_str().as_encoded_bytes());
+        let name = format!(".bomgar-pec-{}.new", hex::encode(&hash[..8]));
+        Self::of(self.directory.with_file_name(name))
     }
 
     /// The agent program.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::installation::{Installation, InstallationError, remove_if_there};
 use super::layout::Layout;
+use super::log_file::keep_bounded;
 use super::removing::{Left, remove};
 use super::system_log;
 use crate::agent::{Agent, AgentError, Options, Stopped};
@@ -77,7 +78,12 @@ pub async fn run<D: Dial>(
         "the Jump Client starts"
     );
     let stopped = {
-        let mut running = std::pin::pin!(agent.run(stop));
+        let mut running = std::pin::pin!(async {
+            tokio::select! {
+                stopped = agent.run(stop) => stopped,
+                never = keep_bounded(&layout) => match never {},
+            }
+        });
         // Answers no more than that: what it looks through must not stay locked while the agent goes on.
         let comes = async { registered.wait_for(|is| *is).await.is_ok() };
         tokio::select! {

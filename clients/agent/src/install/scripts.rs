@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use link_protocol::Overrides;
+
 use super::installation::{Installation, Kind};
 use super::layout::Layout;
 
@@ -72,10 +74,19 @@ fn filled(template: &str, words: &[(&str, String)]) -> String {
 }
 
 /// The line of a unit file that runs the client of this directory, and of no other.
+///
+/// systemd takes no quote and no backslash in the name of a program, and `$$` means `$` in what follows it alone
+/// (systemd.service(5)). A directory with one of them is handed to a shell as an argument.
 #[must_use]
 pub fn exec_start(layout: &Layout) -> String {
-    let program = quoted_for_systemd(&layout.program().display().to_string());
+    let text = layout.program().display().to_string();
+    let program = quoted_for_systemd(&text);
     let directory = quoted_for_systemd(&layout.directory().display().to_string());
+    if text.contains(['"', '\'', '\\', '$']) {
+        return format!(
+            "ExecStart=/bin/sh -c 'exec \"$$0\" run --installation \"$$1\"' {program} {directory}"
+        );
+    }
     format!("ExecStart={program} run --installation {directory}")
 }
 
@@ -104,7 +115,7 @@ pub fn unit(layout: &Layout, installation: &Installation) -> String {
          {exec_start}\n\
          Restart=on-failure\n\
          RestartSec=10\n\
-         RestartPreventExitStatus=3 4 203\n\
+         RestartPreventExitStatus=3 4 126 127 203\n\
          NoNewPrivileges=yes\n\
          \n\
          [Install]\n\
@@ -137,6 +148,11 @@ pub fn farewell(layout: &Layout, installation: &Installation, until: &str, owner
     let quoted = |path: PathBuf| quoted_for_shell(&path.display().to_string());
     let (script, uninstall) = (quoted(layout.init_script()), quoted(layout.uninstall()));
     let unit = unit(layout, installation);
+    let overrides = if installation.overrides == Overrides::default() {
+        ""
+    } else {
+        "Whether its site takes what was passed here, that start says.\n"
+    };
     let (save, by_root) = match owner {
         Owner::Root => {
             let example = quoted(layout.unit());
@@ -167,7 +183,7 @@ pub fn farewell(layout: &Layout, installation: &Installation, until: &str, owner
          Start it before {until}, and take it away with the second:\n\
          \n    {script} start\n    {uninstall}\n\
          \n\
-         {by_root}\
+         {overrides}{by_root}\
          It comes back after a reboot only if it is started at boot. An example of a systemd service follows; root saves it as\n\
          {path}, owned by root and with mode 644, so that nobody else can change what is run at boot:\n\
          \n{save}    \
@@ -175,6 +191,24 @@ pub fn farewell(layout: &Layout, installation: &Installation, until: &str, owner
         site = installation.site,
         directory = layout.directory().display(),
     )
+}
+
+/// What is printed after the installation of a client that runs already (CLNT-06).
+#[must_use]
+pub fn runs(layout: &Layout, installation: &Installation, has_systemd: bool) -> String {
+    let mut text = format!(
+        "The Jump Client of {} is installed in {} and runs as {}.\n",
+        installation.site,
+        layout.directory().display(),
+        installation.user
+    );
+    if installation.kind == Kind::Service && !has_systemd {
+        let script = quoted_for_shell(&layout.init_script().display().to_string());
+        text.push_str(&format!(
+            "This machine does not run systemd: it does not come back after a reboot unless this is run at boot:\n\n    {script} start\n"
+        ));
+    }
+    text
 }
 
 /// Ends the unit file in what root is told to type; no line of a unit file is this.

@@ -1,32 +1,44 @@
 //! Starting a client that was installed just now.
 
-use std::io;
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
 use super::layout::Layout;
 use super::{InstallError, own_file, system_log};
 
-/// As much of the end of a log as is looked into. Unit: bytes.
-const LOG_BYTES_MAX: u64 = 4 * 1024;
+/// As much of what a script says, or of the end of a log, as is looked into. Unit: bytes.
+const SAID_BYTES_MAX: u64 = 4 * 1024;
 
-/// Starts it by its own script, as the user of this process.
+/// Starts it by its own script, as the user of this process. The script waits for what comes of the client's first try.
 ///
 /// # Errors
-/// [`InstallError::NotStarted`], with the last that its log says.
+/// [`InstallError::NotStarted`], with the last that the script or the client's log says.
 pub(super) fn by_script(layout: &Layout) -> Result<(), InstallError> {
-    // To a file that is no pipe of ours: the client lives on, and whoever waits for our output must not wait for it.
-    let done = Command::new(layout.init_script())
+    let mut script = Command::new(layout.init_script())
         .arg("start")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        // The client writes into its log alone and holds nothing of this pipe: whoever waits for the script does not wait for it.
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .status();
-    if done.map_err(not_started)?.success() {
+        .spawn()
+        .map_err(not_started)?;
+    let mut said = Vec::new();
+    if let Some(pipe) = script.stdout.take() {
+        pipe.take(SAID_BYTES_MAX)
+            .read_to_end(&mut said)
+            .map_err(not_started)?;
+    }
+    if script.wait().map_err(not_started)?.success() {
         return Ok(());
     }
-    let last = last_line(layout).unwrap_or_else(|| "it ended at once".to_owned());
-    Err(InstallError::NotStarted(last))
+    let last = last_line(&said).or_else(|| {
+        let end = own_file::tail(&layout.log(), SAID_BYTES_MAX).ok()?;
+        last_line(&end)
+    });
+    Err(InstallError::NotStarted(
+        last.unwrap_or_else(|| "it ended at once".to_owned()),
+    ))
 }
 
 /// The error of a start that failed for what the system says.
@@ -34,10 +46,10 @@ pub(super) fn not_started(error: io::Error) -> InstallError {
     InstallError::NotStarted(error.to_string())
 }
 
-fn last_line(layout: &Layout) -> Option<String> {
-    let end = own_file::tail(&layout.log(), LOG_BYTES_MAX).ok()?;
-    let end = String::from_utf8_lossy(&end);
-    let last = end.lines().rev().find(|line| !line.trim().is_empty())?;
+/// The last line in which something stands.
+pub(super) fn last_line(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
     Some(system_log::tidy(last).trim().to_owned())
 }
 
@@ -65,6 +77,8 @@ mod tests {
         fs::rename(layout.log(), &secret).unwrap();
         symlink(&secret, layout.log()).unwrap();
         assert!(said().ends_with("it ended at once"));
+        fs::write(layout.init_script(), "#!/bin/sh\necho why\nexit 1\n").unwrap();
+        assert_eq!(said(), "the client could not be started: why");
         fs::write(layout.init_script(), "#!/bin/sh\nexit 0\n").unwrap();
         by_script(&layout).unwrap();
         fs::remove_file(layout.init_script()).unwrap();

@@ -6,23 +6,48 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use super::folders::MadeFolders;
 use super::own_file;
 
 /// Where syslog listens.
 const SOCKET: &str = "/dev/log";
 /// Names another socket, where syslog listens elsewhere.
 pub const SOCKET_VARIABLE: &str = "GATEBOOK_AGENT_LOG_SOCKET";
+/// Names another file for what goes neither to syslog nor beside an install directory.
+pub const FILE_VARIABLE: &str = "GATEBOOK_AGENT_LOG_FILE";
+/// That file, where root installs.
+const FILE_OF_ROOT: &str = "/var/log/bomgar-pec.log";
+/// That file below the home of any other user.
+const FILE_OF_USER: &str = ".local/state/bomgar-pec.log";
 /// Facility `user`, severity `error`: 1 * 8 + 3 (RFC 3164).
 const PRIORITY: u8 = 11;
 /// Longest message. Unit: characters.
 const CHARS_MAX: usize = 800;
 
-/// Writes an entry; where no syslog listens, a line into `DIR.log` beside the install directory. Whether it could is answered:
-/// what went wrong is told on standard error as well, so nothing else depends on it.
+/// Writes an entry; where no syslog listens, a line into `DIR.log` beside the install directory, or into a file of the user where
+/// no directory was found fit. Whether it could is answered: what went wrong is told on standard error as well, so nothing else
+/// depends on it.
 pub fn write(message: &str, directory: Option<&Path>) -> bool {
     let socket =
         std::env::var_os(SOCKET_VARIABLE).map_or_else(|| PathBuf::from(SOCKET), PathBuf::from);
-    write_to(&socket, message, directory)
+    write_to(&socket, message, directory) || of_user().is_some_and(|file| append_to(&file, message))
+}
+
+fn of_user() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(FILE_VARIABLE) {
+        return Some(named.into());
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Some(FILE_OF_ROOT.into());
+    }
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    home.is_absolute().then(|| home.join(FILE_OF_USER))
+}
+
+/// Makes the file, and what is missing above it.
+fn append_to(file: &Path, message: &str) -> bool {
+    let folder = file.parent().map(|folder| MadeFolders::make(folder, 0o700));
+    folder.is_none_or(|made| made.is_ok()) && append(file, &tidy(message)).is_ok()
 }
 
 fn write_to(socket: &Path, message: &str, directory: Option<&Path>) -> bool {
@@ -94,6 +119,22 @@ mod tests {
                 .unwrap()
                 .contains("second")
         );
+    }
+
+    /// INST-23: a failure before any directory is known leaves its entry all the same.
+    #[test]
+    fn without_syslog_and_directory_the_entry_goes_into_the_users_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/deeper/bomgar-pec.log");
+        assert!(append_to(&file, "one\ntwo"));
+        assert!(append_to(&file, "three"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].ends_with(" one two") && lines[1].ends_with(" three"),
+            "{text}"
+        );
+        assert!(!append_to(&file.join("below"), "lost"));
     }
 
     /// threat R

@@ -5,10 +5,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::installation::Installation;
 use super::layout::Layout;
-use super::{installation, scripts};
+use super::{installation, scripts, starting};
+
+/// How long a service is watched after it was started: a client that its site refuses at once ends within that.
+const WATCHED_FOR: Duration = Duration::from_secs(5);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Where systemd is.
 #[derive(Clone, Debug)]
@@ -17,17 +24,25 @@ pub struct Systemd {
     pub units: PathBuf,
     /// The program that manages them.
     pub systemctl: PathBuf,
+    /// The program that shows what services said.
+    pub journalctl: PathBuf,
 }
 
 impl Systemd {
     /// That of this machine, if it runs systemd.
     #[must_use]
     pub fn running() -> Option<Self> {
-        let runs = Path::new("/run/systemd/system").is_dir();
-        runs.then(|| Self {
+        Self::is_running().then(|| Self {
             units: "/etc/systemd/system".into(),
             systemctl: "systemctl".into(),
+            journalctl: "journalctl".into(),
         })
+    }
+
+    /// Whether this machine runs systemd (sd_booted(3)).
+    #[must_use]
+    pub fn is_running() -> bool {
+        Path::new("/run/systemd/system").is_dir()
     }
 
     /// Adds the service and starts it.
@@ -65,6 +80,41 @@ impl Systemd {
             self.remove(&name, &path)?;
         }
         added
+    }
+
+    /// Watches the service for the time in which a site refuses a client that comes for the first time.
+    ///
+    /// # Errors
+    /// The last that the service said, where it has ended; nothing is left of the service then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the installer has no runtime, and nothing else to do meanwhile"
+    )]
+    pub fn watch_first_try(&self, layout: &Layout, installed: &Installation) -> io::Result<()> {
+        let name = format!("{}.service", installed.name(layout));
+        let mut watched = Duration::ZERO;
+        while watched < WATCHED_FOR {
+            if self.say(&["is-active", "--quiet", &name]).is_err() {
+                let said = self.said_last(&name);
+                self.remove(&name, &self.units.join(&name))?;
+                return Err(io::Error::other(said));
+            }
+            sleep(LOOK_EVERY);
+            watched += LOOK_EVERY;
+        }
+        Ok(())
+    }
+
+    fn said_last(&self, name: &str) -> String {
+        let words = ["--quiet", "--no-pager", "--output", "cat", "--lines", "1"];
+        let said = Command::new(&self.journalctl)
+            .args(words)
+            // What its processes said, and not what systemd says of it.
+            .arg(format!("_SYSTEMD_UNIT={name}"))
+            .output();
+        said.ok()
+            .and_then(|said| starting::last_line(&said.stdout))
+            .unwrap_or_else(|| format!("it ended; journalctl --unit {name} may say why"))
     }
 
     /// Removes a service. What systemd says to it does not count: the service may never have got as far as being known.
@@ -115,14 +165,24 @@ mod tests {
              case $1 in\n\
              enable) ln -s \"../$3\" {LINKS}/\"$3\"; exit {status} ;;\n\
              disable) [ -f \"$3\" ] || exit 1; rm -f {LINKS}/\"$3\" ;;\n\
+             is-active) [ ! -e ended ] ;;\n\
              esac\n",
             folder.display()
         );
         fs::write(&systemctl, text).unwrap();
-        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+        let journalctl = folder.join("journalctl");
+        fs::write(
+            &journalctl,
+            "#!/bin/sh\necho first\necho refused by the server: why\n",
+        )
+        .unwrap();
+        for program in [&systemctl, &journalctl] {
+            fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         Systemd {
             units: folder.to_owned(),
             systemctl,
+            journalctl,
         }
     }
 
@@ -162,6 +222,11 @@ mod tests {
         // What is left over from a client in the same directory gives way.
         systemd.add(&layout, &installed).unwrap();
         assert_eq!(links(folder), 1);
+        // One that ends at its first try goes, and what it said last is told (INST-27).
+        fs::write(folder.join("ended"), "").unwrap();
+        let error = systemd.watch_first_try(&layout, &installed).unwrap_err();
+        assert_eq!(error.to_string(), "refused by the server: why");
+        assert!(!unit.exists() && links(folder) == 0);
         // Another's unit of that name is not written over.
         fs::write(&unit, "other").unwrap();
         assert!(systemd.add(&layout, &installed).is_err());

@@ -8,11 +8,23 @@ say() {
   printf '%s: %s\n' '@NAME@' "$1" >&2
 }
 
+# An entry in the system's log; in a file where no syslog listens.
+log() {
+  socket=${GATEBOOK_AGENT_LOG_SOCKET:-/dev/log}
+  if [ -S "$socket" ] && command -v logger >/dev/null 2>&1; then
+    logger ${GATEBOOK_AGENT_LOG_SOCKET:+-u "$socket"} -p user.err -t bomgar-pec -- "$1" 2>/dev/null && return 0
+  fi
+  if [ "$(id -u)" -eq 0 ]; then file=/var/log/bomgar-pec.log; else file=${HOME:-}/.local/state/bomgar-pec.log; fi
+  file=${GATEBOOK_AGENT_LOG_FILE:-$file}
+  mkdir -p -- "${file%/*}" 2>/dev/null
+  # Neither through a link nor into a pipe.
+  if [ -L "$file" ] || { [ -e "$file" ] && [ ! -f "$file" ]; }; then return 1; fi
+  printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" 2>/dev/null >>"$file"
+}
+
 fail() {
   say "$1"
-  if command -v logger >/dev/null 2>&1; then
-    logger -p user.err -t bomgar-pec -- "installation failed: $1" 2>/dev/null || :
-  fi
+  log "installation failed: $1" || :
   exit 1
 }
 

@@ -127,7 +127,7 @@ fn the_example_of_a_service_is_safe() {
     for line in [
         "User=jsmith",
         // What has removed itself is not started again: nothing there, refused, over, or not even a program.
-        "RestartPreventExitStatus=3 4 203",
+        "RestartPreventExitStatus=3 4 126 127 203",
         "ConditionPathExists=/srv/100%% mine/state/installation.json",
         "ExecStart=\"/srv/100%% mine/gatebook-agent\" run --installation \"/srv/100%% mine\"",
     ] {
@@ -179,6 +179,82 @@ fn threat_r_root_is_told_to_run_nothing_of_the_users() {
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o644
     );
+}
+
+/// The words of `ExecStart=` as systemd reads them (systemd.syntax(7), systemd.service(5)).
+fn words_of_systemd(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.strip_prefix("ExecStart=").unwrap().chars();
+    while let Some(first) = rest.clone().find(|c| *c != ' ') {
+        rest = rest.as_str().trim_start_matches(' ').chars();
+        let quote = matches!(first, '"' | '\'').then(|| rest.next().unwrap());
+        let mut word = String::new();
+        loop {
+            match rest.next() {
+                None if quote.is_none() => break,
+                c if c == quote.or(Some(' ')) => break,
+                Some('\\') => word.push(match rest.next() {
+                    Some(c @ ('\\' | '"' | '\'')) => c,
+                    other => panic!("an escape that is not known: {other:?}"),
+                }),
+                Some('%') => {
+                    assert_eq!(rest.next(), Some('%'), "a specifier in {line}");
+                    word.push('%');
+                }
+                Some('$') if !words.is_empty() => {
+                    assert_eq!(rest.next(), Some('$'), "a variable in {line}");
+                    word.push('$');
+                }
+                Some(c) => word.push(c),
+                None => panic!("a quote without an end in {line}"),
+            }
+        }
+        words.push(word);
+    }
+    // string_is_safe() of systemd, which the name of a program must be.
+    assert!(!words[0].contains(['"', '\'', '\\']), "{line}");
+    words
+}
+
+/// INST-50: systemd runs the program of this directory, whatever the directory is called.
+#[test]
+fn a_service_runs_the_program_whatever_its_directory_is_called() {
+    for name in HOSTILE
+        .iter()
+        .chain(&["/tmp/$HOME/${HOME}", "/tmp/a\\x20b"])
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join(name.strip_prefix("/tmp/").unwrap());
+        let layout = Layout::of(directory.clone());
+        fs::create_dir_all(&directory).unwrap();
+        let told = folder.path().join("told");
+        let program = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >'{}'\n", told.display());
+        fs::write(layout.program(), program).unwrap();
+        fs::set_permissions(layout.program(), fs::Permissions::from_mode(0o755)).unwrap();
+        let words = words_of_systemd(&exec_start(&layout));
+        let done = Command::new(&words[0]).args(&words[1..]).status();
+        assert!(done.unwrap().success(), "{words:?}");
+        assert_eq!(
+            fs::read_to_string(told).unwrap(),
+            format!("run\n--installation\n{}\n", directory.display())
+        );
+    }
+}
+
+/// INST-60: where nothing starts the service at boot, that is said.
+#[test]
+fn a_service_without_systemd_says_that_it_does_not_come_back() {
+    let layout = Layout::of("/srv/it's".into());
+    for (kind, has_systemd, expected) in [
+        (Kind::Service, false, true),
+        (Kind::Service, true, false),
+        (Kind::User, false, false),
+    ] {
+        let text = runs(&layout, &played(kind), has_systemd);
+        assert!(text.contains("is installed in /srv/it's and runs as jsmith"));
+        let told = text.contains(r"    '/srv/it'\''s/init-script' start");
+        assert_eq!(told, expected, "{text}");
+    }
 }
 
 /// threat R: a user whose name a unit file can't hold as it is does not become another user.

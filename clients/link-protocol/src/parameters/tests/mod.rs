@@ -247,7 +247,7 @@ fn the_systems_differ_by_directory_and_user_only() {
             }
             let known = match parameter.name {
                 "install-dir" => system != System::Mac,
-                "user" => system == System::Linux,
+                "user" | "allow-root" => system == System::Linux,
                 _ => true,
             };
             let read = parse(Spelling::Dashes, system, &line);
