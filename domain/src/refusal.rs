@@ -355,6 +355,14 @@ pub enum Refusal {
     #[error("The associated Jumpoint is not currently online.")]
     JumpointOffline,
 
+    /// What let a start begin did not hold any more when the endpoint had brought it up (SESS-17, POL-14): the words of the gate
+    /// that had closed.
+    #[error("{why}")]
+    StartWithdrawn {
+        /// Those words.
+        why: String,
+    },
+
     // --- the session ---
     /// No such session is active.
     #[error("The access session does not exist or has ended.")]
@@ -519,6 +527,7 @@ impl Refusal {
             | Self::WouldCutOff { .. }
             | Self::AnchorInUse
             | Self::StartNeeds { .. }
+            | Self::StartWithdrawn { .. }
             | Self::ApprovalNotNeeded
             | Self::RequestOverlaps
             | Self::TooManyPending
@@ -626,6 +635,7 @@ impl Refusal {
             Self::TicketRequestNotValid => "ticket_request_not_valid",
             Self::NoTicketPrompt => "no_ticket_prompt",
             Self::StartNeeds { .. } => "start_needs",
+            Self::StartWithdrawn { .. } => "start_withdrawn",
             Self::TooManyStarting => "too_many_starting",
             Self::JumpClientGone => "jump_client_gone",
             Self::JumpClientOffline => "jump_client_offline",

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::http::request::Parts;
 use domain::access::permission::{self, Access as Grant, JumpMethod};
+use domain::access::role::JumpItemRole;
 use domain::fleet::jump_client::DUPLICATES_MAX;
 use domain::ids::{JumpGroupRef, JumpItemRef, UserId};
 use domain::policy::access_request::standing;
@@ -250,8 +251,15 @@ fn details(
     let may_jump = permission::effective(world, user)
         .is_some_and(|settings| settings.need_method(JumpMethod::of(row.item)).is_ok());
     body["role"] = json!({"id": grant.role_id, "name": role.name, "from": grant.grant});
-    body["may"] = json!({
-        "start": may_jump && role.perm_start,
+    let mut may = permissions(role);
+    may["start"] = json!(may_jump && role.perm_start);
+    body["may"] = may;
+    body
+}
+
+/// What a role lets do with an item, beside jumping to it.
+pub(super) fn permissions(role: &JumpItemRole) -> Value {
+    json!({
         "move_and_copy": role.perm_assign_jump_group,
         "remove": role.perm_remove,
         "edit_tag": role.perm_edit_tag,
@@ -261,8 +269,7 @@ fn details(
         "edit_connectivity": role.perm_edit_identity,
         "edit_behavior": role.perm_edit_behavior,
         "view_reports": role.perm_view_jump_item_report,
-    });
-    body
+    })
 }
 
 /// Other Jump Clients that say they are the same machine (INST-57), as far as the caller may see them.

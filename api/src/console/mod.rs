@@ -3,8 +3,8 @@
 //! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
 //! - [`items`] with [`item_list`]: the items in sight; [`item_access`]: why they may be used or not
 //! - [`item_edits`]: what is done to one item; [`item_changes`]: to several at once, and their export
-//! - [`session_start`]: jumping to them; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
-//! - [`startup_group`]: what starts by itself
+//! - [`session_start`]: jumping to them; `failed_start`: how one failed; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
+//! - [`startup_group`]: what starts by itself; [`choices`]: what users choose from, and read of a session
 //! - [`installers`] with [`installer_list`]: what brings Jump Clients
 //! - [`access_requests`]: asking for approval, and answering
 //! - [`ticket_requests`]: starts that wait for the ticket system; [`ticket_system`]: its settings
@@ -29,6 +29,7 @@ pub mod gate;
 pub mod sign_in;
 
 pub mod access_requests;
+pub mod choices;
 pub mod installer_list;
 pub mod installers;
 pub mod item_access;
@@ -45,6 +46,7 @@ pub mod startup_group;
 pub mod ticket_requests;
 mod undelivered_mails;
 
+mod failed_start;
 mod fields;
 mod named;
 pub mod paging;
@@ -75,6 +77,7 @@ pub fn routes(site: &Arc<Site>) -> Routes {
         .merge(item_access::routes(site))
         .merge(item_changes::routes(site))
         .merge(sessions::routes(site))
+        .merge(choices::routes(site))
         .merge(session_start::routes(site))
         .merge(session_members::routes(site))
         .merge(session_contents::routes(site))

@@ -523,6 +523,43 @@ fn sessions() -> Vec<(&'static str, Schema)> {
                 ("ends_at", perhaps(Type::String)),
                 ("recordings_disabled", flag()),
                 ("undelivered_mails", undelivered_mails()),
+                (
+                    "failure",
+                    RefOr::T(object(&[("code", text()), ("message", text())])),
+                ),
+                ("failed_at", text()),
+            ]),
+        ),
+        (
+            "GroupInSight",
+            object(&[
+                ("type", text()),
+                ("id", whole()),
+                ("name", text()),
+                ("role", named(whole())),
+                ("may", anything()),
+                ("jump_policy_id", perhaps(Type::Integer)),
+            ]),
+        ),
+        (
+            "PolicyChoice",
+            object(&[
+                ("id", whole()),
+                ("display_name", text()),
+                ("code_name", text()),
+                ("description", text()),
+            ]),
+        ),
+        ("UserChoice", object(&[("id", whole()), ("name", text())])),
+        (
+            "SessionReportEvent",
+            object(&[
+                ("at", text()),
+                ("event_type", text()),
+                ("performed_by", anything()),
+                ("destination", anything()),
+                ("body", perhaps(Type::String)),
+                ("data", anything()),
             ]),
         ),
         ("SessionEnd", object(&[("lsid", text()), ("state", text())])),

@@ -17,9 +17,7 @@ use domain::policy::ticket::TicketId;
 use domain::session::access_session::{self, AccessSession, ITEMS_PER_START_MAX};
 use domain::{Command, Event, Refusal, World};
 use engine::{CommittedStream, Done, Engine, StreamBroken};
-use eventstore::{Direction, Selection};
 use futures_util::future::join_all;
-use projections::Recorded;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -29,6 +27,7 @@ use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::listing::base_url;
 use crate::console::BASE;
+use crate::console::failed_start::FailedStart;
 use crate::console::fields::Fields;
 use crate::console::items::{item_named, user_of};
 use crate::console::named::Named;
@@ -442,31 +441,6 @@ async fn settle(
 
 /// A session that has left the world: its stream says how.
 async fn how_it_ended(engine: &Engine, lsid: Lsid) -> Result<Settled, Problem> {
-    let stream = Selection::Stream(format!("access_session-{lsid}"));
-    let stored = engine
-        .store()
-        .read(&stream, u64::MAX, Direction::Backward, 1)
-        .await?;
-    let last = stored
-        .first()
-        .map(Recorded::from_stored)
-        .transpose()
-        .map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the end of a session can't be read"
-            );
-            Problem::internal()
-        })?;
-    Ok(match last {
-        Some(Recorded {
-            id,
-            event: Event::AccessSession(_, access_session::Event::Failed(failed)),
-            ..
-        }) => Settled::Failed(Problem {
-            event: Some(id),
-            ..failed.failure.refusal().into()
-        }),
-        _ => Settled::Ended,
-    })
+    let failed = FailedStart::find(engine, lsid).await?;
+    Ok(failed.map_or(Settled::Ended, |failed| Settled::Failed(failed.problem())))
 }

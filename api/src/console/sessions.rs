@@ -21,6 +21,7 @@ use crate::caller::{Caller, Known};
 use crate::change::Change;
 use crate::configuration::listing::Listing;
 use crate::console::BASE;
+use crate::console::failed_start::FailedStart;
 use crate::console::items::{group, user_of};
 use crate::console::named::Named;
 use crate::console::undelivered_mails;
@@ -44,7 +45,10 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
             Method::GET,
             &one,
             Access::User,
-            About::new("One session").gives(Gives::One("Session")),
+            About::new(
+                "One session; also one whose start failed, with the reason, for who started it",
+            )
+            .gives(Gives::One("Session")),
             get,
         )
         .route(
@@ -87,23 +91,28 @@ async fn get(
     let is_administrator = world.is_administrator(user);
     let about = mail_delivery::About::Session(lsid);
     let mails = || undelivered_mails::shown(world, about, is_administrator);
-    let shown = match session_of(world, user, lsid) {
-        Some(session) => {
-            let now = site.engine.clock().now();
-            let mut shown = shown_in(world, user, lsid, session, now);
-            if session.member(user).is_some() || is_administrator {
-                shown["undelivered_mails"] = mails();
-            }
-            shown
-        }
-        // It is over, and who jumped still has to learn that its mail was not delivered (POL-31).
-        None if undelivered_mails::concern(world, about, user) => {
-            let mut shown = ended(lsid);
+    if let Some(session) = session_of(world, user, lsid) {
+        let now = site.engine.clock().now();
+        let mut shown = shown_in(world, user, lsid, session, now);
+        if session.member(user).is_some() || is_administrator {
             shown["undelivered_mails"] = mails();
-            shown
         }
+        return Ok(Answer::known(&known.0, shown));
+    }
+    // It is over, and who jumped still has to learn why it never came up (ERR-11), and that its mail was not delivered (POL-31).
+    let failed = match FailedStart::find(&site.engine, lsid).await? {
+        Some(failed) => failed.shown_to(&site.engine, world, user).await?,
+        None => None,
+    };
+    let concerned = undelivered_mails::concern(world, about, user);
+    let mut shown = match failed {
+        Some(failed) => failed,
+        None if concerned => ended(lsid),
         None => return Err(Refusal::SessionNotActive.into()),
     };
+    if concerned {
+        shown["undelivered_mails"] = mails();
+    }
     Ok(Answer::known(&known.0, shown))
 }
 
@@ -220,7 +229,7 @@ pub(super) fn ended(lsid: Lsid) -> Value {
     json!({"lsid": lsid, "state": "ended"})
 }
 
-fn object(value: Value) -> Object {
+pub(super) fn object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),

@@ -84,12 +84,17 @@ impl From<Problem> for NoReport {
 
 impl From<ReportError> for NoReport {
     fn from(error: ReportError) -> Self {
-        log(&error);
-        Self::Problem(Problem::unavailable(
-            "The report cannot be made at this time. Please try again later.",
-            Duration::from_secs(5),
-        ))
+        Self::Problem(no_report(&error))
     }
+}
+
+/// The answer where a report can't be made; why is in the log.
+pub(crate) fn no_report(error: &ReportError) -> Problem {
+    log(error);
+    Problem::unavailable(
+        "The report cannot be made at this time. Please try again later.",
+        Duration::from_secs(5),
+    )
 }
 
 async fn answer(

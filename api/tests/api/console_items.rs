@@ -478,14 +478,28 @@ async fn a_slow_endpoint_is_answered_as_starting() {
     anna.post(&format!("{path}/end"), json!({})).await;
     let (status, session) = anna.post("sessions", item(client)).await;
     assert_eq!(status, 202);
+    // Its due date is served as on a node.
+    let (_due, lease) = tokio::sync::watch::channel(true);
+    served.site.engine.serve_due_dates(lease);
     served.clock.leap(30 * SECOND);
-    let time_out = access_session::Command::TimeOut {
-        lsid: lsid(&session),
+    let path = format!("sessions/{}", lsid(&session));
+    let failed = async {
+        loop {
+            let (status, shown) = anna.get(&path).await;
+            assert_eq!(status, 200, "{shown}");
+            if shown["state"] != "starting" {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     };
-    served.run(Command::AccessSession(time_out)).await;
+    let shown = tokio::time::timeout(Duration::from_secs(20), failed)
+        .await
+        .expect("the start fails");
+    assert_eq!(shown["state"], "failed");
     assert_eq!(
-        anna.get(&format!("sessions/{}", lsid(&session))).await.0,
-        404
+        shown["failure"]["message"],
+        "An internal operation was taking too long while trying to spawn a access session."
     );
 }
 

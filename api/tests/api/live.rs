@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use api::Limits;
 use domain::Command;
 use domain::ids::{Lsid, MailDeliveryId};
+use domain::session::access_session;
 use domain::site::mail_delivery::{self, Mail, Message as Said, Outcome, SessionTold};
+use domain::time::SECOND;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::served::{Differently, Served};
 use crate::visit::{Agent, Conduct, Visitor};
 
 /// A stream that is being read.
@@ -69,6 +72,16 @@ impl Stream {
                 .expect("a whole stream")?;
             self.text
                 .push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+        }
+    }
+
+    /// Reads up to the message that a start failed.
+    async fn until_failed(&mut self) -> Value {
+        loop {
+            let told = self.until("session").await.body;
+            if told["event"] == "AccessSessionFailed" {
+                return told;
+            }
         }
     }
 
@@ -280,6 +293,103 @@ async fn a_session_that_ends_is_told_to_who_saw_it() {
     );
     let told = stream.until("session").await;
     assert_eq!(told.body["event"], "AccessSessionEnded");
+}
+
+/// ERR-11, ERR-12, SESS-17, POL-14: a start that fails when its user does not wait for the answer any more is told with the reason: on the
+/// stream, and by the session's address, to who started it.
+#[tokio::test]
+async fn a_start_that_fails_tells_its_user_why() {
+    let limits = Limits {
+        start_answered_within: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let served = Served::start_with(Differently {
+        limits,
+        ..Differently::default()
+    })
+    .await;
+    let (_due, lease) = tokio::sync::watch::channel(true);
+    served.site.engine.serve_due_dates(lease);
+    let fleet = served.fleet("Web servers").await;
+    let (slow, lost, closing) = (
+        fleet.machine(1).await,
+        fleet.machine(2).await,
+        fleet.machine(3).await,
+    );
+    let policy = json!({"display_name": "Nights", "schedule_enabled": false});
+    let (status, policy) = served.post("jump-policy", policy).await;
+    assert_eq!(status, 201, "{policy}");
+    served
+        .change_client(closing, json!({"jump_policy_id": policy["id"]}))
+        .await;
+    let (anna, vera) = (served.jumper("anna").await, served.jumper("vera").await);
+    let mut to_anna = Stream::open(&anna, None).await;
+    let mut to_vera = Stream::open(&vera, None).await;
+    for (machine, code, words) in [
+        (
+            slow,
+            "spawn_timed_out",
+            "An internal operation was taking too long while trying to spawn a access session.",
+        ),
+        (
+            lost,
+            "jump_client_not_connected",
+            "The active Jump Client is not connected.",
+        ),
+        (
+            closing,
+            "start_withdrawn",
+            "The Jump Policy \"Nights\" does not permit a session at this time.",
+        ),
+    ] {
+        let body = json!({"item": format!("jump_client-{machine}")});
+        let (status, session) = anna.post("sessions", body).await;
+        assert_eq!((status, &session["state"]), (202, &json!("starting")));
+        let path = format!("sessions/{}", crate::visit::lsid(&session));
+        match code {
+            "jump_client_not_connected" => served.disconnect(machine, 2).await,
+            "start_withdrawn" => {
+                let admin = served.administrator().await;
+                let nights = json!({
+                    "timezone": "UTC",
+                    "entries": [{"start_day": 3, "start_time": "03:33", "end_day": 3, "end_time": "03:34"}],
+                });
+                let schedule = format!("jump-policies/{}/schedule", policy["id"]);
+                assert_eq!(admin.put(&schedule, nights).await.0, 200);
+                let enable = json!({"schedule_enabled": true});
+                let published = format!("jump-policy/{}", policy["id"]);
+                assert_eq!(served.patch(&published, enable).await.0, 200);
+                let establish = access_session::Command::Establish {
+                    lsid: crate::visit::lsid(&session),
+                    client: machine,
+                };
+                served.run(Command::AccessSession(establish)).await;
+            }
+            _ => {}
+        }
+        if code != "start_withdrawn" {
+            served.clock.leap(30 * SECOND);
+        }
+        let told = to_anna.until_failed().await;
+        let message = told["message"].as_str().expect("words");
+        assert!(message.starts_with(words), "{message}");
+        if code == "start_withdrawn" {
+            assert!(message.contains("next"), "when it is available: {message}");
+        }
+        let (status, shown) = anna.get(&path).await;
+        assert_eq!(
+            (status, &shown["state"]),
+            (200, &json!("failed")),
+            "{shown}"
+        );
+        assert_eq!(shown["failure"], json!({"code": code, "message": message}));
+        for member in ["item", "group", "owner", "started_at"] {
+            assert_eq!(shown[member], session[member], "{member}");
+        }
+        // Whoever sees the item is told that it failed, and no more.
+        assert_eq!(to_vera.until_failed().await["message"], Value::Null);
+        assert_eq!(vera.get(&path).await.0, 404);
+    }
 }
 
 /// Queues a mail about a session, and has it refused.

@@ -13,6 +13,7 @@ mod access_requests;
 mod administration;
 mod agent_trust;
 mod budget;
+mod choices;
 mod command;
 mod command_import;
 mod command_sessions;

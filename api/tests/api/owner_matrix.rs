@@ -495,6 +495,10 @@ fn line(ask: Ask) -> String {
 /// What concerns nobody but the caller, or nothing that anybody owns.
 const NOBODYS: &[Ask] = &[
     Ask::new("GET", "me", ""),
+    // What they tell by role is asked in the tests of choices.
+    Ask::new("GET", "groups", ""),
+    Ask::new("GET", "choices/jump-policies", ""),
+    Ask::new("GET", "choices/session-policies", ""),
     // What it tells is asked in the tests of the stream.
     Ask::new("GET", "events", ""),
     Ask::new("POST", "sign-out", ""),

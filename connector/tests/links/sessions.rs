@@ -273,9 +273,11 @@ async fn a_client_that_goes_while_a_session_starts_fails_it_and_takes_no_further
         (name.as_str(), &text["failure"]),
         ("AccessSessionFailed", &json!("disconnected"))
     );
-    let words = domain::session::access_session::Failure::Disconnected.refusal();
+    // The words that the console shows for what is in the log.
+    let failed: domain::session::access_session::Failed =
+        serde_json::from_value(text).expect("what the log says");
     assert_eq!(
-        words.to_string(),
+        failed.refusal().to_string(),
         "The active Jump Client is not connected."
     );
 }

@@ -39,7 +39,7 @@ pub use happening::{
     Established, Failed, Failure, InvitationClosed, Invited, Joined, MemberActive, OwnerChanged,
     Representative, Started,
 };
-pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after};
+pub use members::{CONNECTIONS_MAX, INVITATIONS_MAX, Join, idle_after, may_be_invited};
 pub use rights::review;
 pub use start::{EXTERNAL_KEY, ITEMS_PER_START_MAX, Start, begin, readiness, would_join};
 

@@ -14,7 +14,7 @@ use domain::ids::{
     MailDeliveryId, TeamId, TicketRequestId, UserId,
 };
 use domain::policy::access_request::{self, AccessRequest};
-use domain::session::access_session::{self, EndReason};
+use domain::session::access_session::{self, EndReason, Failed};
 use domain::site::{mail_delivery, team, user};
 use domain::{Event, Timestamp, World};
 use engine::Published;
@@ -142,6 +142,8 @@ pub(super) struct SessionNews {
     pub(super) ends: Option<(Timestamp, u32)>,
     /// Why it ended, a member went, or an invitation closed.
     pub(super) why: Option<Why>,
+    /// Why it never came up, for those involved (ERR-11, ERR-12).
+    pub(super) failure: Option<Failed>,
 }
 
 /// Why a session ended, a member went, or an invitation closed.
@@ -384,6 +386,10 @@ impl Digest {
                 _ => None,
             },
             why: Why::of(event, session.owner),
+            failure: match event {
+                access_session::Event::Failed(failed) => Some(failed.clone()),
+                _ => None,
+            },
         };
         if !news.members_only {
             self.item(news.item, before, now);

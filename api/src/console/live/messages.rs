@@ -180,6 +180,12 @@ fn session(news: &SessionNews, now: &World, user: UserId, sight: &mut Sight) -> 
             body["message"] = json!(message);
         }
     }
+    if let Some(failed) = &news.failure
+        && news.involved.contains(&user)
+    {
+        body["reason"] = json!(failed.failure);
+        body["message"] = json!(failed.refusal().to_string());
+    }
     Some(Message {
         kind: "session",
         body,

@@ -8,6 +8,8 @@ use super::{Ask, Place, ROLES, Role, Stage, line, table};
 pub(super) const ASKS: &[Ask] = &[
     Ask::new("GET", "sessions", ""),
     Ask::new("GET", "sessions/{lsid}", ""),
+    Ask::new("GET", "sessions/{lsid}/invitable-users", ""),
+    Ask::new("GET", "sessions/{lsid}/report-events", ""),
     Ask::new("POST", "sessions/{lsid}/join", ""),
     Ask::new("POST", "sessions/{lsid}/accept", ""),
     Ask::new("POST", "sessions/{lsid}/invitations", ""),

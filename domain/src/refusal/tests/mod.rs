@@ -282,6 +282,13 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Conflict,
         ),
         (
+            Refusal::StartWithdrawn {
+                why: "Your user account is disabled.".to_owned(),
+            },
+            "Your user account is disabled.",
+            Conflict,
+        ),
+        (
             Refusal::SpawnTimedOut,
             "An internal operation was taking too long while trying to spawn a access session.",
             Unavailable,

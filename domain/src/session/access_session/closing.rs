@@ -1,6 +1,7 @@
 //! The schedule that ends sessions: it announces the end from 15 minutes before, then ends them (POL-17 to POL-19, SESS-25).
 
 use super::ending::{ended, failed};
+use super::start::stands;
 use super::{AccessSession, EndAnnounced, EndReason, Event, Failure};
 use crate::ids::Lsid;
 use crate::policy::jump_policy;
@@ -76,7 +77,11 @@ pub(super) fn decide_end_by_schedule(world: &World, lsid: Lsid, context: &Contex
         Some(ends_at) if ends_at <= context.now && session.established => {
             ended(lsid, EndReason::ScheduleClosed, "")
         }
-        Some(ends_at) if ends_at <= context.now => failed(lsid, Failure::Withdrawn, ""),
+        Some(ends_at) if ends_at <= context.now => {
+            let why = stands(world, session, context.now).err();
+            let why = why.map(|why| why.to_string()).unwrap_or_default();
+            failed(lsid, Failure::Withdrawn, &why)
+        }
         _ => nothing(),
     }
 }

@@ -136,6 +136,20 @@ pub struct Failed {
     pub detail: String,
 }
 
+impl Failed {
+    /// The words for the user who waits: those of the gate that closed meanwhile, where one did (SESS-17, POL-14). An agent's own
+    /// words are for administrators.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        match self.failure {
+            Failure::Withdrawn if !self.detail.is_empty() => Refusal::StartWithdrawn {
+                why: self.detail.clone(),
+            },
+            failure => failure.refusal(),
+        }
+    }
+}
+
 /// Why a session never came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

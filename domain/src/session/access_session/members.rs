@@ -179,6 +179,20 @@ fn owner_only(
     }
 }
 
+/// Whether the session's owner may invite this user, who has no part in it yet (SESS-34).
+#[must_use]
+pub fn may_be_invited(world: &World, session: &AccessSession, user: UserId) -> bool {
+    session.member(user).is_none()
+        && !session.is_invited(user)
+        && check_invited(world, session, user).is_ok()
+}
+
+/// What is asked of a user and the owner who invites.
+fn check_invited(world: &World, session: &AccessSession, user: UserId) -> Result<(), Refusal> {
+    gates::may_use_method(world, user, session.item)?;
+    may_share_with(world, session.owner, user)
+}
+
 pub(super) fn decide_invite(
     world: &World,
     lsid: Lsid,
@@ -194,7 +208,7 @@ pub(super) fn decide_invite(
     if session.member(user).is_some() || session.is_invited(user) {
         return nothing();
     }
-    may_share_with(world, session.owner, user)?;
+    check_invited(world, session, user)?;
     if session.invitations.len() >= INVITATIONS_MAX {
         return Err(Refusal::SessionFull);
     }

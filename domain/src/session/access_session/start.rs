@@ -374,7 +374,11 @@ pub(super) fn decide_establish(
 }
 
 /// Whether what let the session begin still holds (SESS-17). What the user had supplied by then counts as supplied.
-fn stands(world: &World, session: &AccessSession, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn stands(
+    world: &World,
+    session: &AccessSession,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let passed = pass(world, session.owner, session.item)?;
     let supplied = Supplied {
         ticket: session.ticket.is_some(),

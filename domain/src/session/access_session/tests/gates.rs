@@ -291,6 +291,11 @@ fn a_start_that_fails_says_how() {
     ] {
         assert_eq!(failure.refusal(), refusal);
     }
+    let withdrawn = Failed {
+        failure: Failure::Withdrawn,
+        detail: "the gate's words".to_owned(),
+    };
+    assert_eq!(withdrawn.refusal().to_string(), "the gate's words");
 }
 
 /// SESS-17, ROLE-31: permission, schedule and item state are asked again when the session is up.
