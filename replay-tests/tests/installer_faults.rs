@@ -287,7 +287,7 @@ async fn root_installs_into_the_folder_of_services() -> Result<()> {
         said.out
     );
     until_status(&fleet, "opt", "uninstalled").await?;
-    let said = inside("noexec")?.must(0, "is it on a file system that is mounted noexec?")?;
+    let said = inside("noexec")?.must(0, "on a file system that is mounted noexec")?;
     ensure!(
         said.out.ends_with("status 1\n"),
         "something is in /opt: {}",

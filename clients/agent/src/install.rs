@@ -117,7 +117,7 @@ pub enum InstallError {
     #[error("another installation into {0} is under way")]
     UnderWay(String),
     /// The program that was written can't be run where it is.
-    #[error("programs can't be run from {0}; is it on a file system that is mounted noexec?")]
+    #[error("programs can't be run from {0}, which may be on a file system that is mounted noexec")]
     DoesNotRun(String, #[source] io::Error),
     /// The part that the user does failed, with what it said.
     #[error("{0}")]
