@@ -604,14 +604,15 @@ async fn a_headless_client_that_was_deleted_for_being_away_uninstalls_itself() -
     let seen_at = state["seen_at"].as_i64().context("when it was seen")?;
     state["seen_at"] = json!(seen_at - DAYS * 86_400);
     fs::write(&identity, serde_json::to_vec(&state)?)?;
-    let clients = async || api.get("/api/config/v1/jump-client").await;
+    let path = "/api/config/v1/jump-client";
     until("the site knows it is offline", async || {
-        Ok(clients().await?[0]["last_disconnect_timestamp"].is_string())
+        Ok(api.get(path).await?[0]["last_disconnect_timestamp"].is_string())
     })
     .await?;
     site.clock.advance(DAYS * 86_400_000_000);
+    let api = site.api().await?;
     until("the site has deleted it", async || {
-        Ok(clients().await? == json!([]))
+        Ok(api.get(path).await? == json!([]))
     })
     .await?;
     machine.script(&directory, "init-script", &["start"])?;

@@ -374,7 +374,7 @@ async fn a_start_that_fails_tells_its_user_why() {
         let message = told["message"].as_str().expect("words");
         assert!(message.starts_with(words), "{message}");
         if code == "start_withdrawn" {
-            assert!(message.contains("next"), "when it is available: {message}");
+            assert!(message.contains("Next available: Thursday"), "{message}");
         }
         let (status, shown) = anna.get(&path).await;
         assert_eq!(
