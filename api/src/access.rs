@@ -2,8 +2,6 @@
 
 use domain::site::api_account::ApiAccount;
 use domain::{Command, audit};
-use eventstore::{Direction, Selection};
-use uuid::Uuid;
 
 use crate::caller::{Caller, Known, Principal};
 use crate::error::Problem;
@@ -18,7 +16,8 @@ pub enum Access {
     Probe,
     /// An agent, which says over its link who it is; how many may connect is the hub's to say.
     Agent,
-    /// An API account that has this permission.
+    /// An API account that has this permission. The Configuration API is also for administrators who signed in, and its
+    /// description for everybody who did (CONF-06).
     ApiAccount(Permission),
     /// A user who has signed in.
     User,
@@ -135,14 +134,23 @@ pub async fn require(
                 Verdict::NotAtAll => Problem::document_not_found(),
             }
         }
-        // A token of one kind opens no door of the other.
+        // What is for any API account, a description of the API, is for everybody who signed in (CONF-06).
+        (Access::ApiAccount(Permission::Any), Principal::User(_)) => return Ok(()),
+        (Access::ApiAccount(Permission::Configuration), Principal::User(user)) => {
+            if world.is_administrator(user) {
+                return Ok(());
+            }
+            Problem::from(domain::Refusal::AdministratorNeeded)
+        }
+        // Elsewhere a token of one kind opens no door of the other.
         (Access::User | Access::Administrator, Principal::ApiAccount(_))
         | (Access::ApiAccount(_), Principal::User(_)) => return Err(Problem::access_denied()),
     };
     Err(record_refusal(site, caller, problem, action).await)
 }
 
-/// Writes a refusal that no command stands for into the log; the answer carries its event's id.
+/// Writes a refusal that no command stands for into the log, or counts it where it repeats one of the last minute; the answer
+/// carries the event's id.
 ///
 /// If it can't be written, the answer is still no, without an id.
 pub async fn record_refusal(
@@ -158,10 +166,11 @@ pub async fn record_refusal(
         subject: Some(caller.name()),
         inputs: None,
     };
-    let command = Command::Audit(audit::Command::Record(refused));
-    let submission = engine::Submission::new(command, caller.cause(), caller.lane());
+    let cause = caller.cause();
+    let command = Command::Audit(audit::Command::Record(refused.clone()));
+    let submission = engine::Submission::new(command, cause.clone(), caller.lane());
     match site.engine.execute(submission).await {
-        Ok(done) => problem.event = event_at(site, done.position).await,
+        Ok(_) => problem.event = site.engine.refusal_event(&refused, &cause),
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -171,14 +180,4 @@ pub async fn record_refusal(
         }
     }
     problem
-}
-
-/// The id of the event at `position`; none where it can't be read, which costs only the id in the answer.
-async fn event_at(site: &Site, position: u64) -> Option<Uuid> {
-    let read = site
-        .engine
-        .store()
-        .read(&Selection::All, position, Direction::Forward, 1)
-        .await;
-    read.ok()?.first().map(|event| event.id)
 }

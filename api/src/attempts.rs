@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use domain::site::user::sign_in::network_of;
 use domain::time::MINUTE;
 use domain::{Actor, Cause, Command, Timestamp, audit};
 use engine::{Clock, Lane, Submission};
@@ -45,7 +46,7 @@ impl Attempts {
 
     /// Counts one refusal of a stranger.
     pub fn count_stranger(&self, address: IpAddr, route: &str, message: &str) {
-        self.count(&network(address), route, message);
+        self.count(&network_of(address), route, message);
     }
 
     /// Counts one refusal. `caller` is an account's stream or a network, `route` one of the router's own patterns.
@@ -90,6 +91,8 @@ impl Attempts {
                 first_at: tally.first_at,
                 last_at: tally.last_at,
                 sample: tally.sample,
+                network: None,
+                subject: None,
             })
             .collect()
     }
@@ -116,17 +119,6 @@ impl Attempts {
     }
 }
 
-/// The network of a stranger: the /24 of an IPv4 address, the /48 of an IPv6 address.
-fn network(address: IpAddr) -> String {
-    let prefix = if address.to_canonical().is_ipv4() {
-        24
-    } else {
-        48
-    };
-    ipnet::IpNet::new(address.to_canonical(), prefix)
-        .map_or_else(|_| OTHERS.to_owned(), |network| network.trunc().to_string())
-}
-
 /// How long a minute of the clock takes at most.
 const MINUTE_MAX: Duration = Duration::from_secs(90);
 
@@ -147,23 +139,35 @@ impl Site {
         self.record_attempts().await;
     }
 
-    /// Writes what was refused since the last time.
+    /// Writes what was refused since the last time: what was counted here, and the refusals that repeat others.
     pub async fn record_attempts(&self) {
         for refused in self.attempts.take() {
-            let command = Command::Audit(audit::Command::RecordAttempts(refused.clone()));
-            let cause = Cause::program(Actor::System);
-            if let Err(error) = self
-                .engine
-                .execute(Submission::new(command, cause, Lane::Bulk))
-                .await
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "refused attempts were not recorded yet"
-                );
+            if !self.record_attempt(&refused).await {
                 self.attempts.put_back(refused);
             }
         }
+        for refused in self.engine.take_repeated_refusals() {
+            if !self.record_attempt(&refused).await {
+                self.engine.put_back_repeated_refusals(refused);
+            }
+        }
+    }
+
+    /// Whether it is in the log.
+    async fn record_attempt(&self, refused: &audit::AttemptsRefused) -> bool {
+        let command = Command::Audit(audit::Command::RecordAttempts(refused.clone()));
+        let cause = Cause::program(Actor::System);
+        let recorded = self
+            .engine
+            .execute(Submission::new(command, cause, Lane::Bulk))
+            .await;
+        if let Err(error) = &recorded {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "refused attempts were not recorded yet"
+            );
+        }
+        recorded.is_ok()
     }
 }
 

@@ -231,6 +231,7 @@ impl From<Refusal> for Problem {
         let status = match (&refusal, refusal.class()) {
             // Not "you may not" but "who are you": a console shows its sign-in again.
             (Refusal::SignInFailed | Refusal::UserDisabled, _) => StatusCode::UNAUTHORIZED,
+            (Refusal::SignInLocked { .. }, _) => StatusCode::TOO_MANY_REQUESTS,
             (_, RefusalClass::NotFound) => StatusCode::NOT_FOUND,
             (_, RefusalClass::Conflict) => StatusCode::CONFLICT,
             (_, RefusalClass::Forbidden) => StatusCode::FORBIDDEN,
@@ -246,6 +247,7 @@ impl From<Refusal> for Problem {
                 "The given data was invalid.".clone_into(&mut problem.message);
                 problem.errors = errors;
             }
+            Refusal::SignInLocked { seconds } => problem.retry_after_s = Some(seconds),
             Refusal::StartNeeds { needs } => problem.needs = needs.into_boxed_slice(),
             Refusal::NoApiPermission => {
                 problem.errors = FieldErrors::one("permissions", problem.message.clone());

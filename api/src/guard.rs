@@ -15,6 +15,7 @@ use encoding_rs::UTF_8;
 
 use crate::access::{self, Access};
 use crate::caller::{Caller, Known, Principal};
+use crate::console::{badge, gate};
 use crate::error::Problem;
 use crate::peer::{Authenticated, Peer};
 use crate::rate::{Admission, Budget, Charge};
@@ -79,6 +80,20 @@ pub(crate) async fn api_accounts_only(
     };
     add_rate_headers(response.headers_mut(), charge);
     response
+}
+
+/// Layer: lets API accounts in, and users who signed in. A badge is told from a token by what it is made of.
+pub(crate) async fn api_accounts_and_users(
+    site: Arc<Site>,
+    surface: Surface,
+    request: Request,
+    next: Next,
+) -> Response {
+    if badge::is_carried(request.headers(), &site.sealer) {
+        gate::let_in(site, surface, request, next).await
+    } else {
+        api_accounts_only(site, surface, request, next).await
+    }
 }
 
 /// Layer of one route: asks for the permission it needs.
@@ -221,6 +236,7 @@ async fn authenticate(
         .ok_or_else(Problem::access_denied)?;
     let good = account.enabled
         && account.client_secret.as_ref() == Some(&found.row.secret)
+        && known.world().token_generation(found.account) == found.row.generation
         && found.row.is_in_time(site.engine.clock().now())
         && may_come_from(account, peer);
     if !good {

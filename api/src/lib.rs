@@ -25,6 +25,7 @@ pub mod scan;
 pub mod attempts;
 pub mod credential;
 mod pace;
+pub mod passwords;
 pub mod rate;
 pub mod token;
 

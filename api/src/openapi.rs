@@ -52,7 +52,7 @@ use crate::configuration::{
 use crate::console;
 use crate::error::Problem;
 use crate::oauth::TOKEN_PATH;
-use crate::route::{About, Gives, Route, Routes, for_api_accounts};
+use crate::route::{About, Gives, Route, Routes, for_api_accounts_and_users};
 use crate::site::Site;
 
 /// Where the document of every JSON surface is.
@@ -82,7 +82,7 @@ impl Documents {
     }
 }
 
-/// Any API account may read the whole document (CONF-06).
+/// Any API account, and everybody who signed in, may read the whole document (CONF-06).
 pub(crate) fn routes(site: &Arc<Site>) -> Routes {
     let about = About::new("Describes every JSON surface.").gives(Gives::Text("application/json"));
     let routes = Routes::new(site).route(
@@ -92,7 +92,7 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         about,
         get,
     );
-    for_api_accounts(routes, None, Surface::ConfigurationApi)
+    for_api_accounts_and_users(routes, None, Surface::ConfigurationApi)
 }
 
 /// The route of the Configuration API's own document; it stands among that API's other routes.
@@ -228,15 +228,21 @@ fn operation(route: &Route) -> OperationBuilder {
     let operation = with_responses(operation, route);
     match route.access {
         Access::Anyone | Access::Probe | Access::Agent => operation,
-        Access::ApiAccount(_) => operation.security(
-            SecurityRequirement::new::<_, [&str; 0], &str>("api_account", []),
-        ),
-        Access::User | Access::Administrator => operation.security(SecurityRequirement::new::<
-            _,
-            [&str; 0],
-            &str,
-        >("console_sign_in", [])),
+        // Either of them.
+        Access::ApiAccount(_)
+            if route.path.starts_with(configuration::BASE) || route.path == PATH =>
+        {
+            operation
+                .security(security("api_account"))
+                .security(security("console_sign_in"))
+        }
+        Access::ApiAccount(_) => operation.security(security("api_account")),
+        Access::User | Access::Administrator => operation.security(security("console_sign_in")),
     }
+}
+
+fn security(scheme: &str) -> SecurityRequirement {
+    SecurityRequirement::new::<_, [&str; 0], &str>(scheme, [])
 }
 
 fn with_responses(mut operation: OperationBuilder, route: &Route) -> OperationBuilder {

@@ -266,6 +266,18 @@ pub fn for_api_accounts(routes: Routes, prefix: Option<&str>, surface: Surface) 
     })
 }
 
+/// Routes for API accounts and for users who signed in; which of them may use a route, its access says.
+#[must_use]
+pub fn for_api_accounts_and_users(
+    routes: Routes,
+    prefix: Option<&str>,
+    surface: Surface,
+) -> Routes {
+    routes.guarded(prefix, move |site, request, next| {
+        guard::api_accounts_and_users(site, surface, request, next)
+    })
+}
+
 /// Every route there is.
 #[must_use]
 pub fn routes(site: &Arc<Site>) -> Routes {

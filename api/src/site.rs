@@ -19,10 +19,11 @@ use url::{Host, Url};
 use crate::attempts::Attempts;
 use crate::caller_rate::{AddressRates, UserRates};
 use crate::console::live::Streams;
-use crate::credential::Passwords;
+use crate::console::sign_in_limits::SignInLimits;
 use crate::download::programs::AgentPrograms;
 use crate::download::turns::{Bounds, Turns};
 use crate::health::Health;
+use crate::passwords::Passwords;
 use crate::rate::AccountRates;
 use crate::scan::Scans;
 use crate::token::Tokens;
@@ -48,7 +49,7 @@ pub struct Limits {
     pub callers_max: usize,
     /// Passwords that are hashed at the same time.
     pub passwords_at_once: usize,
-    /// Passwords that may wait to be hashed; more are refused.
+    /// Passwords that may wait to be hashed in each lane; more are refused.
     pub passwords_waiting_max: usize,
     /// Tokens that are remembered, so that the database is not asked for each call.
     pub tokens_remembered_max: usize,
@@ -182,6 +183,7 @@ pub struct Site {
     pub address_rates: AddressRates,
     /// Budgets of users who signed in.
     pub user_rates: UserRates,
+    pub(crate) sign_in_limits: SignInLimits,
     pub(crate) downloads: Arc<Turns>,
     pub(crate) health: Health,
     pub(crate) streams: Streams,
@@ -226,6 +228,7 @@ impl Site {
             attempts: setup.attempts,
             address_rates: AddressRates::of_addresses(&limits),
             user_rates: UserRates::of_users(&limits),
+            sign_in_limits: SignInLimits::default(),
             health: Health::default(),
             streams: Streams::default(),
             scans: Scans::default(),

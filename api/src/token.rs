@@ -1,8 +1,10 @@
 //! Bearer tokens of API accounts: given for one hour, at most 30 an account, and looked up at each call (AUTH-07 to AUTH-09).
 //!
-//! A token is `<account id>.<43 unguessable characters>`. Kept is a row of the `api_token` side table: its keyed hash under the
-//! account's prefix, with its times and the secret it was given under. It is good only while its row is there and the account
-//! still has that secret, so dropping the row or regenerating the secret ends it.
+//! A token is `<account id>.<43 unguessable characters>`, which show that they were given out here: random text is refused
+//! without a look-up. Kept is a row of the `api_token` side table: its keyed hash under the
+//! account's prefix, with its times and the secret it was given under. It is good only while its row is there, the account
+//! still has that secret and has not been disabled since, so dropping the row, regenerating the secret or disabling the
+//! account ends it.
 //!
 //! Looked-up rows are remembered only where this node alone writes the log. Where several do, another node may have dropped
 //! the row a moment ago, and no event would tell: the database is asked each time.
@@ -20,7 +22,7 @@ use eventstore::{SideRow, SideTable, SideWrite, StoreError};
 use secrets::{Sealer, SecretText};
 use serde::{Deserialize, Serialize};
 
-use crate::credential::unguessable;
+use crate::credential::random_bytes;
 use crate::error::Problem;
 use crate::site::Site;
 
@@ -48,6 +50,9 @@ pub(crate) struct TokenRow {
     pub(crate) expires_at: Timestamp,
     /// The client secret it was given under.
     pub(crate) secret: SecretRef,
+    /// The generation of the account's tokens, see `World::token_generation`.
+    #[serde(default)]
+    pub(crate) generation: u32,
 }
 
 impl TokenRow {
@@ -132,35 +137,39 @@ fn key_of(sealer: &Sealer, account: ApiAccountId, text: &str) -> String {
 }
 
 /// The account a text claims to be a token of.
-fn claimed_account(text: &str) -> Option<ApiAccountId> {
+fn claimed_account(text: &str, sealer: &Sealer) -> Option<ApiAccountId> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
     let (account, rest) = text.split_once('.')?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let digits = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
-    (digits && rest.len() >= 40 && rest.bytes().all(plain))
-        .then(|| account.parse().ok())
-        .flatten()
+    let id = account.parse().ok().filter(|_| digits)?;
+    sealer.is_tagged_text(PURPOSE, account, rest).then_some(id)
 }
 
 /// The token texts: only the hash is kept.
-fn new_text(account: ApiAccountId, fresh: &Fresh) -> SecretText {
-    SecretText::new(format!("{account}.{}", unguessable(fresh, 32).expose()))
+fn new_text(account: ApiAccountId, sealer: &Sealer, fresh: &Fresh) -> SecretText {
+    let random = random_bytes(fresh, [0, 1]);
+    let random = sealer.tagged_text(PURPOSE, &account.to_string(), random);
+    SecretText::new(format!("{account}.{}", random.expose()))
 }
 
 /// What a new token does to the rows of its account: dead rows go, and the oldest while there are too many.
 fn rows_with(
     rows: &[SideRow],
     key: String,
-    secret: SecretRef,
+    (secret, generation): (SecretRef, u32),
     now: Timestamp,
 ) -> (Vec<SideWrite>, Vec<String>) {
     let mut live: Vec<(Timestamp, &str)> = Vec::new();
     let mut dropped: Vec<String> = Vec::new();
     for row in rows {
         match serde_json::from_slice::<TokenRow>(&row.value) {
-            Ok(kept) if kept.is_in_time(now) && kept.secret == secret => {
+            Ok(kept)
+                if kept.is_in_time(now)
+                    && kept.secret == secret
+                    && kept.generation == generation =>
+            {
                 live.push((kept.issued_at, &row.key));
             }
             _ => dropped.push(row.key.clone()),
@@ -174,6 +183,7 @@ fn rows_with(
         issued_at: now.max(newest.plus(1)),
         expires_at: now.plus(LIFETIME),
         secret,
+        generation,
     };
     let mut writes: Vec<SideWrite> = dropped
         .iter()
@@ -204,14 +214,15 @@ impl Site {
         cause: Cause,
         address: std::net::IpAddr,
     ) -> Result<SecretText, Problem> {
-        let text = new_text(account, &self.engine.fresh());
+        let text = new_text(account, &self.sealer, &self.engine.fresh());
         let key = key_of(&self.sealer, account, text.expose());
         let published = self.engine.published();
+        let under = (secret, published.world.token_generation(account));
         let due = published
             .world
             .use_is_due(account, address, self.engine.clock().now());
         let written = if due {
-            self.issue_with_event(account, &key, &secret, cause, address)
+            self.issue_with_event(account, &key, &under, cause, address)
                 .await
         } else {
             Ok(false)
@@ -219,7 +230,7 @@ impl Site {
         let outcome = match written {
             Ok(true) => Ok(()),
             Ok(false) => self
-                .issue_alone(account, key, secret)
+                .issue_alone(account, key, under)
                 .await
                 .map_err(Problem::from),
             Err(problem) => Err(problem),
@@ -236,18 +247,18 @@ impl Site {
         &self,
         account: ApiAccountId,
         key: &str,
-        secret: &SecretRef,
+        under: &(SecretRef, u32),
         cause: Cause,
         address: std::net::IpAddr,
     ) -> Result<bool, Problem> {
         let dropped = Arc::new(Mutex::new(Vec::new()));
         let side = {
-            let (key, secret, dropped) = (key.to_owned(), secret.clone(), Arc::clone(&dropped));
+            let (key, under, dropped) = (key.to_owned(), under.clone(), Arc::clone(&dropped));
             Side::reading(
                 SideTable::ApiToken,
                 prefix(account),
                 move |rows, context| {
-                    let (writes, gone) = rows_with(rows, key, secret, context.now);
+                    let (writes, gone) = rows_with(rows, key, under, context.now);
                     *dropped.lock().unwrap_or_else(PoisonError::into_inner) = gone;
                     writes
                 },
@@ -265,7 +276,7 @@ impl Site {
         &self,
         account: ApiAccountId,
         key: String,
-        secret: SecretRef,
+        under: (SecretRef, u32),
     ) -> Result<(), StoreError> {
         let now = self.engine.clock().now();
         let mut dropped = Vec::new();
@@ -273,7 +284,7 @@ impl Site {
         self.engine
             .store()
             .change_side_rows((SideTable::ApiToken, &prefix), |rows| {
-                let (writes, gone) = rows_with(&rows, key, secret, now);
+                let (writes, gone) = rows_with(&rows, key, under, now);
                 dropped = gone;
                 writes
             })
@@ -287,7 +298,7 @@ impl Site {
     /// # Errors
     /// When the database does not answer.
     pub(crate) async fn find_token(&self, text: &str) -> Result<Option<Found>, StoreError> {
-        let Some(account) = claimed_account(text) else {
+        let Some(account) = claimed_account(text, &self.sealer) else {
             return Ok(None);
         };
         let key = key_of(&self.sealer, account, text);
@@ -325,6 +336,7 @@ mod tests {
             issued_at: Timestamp(issued_at),
             expires_at: NOW.plus(expires_in),
             secret: secret.clone(),
+            generation: 1,
         };
         SideRow {
             key: name.to_owned(),
@@ -349,7 +361,7 @@ mod tests {
             (live(29).chain(dead).collect(), &["expired", "old-secret"]),
         ];
         for (rows, expected) in cases {
-            let (writes, dropped) = rows_with(&rows, "new".to_owned(), secret(), NOW);
+            let (writes, dropped) = rows_with(&rows, "new".to_owned(), (secret(), 1), NOW);
             assert_eq!(dropped, expected, "{} rows", rows.len());
             assert_eq!(writes.len(), expected.len() + 1);
         }
@@ -362,7 +374,7 @@ mod tests {
             row("a", NOW.0, 1, &secret()),
             row("b", NOW.0 + 1, 1, &secret()),
         ];
-        let (writes, _) = rows_with(&rows, "new".to_owned(), secret(), NOW);
+        let (writes, _) = rows_with(&rows, "new".to_owned(), (secret(), 1), NOW);
         let Some(SideWrite::Insert { value, .. }) = writes.last() else {
             panic!("a row is inserted");
         };
@@ -378,6 +390,7 @@ mod tests {
             issued_at: NOW,
             expires_at: NOW,
             secret: secret(),
+            generation: 0,
         });
         let before = tokens.drops.load(Ordering::SeqCst);
         tokens.forget(&["k".to_owned()]);
@@ -388,12 +401,19 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_of_our_form_claim_an_account() {
-        let rest = "a".repeat(43);
+    fn only_texts_that_were_given_out_claim_an_account() {
+        let keys = tempfile::tempdir().unwrap();
+        secrets::KeyFile::create(keys.path().join("key")).unwrap();
+        let sealer = Sealer::load(keys.path().join("key")).unwrap();
+        let fresh = Fresh(std::array::from_fn(|index| u128::MAX / 7 + index as u128));
+        let text = new_text(ApiAccountId(7), &sealer, &fresh);
+        let (_, rest) = text.expose().split_once('.').unwrap();
         // text, account
         let cases = [
             (format!("7.{rest}"), Some(7)),
-            (format!("07.{rest}"), Some(7)),
+            (format!("07.{rest}"), None),
+            (format!("8.{rest}"), None),
+            (format!("7.{}", "a".repeat(43)), None),
             (format!("+7.{rest}"), None),
             (format!(".{rest}"), None),
             (format!("99999999999.{rest}"), None),
@@ -404,7 +424,11 @@ mod tests {
             (String::new(), None),
         ];
         for (text, expected) in cases {
-            assert_eq!(claimed_account(&text), expected.map(ApiAccountId), "{text}");
+            assert_eq!(
+                claimed_account(&text, &sealer),
+                expected.map(ApiAccountId),
+                "{text}"
+            );
         }
     }
 }

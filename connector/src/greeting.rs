@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::fleet::jump_client::{
     Command as ClientCommand, Facts, JumpClient, Offer, Overrides, Presence, Register,
 };
@@ -15,6 +13,7 @@ use link_protocol::{Hello, Identity, Refused, RefusedCode, Resume, Secret, limit
 use tokio::time::Instant;
 
 use secrets::Sealer;
+use secrets::tagged_text::RANDOM_BYTES;
 
 use crate::admission::{Admitted, Applicant};
 use crate::hub::{self, Inner};
@@ -158,14 +157,18 @@ impl Greeting<'_> {
         let id = u32::try_from(resume.client_id).map(JumpClientId).ok();
         let shown = keyed(self.inner, LINK_TOKEN, resume.token.expose().as_bytes());
         let Some((id, client)) = id.and_then(|id| Some((id, world.endpoint(id)?))) else {
-            // A client that was offline when it was removed learns of it now (CLNT-60).
+            // A client that was offline when it was removed learns of it now (CLNT-60). Strangers, who show no token that
+            // was ever given out, learn nothing of which clients there were.
             let was_there = id.is_some_and(|id| id.0 < world.next_id("jump_client"));
-            let code = if was_there {
-                RefusedCode::ClientRemoved
+            let was_given = is_own_token(&self.inner.sealer, resume.token.expose());
+            return Err(if was_there && was_given {
+                stranger(RefusedCode::ClientRemoved, &Refusal::JumpClientGone)
             } else {
-                RefusedCode::IdentityNotValid
-            };
-            return Err(stranger(code, &Refusal::JumpClientGone));
+                stranger(
+                    RefusedCode::IdentityNotValid,
+                    &Refusal::JumpClientIdentityFailed,
+                )
+            });
         };
         let proof = proof(client, &shown);
         if proof == Proof::None {
@@ -421,12 +424,18 @@ fn overrides(passed: &link_protocol::Overrides) -> Overrides {
 /// A new identity token, 256 bits, and the hash by which it is known.
 pub(crate) fn new_token(inner: &Inner) -> (Secret, KeyedHash) {
     let fresh = inner.engine.fresh();
-    let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(&fresh.value(0).to_be_bytes());
-    bytes[16..].copy_from_slice(&fresh.value(1).to_be_bytes());
-    let token = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
+    let mut random = [0; RANDOM_BYTES];
+    random[..16].copy_from_slice(&fresh.value(0).to_be_bytes());
+    random[16..].copy_from_slice(&fresh.value(1).to_be_bytes()[..8]);
+    let text = inner.sealer.tagged_text(LINK_TOKEN, "", random);
+    let token = Secret::new(text.expose());
     let hash = keyed(inner, LINK_TOKEN, token.expose().as_bytes());
     (token, hash)
+}
+
+/// Whether this is a token that the site gave out once, to whichever client.
+fn is_own_token(sealer: &Sealer, token: &str) -> bool {
+    sealer.is_tagged_text(LINK_TOKEN, "", token)
 }
 
 /// The keyed hash by which a registration is known when it comes again with the same number, because its welcome was lost.

@@ -1,5 +1,6 @@
-//! Refusals as events, for auditors: every refused Jump action, sign-in of a known user and everything forbidden, and once a
-//! minute what was refused before anybody was known. Nothing is folded from them.
+//! Refusals as events, for auditors: every refused Jump action and everything forbidden, the first of each kind in a minute;
+//! and once a minute the count of those that repeat it and of what was refused before anybody was known. Nothing is folded
+//! from them.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ pub enum Command {
     RecordAttempts(AttemptsRefused),
 }
 
-/// A known caller was told no. Expected rate: as people run into rules; bounded by the callers' rate limits.
+/// A known caller was told no. Expected rate: as people run into rules; at most 20 a minute, caller and network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionRefused {
     /// The refusal's code, see [`crate::Refusal::code`].
@@ -35,12 +36,13 @@ pub struct ActionRefused {
     pub inputs: Option<Inputs>,
 }
 
-/// What was refused in a minute to one caller on one route. Expected rate: at most one a minute, caller and route.
+/// What was refused in a minute to one caller on one route. Expected rate: at most one a minute, caller and route or subject;
+/// both are bounded in the memory that counts them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptsRefused {
     /// The caller: an account, or the network of a stranger.
     pub caller: String,
-    /// The route.
+    /// The route, or the name of the command.
     pub route: String,
     /// How many.
     pub count: u64,
@@ -50,6 +52,12 @@ pub struct AttemptsRefused {
     pub last_at: Timestamp,
     /// The words of one of them.
     pub sample: String,
+    /// The network that a known caller asked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// What they were asked of, where that is one thing: a stream's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// A refusal was written down.

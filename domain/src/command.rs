@@ -132,7 +132,8 @@ impl Command {
                 user::Command::Record(command) => {
                     record_name(command, "user.create", "user.change", "user.delete")
                 }
-                user::Command::SignIn { .. } => "user.sign_in",
+                user::Command::SignIn(_) => "user.sign_in",
+                user::Command::SetPassword { .. } => "user.set_password",
                 user::Command::SignOut { .. } => "user.sign_out",
                 user::Command::ResetAdministrator { .. } => "administrator.reset",
             },
@@ -329,8 +330,9 @@ impl Command {
     pub fn subject(&self) -> Option<String> {
         let of = |category: &str, id: &dyn std::fmt::Display| Some(format!("{category}-{id}"));
         match self {
+            Self::User(user::Command::SignIn(sign_in)) => of("user", &sign_in.user),
             Self::User(
-                user::Command::SignIn { user, .. } | user::Command::SignOut { user, .. },
+                user::Command::SetPassword { user, .. } | user::Command::SignOut { user, .. },
             ) => of("user", user),
             Self::User(user::Command::ResetAdministrator { user, .. }) => of("user", user),
             Self::User(user::Command::Record(command)) => record_subject(command),
@@ -503,7 +505,7 @@ impl Command {
                     | access_request::Command::Deny { .. }
                     | access_request::Command::Cancel { .. }
             ) | Self::TicketRequest(ticket::Command::Ask(_))
-                | Self::User(user::Command::SignIn { .. })
+                | Self::User(user::Command::SignIn(_))
         )
     }
 }

@@ -222,4 +222,14 @@ impl Context<'_> {
     pub fn actor(&self) -> &Actor {
         &self.cause.actor
     }
+
+    /// The user whose Jump Item Roles bound the decision. None bound API accounts, nor the administrators who use the
+    /// Configuration API (CONF-06): that they are such is asked before.
+    #[must_use]
+    pub fn role_holder(&self) -> Option<UserId> {
+        match self.cause.actor {
+            Actor::User(user) if self.cause.surface != Surface::ConfigurationApi => Some(user),
+            _ => None,
+        }
+    }
 }

@@ -121,6 +121,21 @@ pub enum Refusal {
     #[error("The username or password is incorrect.")]
     SignInFailed,
 
+    /// Too many wrong passwords came for the user from the same source.
+    #[error("There were too many failed sign-ins. Try again in {seconds} second(s).")]
+    SignInLocked {
+        /// When to try again. Unit: seconds.
+        seconds: u64,
+    },
+
+    /// The password was right, and has expired or was set by somebody else.
+    #[error("Your password must be changed: sign in with a new_password beside the password.")]
+    PasswordChangeRequired,
+
+    /// A user's own password is changed by showing the present one.
+    #[error("Change your own password by showing the present one.")]
+    OwnPassword,
+
     /// The account is switched off.
     #[error("This account has been disabled.")]
     UserDisabled,
@@ -128,6 +143,11 @@ pub enum Refusal {
     /// Only an administrator may do this.
     #[error("Only an administrator may do this.")]
     AdministratorNeeded,
+
+    /// An API account must not change who administers the site (threat D). The words are those that integrations know
+    /// (config-api.md 8).
+    #[error("This API cannot update administrators.")]
+    AdministratorsNotByApi,
 
     /// The API account is switched off, deleted, or comes from an address it may not come from (AUTH-29).
     #[error("The API account may not be used.")]
@@ -562,8 +582,12 @@ impl Refusal {
             | Self::NoMailServer
             | Self::NodeStopped => RefusalClass::Conflict,
             Self::SignInFailed
+            | Self::SignInLocked { .. }
+            | Self::PasswordChangeRequired
+            | Self::OwnPassword
             | Self::UserDisabled
             | Self::AdministratorNeeded
+            | Self::AdministratorsNotByApi
             | Self::ApiAccountDisabled
             | Self::ApiPermissionNeeded { .. }
             | Self::EndpointAccessNotAllowed
@@ -605,7 +629,11 @@ impl Refusal {
             Self::WouldCutOff { .. } => "would_cut_off",
             Self::AnchorInUse => "anchor_in_use",
             Self::SignInFailed => "sign_in_failed",
+            Self::SignInLocked { .. } => "sign_in_locked",
+            Self::PasswordChangeRequired => "password_change_required",
+            Self::OwnPassword => "own_password",
             Self::UserDisabled => "user_disabled",
+            Self::AdministratorsNotByApi => "administrators_not_by_api",
             Self::AdministratorNeeded => "administrator_needed",
             Self::ApiAccountDisabled => "api_account_disabled",
             Self::ApiPermissionNeeded { .. } => "api_permission_needed",

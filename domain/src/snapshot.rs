@@ -36,6 +36,7 @@ use crate::site::mail_template::MailTemplate;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
+use crate::site::user::sign_in::SignIns;
 use crate::table::Table;
 use crate::{Timestamp, World};
 
@@ -92,6 +93,8 @@ pub struct First {
     stopped_nodes: Vec<(NodeEpoch, Timestamp)>,
     earlier_deletion_days: Vec<(Timestamp, u32)>,
     seen_from: Vec<(ApiAccountId, SeenFrom)>,
+    token_generations: Vec<(ApiAccountId, u32)>,
+    sign_ins: Vec<(UserId, SignIns)>,
     counters: Vec<(String, u32)>,
 }
 
@@ -162,6 +165,8 @@ impl First {
                 .collect(),
             earlier_deletion_days: world.earlier_deletion_days.iter().copied().collect(),
             seen_from: rows(&world.seen_from),
+            token_generations: rows(&world.token_generations),
+            sign_ins: rows(&world.sign_ins),
             counters: world
                 .counters
                 .iter()
@@ -221,6 +226,8 @@ impl First {
             stopped_nodes: snapshot.stopped_nodes.into_iter().collect(),
             earlier_deletion_days: snapshot.earlier_deletion_days.into_iter().collect(),
             seen_from: snapshot.seen_from.into_iter().collect(),
+            token_generations: snapshot.token_generations.into_iter().collect(),
+            sign_ins: snapshot.sign_ins.into_iter().collect(),
             counters: snapshot.counters.into_iter().collect(),
             installed: snapshot.installed,
             ..World::default()

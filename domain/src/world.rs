@@ -46,6 +46,7 @@ use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{self, TicketSystem};
 use crate::site::upgrade;
+use crate::site::user::sign_in::SignIns;
 use crate::site::user::{self, User};
 use crate::table::Table;
 use crate::world::names::Names;
@@ -151,6 +152,9 @@ pub struct World {
     /// Until when the site had which other deletion days, the oldest first.
     pub(crate) earlier_deletion_days: Vector<(Timestamp, u32)>,
     pub(crate) seen_from: Table<ApiAccountId, SeenFrom>,
+    /// How often an account's tokens were ended at once because it was disabled.
+    pub(crate) token_generations: Table<ApiAccountId, u32>,
+    pub(crate) sign_ins: Table<UserId, SignIns>,
     /// Items that are jumped to when their user signs in.
     pub(crate) startup_items: OrdSet<(UserId, JumpItemRef)>,
     /// Items that a user accessed last, the newest first.

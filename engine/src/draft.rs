@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use domain::{Actor, EVENTS_MAX, World, audit, decide};
 use domain::{
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::idempotency::{self, Remembered};
 use crate::lanes::{Answer, Queued};
 use crate::published::Published;
+use crate::refusals::{Key, Refusals, Verdict};
 use crate::setup::FreshSource;
 use crate::side::{Side, SideContext, SideDraft};
 use crate::submission::{Condition, ExecuteError, Idempotency, Submission, Unavailability};
@@ -33,10 +35,10 @@ pub(crate) struct Decided {
 pub(crate) enum Outcome {
     /// Accepted: its events are `decided[start..end]`.
     Accepted { start: usize, end: usize },
-    /// A rule says no; where that is written down, it is `decided[event]`.
+    /// A rule says no; where that is written down, or repeats what was, by this event.
     Refused {
         refusal: Refusal,
-        event: Option<usize>,
+        event: Option<Uuid>,
     },
     /// Carried out earlier: in the log, or before it in this batch.
     Earlier { first: u64, count: u64 },
@@ -67,11 +69,15 @@ pub(crate) struct Draft {
     side: SideDraft,
     /// What the log remembers under the idempotency keys that were looked up, by row key.
     remembered: BTreeMap<String, Option<Remembered>>,
+    refusals: Arc<Refusals>,
+    /// Refusals that this batch writes down, and those that it only counts.
+    written: BTreeMap<Key, Uuid>,
+    repeated: Vec<(Key, String)>,
 }
 
 impl Draft {
     /// An empty batch on top of `base`, which is the head of the log.
-    pub(crate) fn new(base: &Published, now: Timestamp) -> Self {
+    pub(crate) fn new(base: &Published, now: Timestamp, refusals: Arc<Refusals>) -> Self {
         Self {
             world: base.world.clone(),
             now,
@@ -82,6 +88,9 @@ impl Draft {
             appends: Vec::new(),
             side: SideDraft::default(),
             remembered: BTreeMap::new(),
+            refusals,
+            written: BTreeMap::new(),
+            repeated: Vec::new(),
         }
     }
 
@@ -210,6 +219,17 @@ impl Draft {
             cause,
             fresh: &fresh,
         };
+        let refused = match command {
+            Command::Audit(audit::Command::Record(refused)) => Some(refused),
+            _ => None,
+        };
+        if refused.is_some_and(|refused| self.repeats(refused, cause).is_some()) {
+            let here = self.decided.len();
+            return Ok(Outcome::Accepted {
+                start: here,
+                end: here,
+            });
+        }
         let events = match decide_guarded(&self.world, command, &context) {
             Err(fault) => return Ok(Outcome::Failed(fault)),
             Ok(Err(refusal)) => return Ok(self.refuse(command, &context, refusal, source)),
@@ -227,6 +247,9 @@ impl Draft {
         }
         let start = self.decided.len();
         for (event, new) in events.into_iter().zip(encoded) {
+            if let Some(refused) = refused {
+                self.written.insert(Key::of(refused, cause), new.1.id);
+            }
             self.add(event, new, cause.clone());
         }
         Ok(Outcome::Accepted {
@@ -343,22 +366,63 @@ impl Draft {
     ) -> Outcome {
         let mut event = None;
         if is_recorded(command, context.cause, &refusal) {
-            let record = Command::Audit(audit::Command::Record(audit::ActionRefused {
+            let refused = audit::ActionRefused {
                 code: refusal.code().to_owned(),
                 message: refusal.to_string(),
                 command: command.name().to_owned(),
                 subject: command.subject(),
                 inputs: command.inputs(&self.world),
-            }));
+            };
+            if let Some(first) = self.repeats(&refused, context.cause) {
+                return Outcome::Refused {
+                    refusal,
+                    event: first,
+                };
+            }
+            let key = Key::of(&refused, context.cause);
+            let record = Command::Audit(audit::Command::Record(refused));
             let recorded = decide(&self.world, &record, context).unwrap_or_default();
             if let Ok(encoded) = self.encode(&recorded, context.cause, source) {
                 for (recorded, new) in recorded.into_iter().zip(encoded) {
-                    event = Some(self.decided.len());
+                    event = Some(new.1.id);
+                    self.written.insert(key.clone(), new.1.id);
                     self.add(recorded, new, context.cause.clone());
                 }
             }
         }
         Outcome::Refused { refusal, event }
+    }
+
+    /// Counts a refusal that is not to be written down, because it repeats one of the last minute or its caller has had many:
+    /// the event that stands for it, as far as there is one. `None` where it is to be written down.
+    #[allow(clippy::option_option, reason = "a count may stand for itself")]
+    fn repeats(&mut self, refused: &audit::ActionRefused, cause: &Cause) -> Option<Option<Uuid>> {
+        let key = Key::of(refused, cause);
+        let first = match self.written.get(&key) {
+            Some(first) => Some(*first),
+            None => {
+                let of_caller = self
+                    .written
+                    .keys()
+                    .filter(|other| other.has_caller_of(&key));
+                match self.refusals.verdict(&key, of_caller.count(), self.now) {
+                    Verdict::First => return None,
+                    Verdict::Repeat(first) => first,
+                }
+            }
+        };
+        self.repeated.push((key, refused.message.clone()));
+        Some(first)
+    }
+
+    /// Remembers the refusals of a batch that is in the log.
+    pub(crate) fn note_refusals(&mut self) {
+        for (key, event) in std::mem::take(&mut self.written) {
+            self.refusals.written(key, event, self.now);
+        }
+        for (key, message) in std::mem::take(&mut self.repeated) {
+            self.refusals.repeated(key, message, self.now);
+        }
     }
 
     /// Takes an event into the batch and its copy of the World.
@@ -392,8 +456,14 @@ struct Extras {
 /// counted elsewhere: strangers must not fill the disk through the audit.
 pub(crate) fn is_recorded(command: &Command, cause: &Cause, refusal: &Refusal) -> bool {
     let known = !matches!(cause.actor, Actor::Stranger | Actor::NewJumpClient);
-    // What a user can still supply is a question, not a no.
-    if matches!(refusal, Refusal::StartNeeds { .. }) {
+    let is_question = matches!(
+        refusal,
+        // What a user can still supply is a question, not a no.
+        Refusal::StartNeeds { .. } | Refusal::PasswordChangeRequired
+            // Nothing was heard: whoever is turned away so is counted like those who knock too often.
+            | Refusal::SignInLocked { .. }
+    );
+    if is_question {
         return false;
     }
     command.refusals_are_recorded() || (known && refusal.class() == RefusalClass::Forbidden)

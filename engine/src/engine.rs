@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use domain::audit::{ActionRefused, AttemptsRefused};
 use domain::{Cause, Command, Context, Decision, Fresh, time};
 use eventstore::{Direction, EventStore, RecordedEvent, Selection, StoreError, Tail};
 use projections::{Recorded, Unreadable, UnreadableEvent, Views};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::due;
 use crate::freshness::{EngineUnavailable, TailRequest, answer_tail_requests};
@@ -16,6 +18,7 @@ use crate::idempotency;
 use crate::lanes::{Answered, Lanes, Queued, lanes};
 use crate::published::{Board, CommittedStream, Published};
 use crate::publisher::publish_all;
+use crate::refusals::{Key, Refusals};
 use crate::replay::{FoldError, fold_log};
 use crate::setup::{Clock, EngineLimits, EngineSetup, FreshSource};
 use crate::snapshot::{self, SnapshotError, SnapshotWritten};
@@ -80,6 +83,7 @@ struct Shared {
     snapshots: Option<PathBuf>,
     board: Arc<Board>,
     lanes: Lanes,
+    refusals: Arc<Refusals>,
     /// `None` where this is the only node: then everything is published that is in the log.
     tail_requests: Option<mpsc::Sender<TailRequest>>,
     /// One snapshot at a time.
@@ -144,6 +148,7 @@ impl Engine {
         let folded = Arc::new(folded);
         let board = Arc::new(Board::new(Arc::clone(&folded), limits.stream_batches_max));
         let (lanes, queue) = lanes(&limits);
+        let refusals = Arc::new(Refusals::default());
         let (stop_sender, stop) = watch::channel(false);
         let (halted_sender, halted) = watch::channel(None);
         let (trouble_sender, trouble) = watch::channel(None);
@@ -172,6 +177,7 @@ impl Engine {
             fresh: Arc::clone(&fresh),
             limits: limits.clone(),
             queue,
+            refusals: Arc::clone(&refusals),
             base: folded,
             publisher,
             all_read: Some(all_read),
@@ -205,6 +211,7 @@ impl Engine {
                 snapshots,
                 board,
                 lanes,
+                refusals,
                 tail_requests,
                 snapshot_permit: Semaphore::new(1),
                 due_dates,
@@ -353,6 +360,24 @@ impl Engine {
                 .collect(),
             repeated: true,
         })
+    }
+
+    /// The event that stands for a refusal of the last minute: its own, or the first of those it repeats.
+    #[must_use]
+    pub fn refusal_event(&self, refused: &ActionRefused, cause: &Cause) -> Option<Uuid> {
+        self.shared.refusals.event_of(&Key::of(refused, cause))
+    }
+
+    /// The refusals that were only counted since this was last asked, because they repeat others. Whoever takes them has
+    /// them written into the log, or gives them back.
+    #[must_use]
+    pub fn take_repeated_refusals(&self) -> Vec<AttemptsRefused> {
+        self.shared.refusals.take()
+    }
+
+    /// Counts on where what was taken could not be written.
+    pub fn put_back_repeated_refusals(&self, refused: AttemptsRefused) {
+        self.shared.refusals.put_back(refused);
     }
 
     /// What would become of a command now. Nothing is changed or written down.

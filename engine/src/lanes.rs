@@ -285,6 +285,7 @@ mod tests {
     fn what_ends_or_revokes_always_fits() {
         use access::jump_group::{Command as Group, Membership};
         use domain::ids::{JumpGroupId, UserId};
+        use domain::site::user::sign_in::{Origin, SignIn};
         let group = JumpGroupId(1);
         let user = UserId(1);
         // command, whether it always fits
@@ -303,10 +304,11 @@ mod tests {
                 true,
             ),
             (
-                Command::User(domain::site::user::Command::SignIn {
+                Command::User(domain::site::user::Command::SignIn(SignIn::new(
                     user,
-                    password_matches: true,
-                }),
+                    true,
+                    Origin::default(),
+                ))),
                 false,
             ),
         ];

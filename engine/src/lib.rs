@@ -11,6 +11,7 @@
 //! - `lanes`: the bounded queue
 //! - `published`: the World and the views that everybody reads, and the stream of what was committed
 //! - `draft`: a batch decided on a copy; `side`: rows that commit with it; `idempotency`: keys of repeated commands
+//! - `refusals`: which refusals are written down
 //! - `writer`: the loop that holds the tail, decides and commits, and follows other nodes; `publisher`: publishes and answers
 //! - `freshness`: reads as fresh as the log
 //! - `replay`, `snapshot`: how the World comes to be at the start
@@ -28,6 +29,7 @@ mod idempotency;
 mod lanes;
 mod published;
 mod publisher;
+mod refusals;
 mod replay;
 mod setup;
 mod side;

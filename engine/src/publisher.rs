@@ -128,10 +128,7 @@ fn answer(pending: Vec<Pending>, first: u64, epoch: i64, now: Timestamp, batch: 
                     .collect(),
                 repeated: false,
             })),
-            Outcome::Refused { refusal, event } => Err(ExecuteError::Refused {
-                refusal,
-                event: event.map(|index| batch[index].id),
-            }),
+            Outcome::Refused { refusal, event } => Err(ExecuteError::Refused { refusal, event }),
             Outcome::Earlier { first, count } => Ok(Answered::Earlier { first, count }),
             Outcome::Failed(error) => Err(error),
         };

@@ -253,7 +253,7 @@ pub(crate) const fn always_fits(command: &Command) -> bool {
         Command::User(command) => match command {
             user::Command::Record(command) => takes_away(command),
             user::Command::SignOut { .. } | user::Command::ResetAdministrator { .. } => true,
-            user::Command::SignIn { .. } => false,
+            user::Command::SignIn(_) | user::Command::SetPassword { .. } => false,
         },
         Command::ApiAccount(command) => match command {
             api_account::Command::Record(command) => takes_away(command),

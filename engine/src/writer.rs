@@ -19,6 +19,7 @@ use crate::idempotency;
 use crate::lanes::{Answer, Answered, LaneQueue, Queued};
 use crate::published::Published;
 use crate::publisher::{Batch, Publication};
+use crate::refusals::Refusals;
 use crate::replay::{self, FoldError};
 use crate::setup::{Clock, EngineLimits, FreshSource};
 use crate::submission::{ExecuteError, Halt, Submission, Unavailability};
@@ -43,6 +44,8 @@ pub(crate) struct Writer {
     /// All that is in the log as far as it was folded here.
     pub(crate) base: Arc<Published>,
     pub(crate) publisher: mpsc::Sender<Publication>,
+    /// What was refused of late.
+    pub(crate) refusals: Arc<Refusals>,
     /// Told when nothing of the World lies unread in a snapshot any more; none once it was.
     pub(crate) all_read: Option<oneshot::Receiver<()>>,
     pub(crate) answers: Answers,
@@ -302,7 +305,7 @@ impl Writer {
     }
 
     async fn batch_on(&mut self, mut held: HeldTail, first: Queued) {
-        let mut draft = Draft::new(&self.base, self.clock.now());
+        let mut draft = Draft::new(&self.base, self.clock.now(), Arc::clone(&self.refusals));
         let began = Instant::now();
         let mut taken = VecDeque::from([first]);
         loop {
@@ -380,6 +383,7 @@ impl Writer {
 
     /// Has a batch published and answered that is in the log up to `tail`, or has no events.
     async fn committed(&mut self, mut draft: Draft, tail: Tail) {
+        draft.note_refusals();
         if !draft.decided.is_empty() {
             self.recovered();
             self.base = Arc::new(Published {

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use api::credential::{
-    Passwords, new_client_secret, new_reference, seal_client_secret, seal_password, unguessable,
+    new_client_secret, new_reference, seal_client_secret, seal_password, unguessable,
 };
+use api::passwords::{Passwords, Source};
 use domain::ids::{SecretRef, UserId};
 use domain::site::{api_account, first_start, user};
 use domain::{Actor, Cause, Command, Context, Event, Refusal, World, record};
@@ -237,7 +238,11 @@ pub async fn new_password(sealer: &Sealer, fresh: &SystemFresh) -> Result<NewPas
     let text = unguessable(&fresh.draw(), PASSWORD_BYTES);
     let reference = new_reference(&fresh.draw());
     let hash = Passwords::new(1, 1)
-        .hash(text.clone(), &fresh.draw())
+        .hash(
+            text.clone(),
+            &fresh.draw(),
+            &Source::Proven("operator".to_owned()),
+        )
         .await
         .map_err(|_| anyhow::anyhow!("hashing a password failed"))?;
     let sealed = seal_password(sealer, &reference, &hash);

@@ -308,7 +308,9 @@ fn touched(event: &Event) -> Touched {
         Event::User(user, event) => match event {
             user::Event::Record(_) => Touched::User(*user),
             user::Event::SignedIn(_)
+            | user::Event::SignInFailed(_)
             | user::Event::SignedOut(_)
+            | user::Event::PasswordChanged(_)
             | user::Event::AdministratorReset(_) => Touched::Nothing,
         },
         Event::JumpPolicy(policy, event) => match event {

@@ -15,6 +15,7 @@ use domain::policy::jump_policy;
 use domain::policy::schedule::{Schedule, ScheduleEntry};
 use domain::record::{self, Object};
 use domain::session::access_session;
+use domain::site::user::sign_in::{Origin, SignIn};
 use domain::site::{api_account, first_start, user};
 use domain::{Actor, Cause, Command, Event, Surface, World, node};
 use engine::{ExecuteError, Lane, Submission};
@@ -318,17 +319,19 @@ fn scenario() -> Vec<(Actor, Step)> {
         ),
         (
             anna.clone(),
-            user(user::Command::SignIn {
-                user: ANNA,
-                password_matches: false,
-            }),
+            user(user::Command::SignIn(SignIn::new(
+                ANNA,
+                false,
+                Origin::of([192, 0, 2, 7].into()),
+            ))),
         ),
         (
             anna.clone(),
-            user(user::Command::SignIn {
-                user: ANNA,
-                password_matches: true,
-            }),
+            user(user::Command::SignIn(SignIn::new(
+                ANNA,
+                true,
+                Origin::of([192, 0, 2, 7].into()),
+            ))),
         ),
         (anna.clone(), start_step()),
         (

@@ -9,10 +9,12 @@
 //! - [`key_file`]: the file with the keys: made, read, checked, rewritten whole.
 //! - [`sealer`]: seal, open, rotate, keyed hashes.
 //! - [`secret_text`]: text that does not show itself by accident, and comparison in constant time.
+//! - [`tagged_text`]: unguessable text that proves that it was given out here.
 
 pub mod key_file;
 pub mod sealer;
 pub mod secret_text;
+pub mod tagged_text;
 
 pub use key_file::{KeyFile, KeyFileError, KeyId};
 pub use sealer::{OpenError, Sealer};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use domain::Surface;
 
 use crate::openapi;
-use crate::route::{Routes, for_api_accounts};
+use crate::route::{Routes, for_api_accounts_and_users};
 use crate::site::Site;
 
 pub mod listing;
@@ -60,5 +60,5 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
         .merge(jump_item_role::routes(site))
         .merge(api_account::routes(site));
     let routes = openapi::yaml_route(routes);
-    for_api_accounts(routes, Some(BASE), Surface::ConfigurationApi)
+    for_api_accounts_and_users(routes, Some(BASE), Surface::ConfigurationApi)
 }

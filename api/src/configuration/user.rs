@@ -1,7 +1,7 @@
 //! `user`: users of the site. Their permissions are shown here and written elsewhere.
 //!
 //! Passwords come in and never go out: kept is an argon2 hash, sealed. An API account may give a new user a password but not
-//! change one, so a stolen token is not a way to become an administrator (threat D).
+//! change one, nor anything of an administrator, so a stolen token is not a way to become one (threat D).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,10 +23,12 @@ use super::resource::{
 };
 use crate::access::record_refusal;
 use crate::answer::Answer;
-use crate::caller::{Caller, Known};
+use crate::caller::{Caller, Known, Principal};
 use crate::change::Change;
+use crate::console::badge::NewPassword;
 use crate::credential::{new_reference, put_away, seal_password, unguessable};
 use crate::error::{JsonError, Problem};
+use crate::passwords::Source;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
 
@@ -111,7 +113,9 @@ pub(crate) fn routes(site: &Arc<Site>) -> Routes {
             Method::PATCH,
             &format!("{path}/{{id}}"),
             ACCESS,
-            About::new("Changes the members given; the password can't be.")
+            About::new(
+                "Changes the members given; the password, and anything of an administrator, only for administrators who signed in.",
+            )
                 .takes(User::SCHEMA)
                 .gives(Gives::One(User::SCHEMA)),
             change,
@@ -129,7 +133,7 @@ async fn create(
     let mut body = accepted::<User>(&change.body, &known)?;
     let password = match body.remove("password") {
         None | Some(Value::Null) => unguessable(&site.engine.fresh(), 32),
-        Some(value) => read_password(&value, known.world())?,
+        Some(value) => read_password("password", &value, known.world())?,
     };
     let fresh = site.engine.fresh();
     let reference = new_reference(&fresh);
@@ -144,7 +148,8 @@ async fn create(
             return Err(refusal.into());
         }
     }
-    let hash = site.passwords.hash(password, &fresh).await?;
+    let proven = Source::Proven(caller.name());
+    let hash = site.passwords.hash(password, &fresh, &proven).await?;
     let side = put_away(&reference, seal_password(&site.sealer, &reference, &hash));
     let done = site.execute(&caller, &change, command, Some(side)).await?;
     let (id, user) = made_by::<User>(&done)?;
@@ -161,10 +166,11 @@ async fn change(
 ) -> Result<Answer<Object>, JsonError> {
     let mut body = accepted::<User>(&change.body, &known)?;
     // `null` stands for "not given": an answer never holds the password, so a client that sends one back has none.
-    if body
-        .remove("password")
-        .is_some_and(|value| !value.is_null())
-    {
+    let password = body.remove("password").filter(|value| !value.is_null());
+    if let (Some(password), Principal::User(_)) = (&password, caller.principal) {
+        return change_with_password(&site, &caller, &known, &change, (id, body, password)).await;
+    }
+    if password.is_some() {
         let problem = Problem::forbidden(
             "password_change_not_allowed",
             "An API account may not change the password of a user.",
@@ -179,25 +185,49 @@ async fn change(
     changed::<User>(&site, &done, id)
 }
 
-/// Reads a password against its limits: the table's longest, the site's shortest.
+/// An administrator who signed in sets the password of somebody else beside what changes; their own needs the present one.
+async fn change_with_password(
+    site: &Site,
+    caller: &Caller,
+    known: &Known,
+    change: &Change,
+    (id, mut body, password): (UserId, Object, &Value),
+) -> Result<Answer<Object>, JsonError> {
+    if caller.principal == Principal::User(id) {
+        return Err(Refusal::OwnPassword.into());
+    }
+    let text = read_password("password", password, known.world())?;
+    let new = NewPassword::seal(site, text, &Source::Proven(caller.name())).await?;
+    body.insert("password".to_owned(), new.reference.0.clone().into());
+    let side = put_away(&new.reference, new.sealed);
+    let command = User::command(record::Command::Change(id, body));
+    let done = site.execute(caller, change, command, Some(side)).await?;
+    changed::<User>(site, &done, id)
+}
+
+/// Reads the password in the member `field` against its limits: the table's longest, the site's shortest.
 ///
 /// # Errors
 /// 422 naming the field; the password is in no message.
-pub fn read_password(value: &Value, world: &World) -> Result<SecretText, Refusal> {
-    let wrong = |message: String| Refusal::field("password", message);
+pub fn read_password(
+    field: &'static str,
+    value: &Value,
+    world: &World,
+) -> Result<SecretText, Refusal> {
+    let wrong = |message: String| Refusal::field(field, message);
     let text = value
         .as_str()
-        .ok_or_else(|| wrong("The password field must be a string.".to_owned()))?;
+        .ok_or_else(|| wrong(format!("The {field} field must be a string.")))?;
     let length = text.chars().count();
     let shortest = world.settings.password_length_min as usize;
     if length < shortest {
         return Err(wrong(format!(
-            "The password field must be at least {shortest} characters."
+            "The {field} field must be at least {shortest} characters."
         )));
     }
     if length > PASSWORD_CHARS_MAX {
         return Err(wrong(format!(
-            "The password field must not be longer than {PASSWORD_CHARS_MAX} characters."
+            "The {field} field must not be longer than {PASSWORD_CHARS_MAX} characters."
         )));
     }
     Ok(SecretText::new(text))

@@ -1,8 +1,8 @@
 //! The badge: what a user who signed in shows with every call, and the row of `console_sign_in` that makes it good.
 //!
-//! A badge is text that nobody can guess; the row holds its keyed hash. It is good until it expires, as long as its user is
-//! enabled and has the password it was given for, so a new password or a disabled user ends all badges at once, on every
-//! node. Browsers carry it in a cookie that scripts can't read, programs as a bearer token.
+//! A badge is text that nobody can guess and that shows that it was given out here, so random text is refused without a
+//! look-up; the row holds its keyed hash. It is good until it expires, as long as its user has not been disabled since and has
+//! the password it was given for, so a new password or a disabled user ends all badges at once, on every node. Browsers carry it in a cookie that scripts can't read, programs as a bearer token.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::{KeyedHash, SecretRef, UserId};
 use domain::policy::ticket::SignIn;
-use domain::{Fresh, Timestamp, World, time};
+use domain::site::user;
+use domain::{Event, Fresh, Timestamp, World, time};
 use engine::Side;
 use eventstore::{SideRow, SideTable, SideWrite};
 use secrets::{Sealer, SecretText, constant_time_eq};
 
+use crate::credential::random_bytes;
 use crate::error::Problem;
 use crate::site::Site;
 
@@ -29,8 +31,6 @@ pub const BADGES_MAX: usize = 50;
 
 const PURPOSE: &str = "console-sign-in";
 const CSRF_PURPOSE: &str = "console-csrf";
-/// Random bytes of a badge.
-const RANDOM_BYTES: usize = 32;
 /// Places in [`Fresh`] that a badge is made of, away from those that decisions take.
 const FRESH: [usize; 2] = [60, 61];
 
@@ -43,7 +43,7 @@ pub enum Carrier {
     Bearer,
 }
 
-/// The text of a badge: `<user id>.<43 characters>`.
+/// The text of a badge: `<user id>.<43 characters>`, see [`secrets::tagged_text`].
 #[derive(Clone)]
 pub struct BadgeText {
     user: UserId,
@@ -53,23 +53,22 @@ pub struct BadgeText {
 impl BadgeText {
     /// A new badge for `user`.
     #[must_use]
-    pub fn draw(user: UserId, fresh: &Fresh) -> Self {
-        let mut random = Vec::with_capacity(RANDOM_BYTES);
-        for index in FRESH {
-            random.extend_from_slice(&fresh.value(index).to_be_bytes());
-        }
+    pub fn draw(user: UserId, sealer: &Sealer, fresh: &Fresh) -> Self {
+        let random = random_bytes(fresh, FRESH);
+        let random = sealer.tagged_text(PURPOSE, &user.to_string(), random);
         Self {
             user,
-            text: SecretText::new(format!("{user}.{}", URL_SAFE_NO_PAD.encode(random))),
+            text: SecretText::new(format!("{user}.{}", random.expose())),
         }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    /// Reads what may be a badge; none where it was never one.
+    fn read(text: &str, sealer: &Sealer) -> Option<Self> {
         let (user, random) = text.split_once('.')?;
-        let plain = random.len() == 43 && user.len() <= 10;
-        let user = user.parse().ok().filter(|_| plain)?;
-        Some(Self {
-            user,
+        let plain = user.len() <= 10 && user.bytes().all(|byte| byte.is_ascii_digit());
+        let id = user.parse().ok().filter(|_| plain)?;
+        sealer.is_tagged_text(PURPOSE, user, random).then(|| Self {
+            user: id,
             text: SecretText::new(text),
         })
     }
@@ -114,6 +113,9 @@ pub struct BadgeRow {
     pub expires_at: Timestamp,
     /// The password it was handed out for.
     pub password: SecretRef,
+    /// The generation of its user's sign-ins, see [`World::sign_in_generation`].
+    #[serde(default)]
+    pub generation: u32,
 }
 
 impl BadgeRow {
@@ -121,6 +123,7 @@ impl BadgeRow {
         now < self.expires_at
             // A clock that was ahead for a moment gives nobody a sign-in for as long.
             && self.issued_at <= now.plus(time::CLOCKS_APART_MAX)
+            && self.generation == world.sign_in_generation(user)
             && world
                 .users
                 .get(&user)
@@ -134,18 +137,53 @@ pub fn lifetime(world: &World) -> i64 {
     i64::from(world.settings.sign_in_hours) * time::HOUR
 }
 
-/// The side write that hands out a badge together with the event of the sign-in.
+/// A password that takes the place of another together with a sign-in: its reference and its sealed hash.
+pub struct NewPassword {
+    /// The reference.
+    pub reference: SecretRef,
+    /// The sealed hash.
+    pub sealed: Vec<u8>,
+}
+
+/// What a badge is handed out for.
+pub struct Grant {
+    /// The password that was shown.
+    pub password: SecretRef,
+    /// The one that takes its place, for which the badge is good then.
+    pub new_password: Option<NewPassword>,
+    /// The generation of the user's sign-ins.
+    pub generation: u32,
+    /// How long the badge lasts. Unit: microseconds.
+    pub lifetime: i64,
+}
+
+/// The side write that hands out a badge together with the event of the sign-in, and puts the new password away. Without that
+/// event it writes nothing.
 #[must_use]
-pub fn hand_out(badge: &BadgeText, password: SecretRef, lifetime: i64, sealer: &Sealer) -> Side {
+pub fn hand_out(badge: &BadgeText, grant: Grant, sealer: &Sealer) -> Side {
+    let Grant {
+        password,
+        new_password,
+        generation,
+        lifetime,
+    } = grant;
     let key = badge.row_key(sealer);
     Side::reading(
         SideTable::ConsoleSignIn,
         prefix_of(badge.user),
         move |rows, context| {
+            let signed_in =
+                |event: &Event| matches!(event, Event::User(_, user::Event::SignedIn(_)));
+            if !context.events.iter().any(signed_in) {
+                return Vec::new();
+            }
             let row = BadgeRow {
                 issued_at: context.now,
                 expires_at: context.now.plus(lifetime),
-                password,
+                password: new_password
+                    .as_ref()
+                    .map_or(password, |new| new.reference.clone()),
+                generation,
             };
             let mut writes = make_room(rows, context.now);
             // A struct of numbers and text always has a JSON form.
@@ -155,6 +193,11 @@ pub fn hand_out(badge: &BadgeText, password: SecretRef, lifetime: i64, sealer: &
                 key,
                 value,
             });
+            writes.extend(new_password.map(|new| SideWrite::Insert {
+                table: SideTable::Secret,
+                key: new.reference.0,
+                value: new.sealed,
+            }));
             writes
         },
     )
@@ -200,6 +243,8 @@ pub struct Badge {
     pub user: UserId,
     /// The badge itself.
     pub text: Arc<BadgeText>,
+    /// How it came.
+    pub carrier: Carrier,
     /// The first instant at which it is no good.
     pub expires_at: Timestamp,
     /// The password it was handed out for.
@@ -242,7 +287,7 @@ impl Badge {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Self, Problem> {
-        let (carrier, text) = carried(headers).ok_or_else(not_signed_in)?;
+        let (carrier, text) = carried(headers, &site.sealer).ok_or_else(not_signed_in)?;
         let row = site
             .engine
             .store()
@@ -257,6 +302,7 @@ impl Badge {
         Ok(Self {
             user: text.user,
             text: Arc::new(text),
+            carrier,
             expires_at: row.expires_at,
             password: row.password,
         })
@@ -295,23 +341,35 @@ pub fn not_signed_in() -> Problem {
     )
 }
 
-fn carried(headers: &HeaderMap) -> Option<(Carrier, BadgeText)> {
+/// Whether a request shows a badge: one that was given out, be it good or not.
+#[must_use]
+pub fn is_carried(headers: &HeaderMap, sealer: &Sealer) -> bool {
+    carried(headers, sealer).is_some()
+}
+
+fn carried(headers: &HeaderMap, sealer: &Sealer) -> Option<(Carrier, BadgeText)> {
     if let Some(authorization) = headers.get(AUTHORIZATION) {
         let (scheme, text) = authorization.to_str().ok()?.trim().split_once(' ')?;
         let bearer = scheme.eq_ignore_ascii_case("bearer");
-        return BadgeText::read(text.trim())
+        return BadgeText::read(text.trim(), sealer)
             .filter(|_| bearer)
             .map(|text| (Carrier::Bearer, text));
     }
+    cookie(headers, COOKIE_NAME)
+        .and_then(|text| BadgeText::read(text, sealer))
+        .map(|text| (Carrier::Cookie, text))
+}
+
+/// The value of the first cookie of this name.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
-        .and_then(|(_, text)| BadgeText::read(text))
-        .map(|text| (Carrier::Cookie, text))
+        .find(|(of, _)| *of == name)
+        .map(|(_, text)| text)
 }
 
 /// Cross-site requests are refused three times: the cookie is SameSite, an Origin has to be ours, and the header has to
@@ -385,18 +443,30 @@ mod tests {
         headers
     }
 
-    fn text(user: u32) -> String {
-        format!("{user}.{}", "a".repeat(43))
+    fn sealer() -> Sealer {
+        let keys = tempfile::tempdir().expect("a directory");
+        let path = keys.path().join("key");
+        secrets::KeyFile::create(&path).expect("a key file");
+        Sealer::load(&path).expect("keys")
+    }
+
+    fn text(user: u32, sealer: &Sealer) -> String {
+        let fresh = Fresh(std::array::from_fn(|index| u128::MAX / 7 + index as u128));
+        let badge = BadgeText::draw(UserId(user), sealer, &fresh);
+        badge.expose().to_owned()
     }
 
     /// threat E
     #[test]
     fn threat_e_one_badge_counts_and_a_bearer_goes_before_a_cookie() {
-        let one = text(1);
-        let two = text(2);
+        let sealer = sealer();
+        let one = text(1, &sealer);
+        let two = text(2, &sealer);
+        let never_given = format!("Bearer 1.{}", "a".repeat(43));
+        let of_another = format!("Bearer 2{}", &one[1..]);
         let cookie = format!("a=b; {COOKIE_NAME}={one}; c=d");
         let bearer = format!("Bearer {two}");
-        let cases: [(HeaderMap, Option<(Carrier, u32)>); 8] = [
+        let cases: [(HeaderMap, Option<(Carrier, u32)>); 10] = [
             (headers(&[]), None),
             (headers(&[("cookie", &cookie)]), Some((Carrier::Cookie, 1))),
             (
@@ -412,11 +482,13 @@ mod tests {
                 None,
             ),
             (headers(&[("authorization", "Bearer 1.short")]), None),
+            (headers(&[("authorization", &never_given)]), None),
+            (headers(&[("authorization", &of_another)]), None),
             (headers(&[("authorization", "Bearer")]), None),
             (headers(&[("cookie", "__Host-gatebook=")]), None),
         ];
         for (headers, expected) in cases {
-            let found = carried(&headers).map(|(carrier, badge)| (carrier, badge.user.0));
+            let found = carried(&headers, &sealer).map(|(carrier, badge)| (carrier, badge.user.0));
             assert_eq!(found, expected, "{headers:?}");
         }
     }
@@ -472,6 +544,7 @@ mod tests {
                 issued_at: Timestamp(number),
                 expires_at: Timestamp(expires),
                 password: SecretRef(String::new()),
+                generation: 0,
             })
             .expect("JSON"),
         };

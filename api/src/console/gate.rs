@@ -1,4 +1,5 @@
-//! The layer in front of the console API: lets users with a good badge in, and says so beside the request.
+//! The layer in front of the console API, and the way of users into the Configuration API: lets those with a good badge in,
+//! and says so beside the request.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use domain::Surface;
 use engine::Published;
 
 use crate::caller::{Caller, Known, Principal};
+use crate::configuration;
 use crate::console::BASE;
 use crate::console::badge::Badge;
 use crate::error::Problem;
@@ -18,12 +20,22 @@ use crate::peer::{Authenticated, Peer};
 use crate::site::Site;
 
 /// Puts [`Caller`], [`Known`] and [`Badge`] beside the request.
-pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn users_only(site: Arc<Site>, request: Request, next: Next) -> Response {
+    let_in(site, Surface::ConsoleApi, request, next).await
+}
+
+/// Lets a user in to `surface`.
+pub(crate) async fn let_in(
+    site: Arc<Site>,
+    surface: Surface,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return Problem::internal().to_json();
     };
     let (method, headers) = (request.method(), request.headers());
-    let (mut published, mut badge) = match prove(&site, peer, method, headers).await {
+    let (mut published, mut badge) = match prove(&site, surface, peer, method, headers).await {
         Ok(proven) => proven,
         Err(refused) => return refused,
     };
@@ -34,7 +46,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
             // Whoever waits keeps no World alive, and what it rests on may end meanwhile: it is asked again.
             drop(published);
             held.wait().await;
-            (published, badge) = match prove(&site, peer, method, headers).await {
+            (published, badge) = match prove(&site, surface, peer, method, headers).await {
                 Ok(proven) => proven,
                 Err(refused) => return refused,
             };
@@ -43,7 +55,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
     }
     let caller = Caller {
         principal: Principal::User(badge.user),
-        surface: Surface::ConsoleApi,
+        surface,
         peer,
         sign_in: Some(badge.sign_in(&site.sealer)),
     };
@@ -57,6 +69,7 @@ pub(crate) async fn users_only(site: Arc<Site>, mut request: Request, next: Next
 /// Whose badge came, or the answer to one that has none that is good.
 async fn prove(
     site: &Site,
+    surface: Surface,
     peer: Peer,
     method: &Method,
     headers: &HeaderMap,
@@ -71,7 +84,13 @@ async fn prove(
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
             ) =>
         {
-            Err(guard::refuse_stranger(site, peer, BASE, problem))
+            let (route, problem) = match (surface, problem.status) {
+                (Surface::ConsoleApi, _) => (BASE, problem),
+                // In the form of that API.
+                (_, StatusCode::UNAUTHORIZED) => (configuration::BASE, Problem::access_denied()),
+                _ => (configuration::BASE, problem),
+            };
+            Err(guard::refuse_stranger(site, peer, route, problem))
         }
         Err(problem) => Err(problem.to_json()),
     }

@@ -146,7 +146,12 @@ async fn list(
     Ok(Answer::known(&known.0, page).warned(vec![ONE_CLIENT_A_SYSTEM]))
 }
 
-async fn wizard(known: Known, headers: HeaderMap) -> Result<Answer<Value>, JsonError> {
+async fn wizard(
+    caller: Caller,
+    known: Known,
+    headers: HeaderMap,
+) -> Result<Answer<Value>, JsonError> {
+    let user = user_of(&caller)?;
     let world = known.world();
     let agent = headers
         .get(USER_AGENT)
@@ -164,7 +169,14 @@ async fn wizard(known: Known, headers: HeaderMap) -> Result<Answer<Value>, JsonE
             })
         })
         .collect();
-    let (limits, installed) = (capacity(&world.settings), world.installed_clients());
+    // How large the fleet is concerns those who administer it.
+    let jump_clients = world.is_administrator(user).then(|| {
+        let (limits, installed) = (capacity(&world.settings), world.installed_clients());
+        json!({
+            "installed": installed.total, "installed_max": limits.total,
+            "active": installed.active, "active_max": limits.active,
+        })
+    });
     let body = json!({
         "platforms": platforms,
         "default_platform": platform::of_browser(agent).key,
@@ -172,10 +184,7 @@ async fn wizard(known: Known, headers: HeaderMap) -> Result<Answer<Value>, JsonE
             "min": VALID_MINUTES_MIN, "max": VALID_MINUTES_MAX, "default": VALID_MINUTES_DEFAULT,
         },
         "recipients_max": RECIPIENTS_MAX,
-        "jump_clients": {
-            "installed": installed.total, "installed_max": limits.total,
-            "active": installed.active, "active_max": limits.active,
-        },
+        "jump_clients": jump_clients,
         "clients_per_minute_advised": CLIENTS_PER_MINUTE_ADVISED,
         "warning": ONE_CLIENT_A_SYSTEM,
     });

@@ -1,6 +1,7 @@
 //! The console API, `/api/console/v1`: what people do, and what administrators set that the published API can only read.
 //!
-//! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got
+//! - [`badge`]: what a user who signed in shows; [`gate`]: the layer that asks for it; [`sign_in`]: how it is got, within
+//!   [`sign_in_limits`]; [`passwords`]: how they are changed
 //! - [`items`] with [`item_list`]: the items in sight; [`item_access`]: why they may be used or not
 //! - [`item_edits`]: what is done to one item; [`item_changes`]: to several at once, and their export
 //! - [`session_start`]: jumping to them; `failed_start`: how one failed; [`sessions`]: what runs; [`session_members`], [`session_contents`]: who and what is in it
@@ -26,7 +27,9 @@ use crate::site::Site;
 
 pub mod badge;
 pub mod gate;
+pub mod passwords;
 pub mod sign_in;
+pub mod sign_in_limits;
 
 pub mod access_requests;
 pub mod choices;
@@ -71,6 +74,7 @@ pub const BASE: &str = "/api/console/v1";
 pub fn routes(site: &Arc<Site>) -> Routes {
     let behind_the_gate = Routes::new(site)
         .merge(sign_in::routes_behind_the_gate(site))
+        .merge(passwords::routes(site))
         .merge(items::routes(site))
         .merge(item_edits::routes(site))
         .merge(item_settings::routes(site))

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
 use crate::configuration::resource::Resource;
-use crate::console::{access_requests, installers};
+use crate::console::{access_requests, installers, passwords};
 use crate::openapi::fields_schema;
 
 /// Every schema by its name.
@@ -23,6 +23,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
                 object(&[
                     ("username", text()),
                     ("password", text()),
+                    ("new_password", perhaps(Type::String)),
                     ("bearer", flag()),
                 ]),
                 &["username", "password"],
@@ -32,6 +33,11 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         (
             "SignedIn",
             object(&[me(), vec![("token", text())]].concat()),
+        ),
+        ("PasswordChange", fields_schema(passwords::OWN, &[], false)),
+        (
+            "PasswordOfAnother",
+            fields_schema(passwords::OF_ANOTHER, &[], false),
         ),
         ("UserPermissions", permissions()),
         ("ApiAccountWithSecret", with_secret()),

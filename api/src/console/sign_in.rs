@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::access::permission::{self, Effective};
 use domain::ids::UserId;
 use domain::record::Object;
 use domain::site::user;
-use domain::{Actor, Cause, Command, FieldErrors, Refusal, Surface, Timestamp};
+use domain::site::user::sign_in::{Origin, SignIn, network_of};
+use domain::{Actor, Cause, Command, FieldErrors, Refusal, Surface, Timestamp, World};
 use engine::{ExecuteError, Lane, Submission};
 use secrets::SecretText;
 use serde_json::{Value, json};
@@ -22,10 +23,13 @@ use crate::access::Access;
 use crate::answer::Answer;
 use crate::caller::{Caller, Known};
 use crate::change::Change;
+use crate::configuration::user::{PASSWORD_CHARS_MAX, read_password};
 use crate::console::BASE;
-use crate::console::badge::{self, Badge, BadgeText};
+use crate::console::badge::{self, Badge, BadgeText, Carrier, Grant, NewPassword};
+use crate::console::sign_in_limits::{Familiarity, device_cookie, device_of};
 use crate::error::{JsonError, Problem};
 use crate::json;
+use crate::passwords::Source;
 use crate::peer::Peer;
 use crate::route::{About, Gives, Routes};
 use crate::site::Site;
@@ -36,8 +40,6 @@ pub const REFUSED_AFTER: Duration = Duration::from_millis(400);
 
 /// Longest user name that is looked at, in characters.
 const USERNAME_MAX: usize = 64;
-/// Longest password that is looked at, in characters.
-const PASSWORD_MAX: usize = 256;
 
 /// The route that needs no badge.
 pub(super) fn open_routes(site: &Arc<Site>) -> Routes {
@@ -46,7 +48,9 @@ pub(super) fn open_routes(site: &Arc<Site>) -> Routes {
             Method::POST,
             &format!("{BASE}/sign-in"),
             Access::Anyone,
-            About::new("Sign in with user name and password")
+            About::new(
+                "Sign in with user name and password; with a new_password beside it, which takes its place",
+            )
                 .takes("SignIn")
                 .gives(Gives::One("SignedIn")),
             sign_in,
@@ -76,6 +80,8 @@ pub(super) fn routes_behind_the_gate(site: &Arc<Site>) -> Routes {
 struct Credentials {
     username: String,
     password: SecretText,
+    /// What takes the place of the password with this sign-in.
+    new_password: Option<Value>,
     bearer: bool,
 }
 
@@ -83,7 +89,7 @@ impl Credentials {
     fn read(body: &Object) -> Result<Self, Problem> {
         let mut errors = FieldErrors::default();
         for name in body.keys() {
-            if !["username", "password", "bearer"].contains(&name.as_str()) {
+            if !["username", "password", "new_password", "bearer"].contains(&name.as_str()) {
                 errors.push(
                     name.chars().take(64).collect::<String>(),
                     "This field is not known.",
@@ -91,7 +97,7 @@ impl Credentials {
             }
         }
         let username = text(body, "username", USERNAME_MAX, &mut errors);
-        let password = text(body, "password", PASSWORD_MAX, &mut errors);
+        let password = text(body, "password", PASSWORD_CHARS_MAX, &mut errors);
         let bearer = match body.get("bearer") {
             None | Some(Value::Bool(false)) => false,
             Some(Value::Bool(true)) => true,
@@ -104,6 +110,10 @@ impl Credentials {
             Ok(Self {
                 username,
                 password: SecretText::new(password),
+                new_password: body
+                    .get("new_password")
+                    .filter(|new| !new.is_null())
+                    .cloned(),
                 bearer,
             })
         } else {
@@ -112,7 +122,12 @@ impl Credentials {
     }
 }
 
-fn text(body: &Object, name: &'static str, max: usize, errors: &mut FieldErrors) -> String {
+pub(super) fn text(
+    body: &Object,
+    name: &'static str,
+    max: usize,
+    errors: &mut FieldErrors,
+) -> String {
     match body.get(name).and_then(Value::as_str) {
         Some(text) if text.chars().count() <= max => text.to_owned(),
         Some(_) => {
@@ -136,12 +151,8 @@ async fn sign_in(
 ) -> Result<Response, JsonError> {
     let came = Instant::now();
     badge::check_origin(site.public_url.as_deref(), request.headers())?;
-    let bytes = json::read_bytes(
-        request.into_body(),
-        site.limits.token_body_bytes_max,
-        &site.limits,
-    )
-    .await?;
+    let (parts, body) = request.into_parts();
+    let bytes = json::read_bytes(body, site.limits.token_body_bytes_max, &site.limits).await?;
     let credentials = Credentials::read(&json::read_object(&bytes)?)?;
     let published = site
         .engine
@@ -149,7 +160,21 @@ async fn sign_in(
         .await
         .map_err(Problem::from)?;
     let known = Known(published);
-    let answer = prove(&site, &known, peer, credentials).await;
+    let user = known.world().user_named(&credentials.username);
+    let attempt = Attempt {
+        peer,
+        user,
+        username: credentials.username,
+        origin: origin_of(&site, peer, &parts.headers, user),
+        password: credentials.password,
+        new_password: credentials.new_password,
+        carrier: if credentials.bearer {
+            Carrier::Bearer
+        } else {
+            Carrier::Cookie
+        },
+    };
+    let answer = attempt.make(&site, &known).await;
     if answer
         .as_ref()
         .is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED)
@@ -159,61 +184,170 @@ async fn sign_in(
     Ok(answer?)
 }
 
-/// Does the same work for a user name that does not exist as for a wrong password, and says the same.
-async fn prove(
+/// Where a sign-in as `user` comes from.
+pub(super) fn origin_of(
     site: &Site,
-    known: &Known,
     peer: Peer,
-    credentials: Credentials,
-) -> Result<Response, Problem> {
-    let world = known.world();
-    let user_id = world.user_named(&credentials.username);
-    let user = user_id.and_then(|id| world.users.get(&id));
-    let reference = user.and_then(|user| user.password.clone());
-    let matches = site
-        .password_matches(reference.as_ref(), &credentials.password)
-        .await?;
-    let (Some(user_id), Some(reference)) = (user_id, reference) else {
-        return Err(refused(site, peer, Refusal::SignInFailed));
-    };
-    let badge = BadgeText::draw(user_id, &site.engine.fresh());
-    let lifetime = badge::lifetime(world);
-    let command = user::Command::SignIn {
-        user: user_id,
-        password_matches: matches,
-    };
-    let cause = Cause {
-        // Until the password is proven, nobody is.
-        actor: if matches {
-            Actor::User(user_id)
+    headers: &HeaderMap,
+    user: Option<UserId>,
+) -> Origin {
+    let now = site.engine.clock().now();
+    Origin {
+        network: network_of(peer.address),
+        device: user.and_then(|user| device_of(headers, user, &site.sealer, now)),
+    }
+}
+
+/// Somebody shows a password: to sign in, to change it, or both.
+pub(super) struct Attempt {
+    pub(super) peer: Peer,
+    /// Who has the name.
+    pub(super) user: Option<UserId>,
+    pub(super) username: String,
+    pub(super) origin: Origin,
+    pub(super) password: SecretText,
+    pub(super) new_password: Option<Value>,
+    /// How the badge is handed out.
+    pub(super) carrier: Carrier,
+}
+
+impl Attempt {
+    /// Does the same work for a user name that does not exist as for a wrong password, and says the same.
+    pub(super) async fn make(self, site: &Site, known: &Known) -> Result<Response, Problem> {
+        let world = known.world();
+        let matches = self.password_matches(site, world).await?;
+        let Some(user) = self.user else {
+            return Err(refused(site, self.peer, Refusal::SignInFailed));
+        };
+        let fresh = site.engine.fresh();
+        let badge = BadgeText::draw(user, &site.sealer, &fresh);
+        let lifetime = badge::lifetime(world);
+        let mut command = SignIn::new(user, matches, self.origin.clone());
+        let cause = Cause {
+            // Until the password is proven, nobody is.
+            actor: if matches {
+                Actor::User(user)
+            } else {
+                Actor::Stranger
+            },
+            surface: Surface::ConsoleApi,
+            address: Some(self.peer.address),
+        };
+        let mut side = None;
+        if matches {
+            let new_password = self.new_password(site, world, user).await?;
+            command.new_password = new_password.as_ref().map(|new| new.reference.clone());
+            let password = world
+                .users
+                .get(&user)
+                .and_then(|user| user.password.clone());
+            command.compared_with.clone_from(&password);
+            side = password.map(|password| {
+                let grant = Grant {
+                    password,
+                    new_password,
+                    generation: world.sign_in_generation(user),
+                    lifetime,
+                };
+                badge::hand_out(&badge, grant, &site.sealer)
+            });
+        }
+        let command = Command::User(user::Command::SignIn(command));
+        let mut submission = Submission::new(command, cause, Lane::People);
+        if let Some(side) = side {
+            submission = submission.with_side(side);
+        }
+        let done = match site.engine.execute(submission).await {
+            Ok(done) if matches => done,
+            Ok(_) => return Err(refused(site, self.peer, Refusal::SignInFailed)),
+            Err(ExecuteError::Refused {
+                refusal: refusal @ (Refusal::SignInFailed | Refusal::SignInLocked { .. }),
+                ..
+            }) => return Err(refused(site, self.peer, refusal)),
+            Err(error) => return Err(error.into()),
+        };
+        let published = site.engine.published();
+        let settings =
+            permission::effective(&published.world, user).ok_or_else(badge::not_signed_in)?;
+        let expires_at = done.decided_at.plus(lifetime);
+        let mut body = shown(user, &settings, expires_at, &badge, site);
+        if self.carrier == Carrier::Bearer {
+            body.insert("token".to_owned(), Value::from(badge.expose()));
+        }
+        let mut response = Answer::done(&done, body).into_response();
+        if self.carrier == Carrier::Cookie {
+            let now = site.engine.clock().now();
+            add_cookie(&mut response, &badge::set_cookie(&badge, lifetime));
+            add_cookie(
+                &mut response,
+                &device_cookie(user, &site.sealer, &fresh, now),
+            );
+        }
+        Ok(response)
+    }
+
+    /// Whether the password is the user's. It is not looked at while its source is locked or its network has failed too often.
+    async fn password_matches(&self, site: &Site, world: &World) -> Result<bool, Problem> {
+        let now = site.engine.clock().now();
+        let source = self.origin.source();
+        let network = &self.origin.network;
+        let limits = &site.sign_in_limits;
+        let locked = match self.user {
+            Some(user) => world.sign_in_locked_for(user, &source, now),
+            None => limits.unknown_locked_for(&self.username, &source, now),
+        };
+        if let Some(seconds) = locked {
+            return Err(refused(site, self.peer, Refusal::SignInLocked { seconds }));
+        }
+        let is_known = self.origin.device.is_some()
+            || self
+                .user
+                .is_some_and(|user| world.signs_in_from(user, network, now));
+        let (familiarity, place) = if is_known {
+            let name = format!("{} {source}", self.username.to_lowercase());
+            (Familiarity::Known, Source::Known(name))
         } else {
-            Actor::Stranger
-        },
-        surface: Surface::ConsoleApi,
-        address: Some(peer.address),
-    };
-    let side = badge::hand_out(&badge, reference, lifetime, &site.sealer);
-    let submission = Submission::new(Command::User(command), cause, Lane::People).with_side(side);
-    let done = match site.engine.execute(submission).await {
-        Ok(done) => done,
-        Err(ExecuteError::Refused {
-            refusal: Refusal::SignInFailed,
-            ..
-        }) => return Err(refused(site, peer, Refusal::SignInFailed)),
-        Err(error) => return Err(error.into()),
-    };
-    let published = site.engine.published();
-    let user = permission::effective(&published.world, user_id).ok_or_else(badge::not_signed_in)?;
-    let expires_at = done.decided_at.plus(lifetime);
-    let mut body = shown(user_id, &user, expires_at, &badge, site);
-    if credentials.bearer {
-        body.insert("token".to_owned(), Value::from(badge.expose()));
+            (Familiarity::Stranger, Source::Stranger(network.clone()))
+        };
+        // A browser that proved itself does not share a budget with its network.
+        let budget = self.origin.device.as_ref().map_or(network, |_| &source);
+        let reservation = limits
+            .reserve(familiarity, budget, now)
+            .map_err(|seconds| refused(site, self.peer, Refusal::SignInLocked { seconds }))?;
+        let reference = self
+            .user
+            .and_then(|user| world.users.get(&user))
+            .and_then(|user| user.password.as_ref());
+        let matches = site
+            .password_matches(reference, &self.password, &place)
+            .await?;
+        if !matches {
+            reservation.spend();
+            if self.user.is_none() {
+                limits.unknown_failed(&self.username, &source, now);
+            }
+        }
+        Ok(matches)
     }
-    let mut response = Answer::done(&done, body).into_response();
-    if !credentials.bearer {
-        add_cookie(&mut response, &badge::set_cookie(&badge, lifetime));
+
+    /// The new password, hashed and sealed, where one was given.
+    async fn new_password(
+        &self,
+        site: &Site,
+        world: &World,
+        user: UserId,
+    ) -> Result<Option<NewPassword>, Problem> {
+        let Some(given) = &self.new_password else {
+            return Ok(None);
+        };
+        let text = read_password("new_password", given, world)?;
+        if text.expose() == self.password.expose() {
+            let message = "The new_password must not be the present password.";
+            return Err(Refusal::field("new_password", message).into());
+        }
+        let proven = Source::Proven(format!("user-{user}"));
+        Ok(Some(NewPassword::seal(site, text, &proven).await?))
     }
-    Ok(response)
 }
 
 /// Counted, and without the id of an event: only a user who exists has one, and a stranger is not to learn who does.

@@ -510,7 +510,11 @@ async fn no_installer_is_made_at_the_limit() {
         let (status, told) = served.post("jump-client/installer", body).await;
         assert_eq!((status, &told["message"]), (409, &json!(message)), "{told}");
     }
+    // How large the fleet is, is told to administrators only.
     let (_, wizard) = anna.get("jump-client-installers/wizard").await;
+    assert_eq!(wizard["jump_clients"], Value::Null);
+    let admin = served.administrator().await;
+    let (_, wizard) = admin.get("jump-client-installers/wizard").await;
     assert_eq!(
         wizard["jump_clients"],
         json!({"installed": 1, "installed_max": 1, "active": 1, "active_max": 1})

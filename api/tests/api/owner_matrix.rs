@@ -499,6 +499,9 @@ const NOBODYS: &[Ask] = &[
     Ask::new("GET", "groups", ""),
     Ask::new("GET", "choices/jump-policies", ""),
     Ask::new("GET", "choices/session-policies", ""),
+    Ask::new("POST", "me/password", ""),
+    // Who may do it, and whose, is asked in the tests of the sign-in.
+    Ask::new("PUT", "users/{id}/password", ""),
     // What it tells is asked in the tests of the stream.
     Ask::new("GET", "events", ""),
     Ask::new("POST", "sign-out", ""),

@@ -63,30 +63,8 @@ async fn a_user_is_made_with_no_permission_and_shown_without_password() {
         (status, &changed["password_expiration"], &changed["enabled"]),
         (200, &Value::Null, &json!(false))
     );
-    let password = served
-        .site
-        .engine
-        .published()
-        .world
-        .users
-        .get(&UserId(2))
-        .unwrap()
-        .password
-        .clone();
-    assert!(
-        served
-            .site
-            .password_matches(password.as_ref(), &"long enough for anna".into())
-            .await
-            .unwrap()
-    );
-    assert!(
-        !served
-            .site
-            .password_matches(password.as_ref(), &"something else".into())
-            .await
-            .unwrap()
-    );
+    assert!(served.has_password(UserId(2), "long enough for anna").await);
+    assert!(!served.has_password(UserId(2), "something else").await);
     assert_eq!(served.delete("user/2").await.0, 204);
     assert_eq!(served.get("user/2").await.0, 404);
 }
@@ -106,13 +84,7 @@ async fn a_user_without_password_gets_one_that_nobody_knows() {
         .password
         .clone();
     assert!(password.is_some());
-    assert!(
-        !served
-            .site
-            .password_matches(password.as_ref(), &"".into())
-            .await
-            .unwrap()
-    );
+    assert!(!served.has_password(UserId(2), "").await);
     let rows = served
         .site
         .engine
@@ -127,37 +99,46 @@ async fn a_user_without_password_gets_one_that_nobody_knows() {
 #[tokio::test]
 async fn threat_d_an_api_account_changes_nobodys_password() {
     let served = Served::start().await;
-    let (status, body) = served
-        .patch("user/1", json!({"password": "taken over by a token"}))
-        .await;
-    assert_eq!(
-        (status, body["code"].as_str()),
-        (403, Some("password_change_not_allowed"))
-    );
-    assert!(body["refusal"].is_string());
-    let kept = served
-        .site
-        .engine
-        .published()
-        .world
-        .users
-        .get(&UserId(1))
-        .unwrap()
-        .password
-        .clone();
-    assert!(
-        served
-            .site
-            .password_matches(kept.as_ref(), &crate::served::FIRST_PASSWORD.into())
-            .await
-            .unwrap()
-    );
+    user(&served, "anna").await;
+    for id in [1, 2] {
+        let (status, body) = served
+            .patch(
+                &format!("user/{id}"),
+                json!({"password": "taken over by a token"}),
+            )
+            .await;
+        assert_eq!(
+            (status, body["code"].as_str()),
+            (403, Some("password_change_not_allowed"))
+        );
+        assert!(body["refusal"].is_string());
+        let taken = served.has_password(UserId(id), "taken over by a token");
+        assert!(!taken.await);
+    }
     let refusals = served.log().await;
     assert!(
         refusals
             .iter()
             .all(|(_, text)| !text.contains("taken over"))
     );
+}
+
+/// threat D: the words are those that a known integration takes for an answer (config-api.md 8).
+#[tokio::test]
+async fn threat_d_an_api_account_changes_no_administrator() {
+    let served = Served::start().await;
+    for body in [
+        json!({"username": "root"}),
+        json!({"email_address": "mallory@example.com"}),
+        json!({"enabled": false}),
+        json!({"failed_logins": 0}),
+    ] {
+        let (status, answer) = served.patch("user/1", body.clone()).await;
+        assert_eq!(status, 403, "{body}");
+        assert_eq!(answer["message"], "This API cannot update administrators.");
+        assert!(answer["refusal"].is_string());
+    }
+    assert_eq!(served.get("user/1").await.1["username"], "admin");
 }
 
 #[tokio::test]

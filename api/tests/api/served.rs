@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::attempts::Attempts;
+use api::passwords::Source;
 use api::{AgentPrograms, Limits, ShownCertificate, Site, SiteSetup, Transport, credential};
 use axum::Extension;
 use connector::mail::Languages;
 use connector::outbound::Outbound;
 use connector::{Hub, HubOptions, HubTask, RefusedAttempts, Tickets, TicketsTask};
-use domain::ids::{ApiAccountId, NodeEpoch, SecretRef};
+use domain::ids::{ApiAccountId, NodeEpoch, SecretRef, UserId};
 use domain::record::{self, Object};
 use domain::site::{agent_trust, api_account, first_start};
 use domain::{Actor, Cause, Command, Event};
@@ -206,7 +207,11 @@ impl Served {
         let hash = self
             .site
             .passwords
-            .hash(FIRST_PASSWORD.into(), &self.site.engine.fresh())
+            .hash(
+                FIRST_PASSWORD.into(),
+                &self.site.engine.fresh(),
+                &Source::Proven("operator".to_owned()),
+            )
             .await
             .unwrap();
         let rows = [
@@ -258,6 +263,17 @@ impl Served {
         let account = known.world.api_accounts.get(&ApiAccountId(1)).unwrap();
         self.first.client_id = account.client_id.clone();
         self.token = self.token_of(&self.first).await;
+    }
+
+    /// Whether this is the password of a user.
+    pub(crate) async fn has_password(&self, user: UserId, password: &str) -> bool {
+        let published = self.site.engine.published();
+        let reference = published.world.users.get(&user).unwrap().password.clone();
+        let source = Source::Proven("test".to_owned());
+        self.site
+            .password_matches(reference.as_ref(), &password.into(), &source)
+            .await
+            .unwrap()
     }
 
     /// Where the database keeps its files.

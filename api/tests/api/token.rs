@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::Transport;
-use domain::time::HOUR;
+use domain::time::{HOUR, MINUTE};
 use tower::ServiceExt;
 
 use crate::served::{Credentials, FIRST_SECRET, Served, answer, header};
@@ -361,7 +361,7 @@ async fn only_one_bearer_header_with_a_good_token_lets_in() {
     }
 }
 
-/// AUTH-29
+/// AUTH-29: also for good, when the account is enabled again.
 #[tokio::test]
 async fn a_disabled_or_deleted_account_is_out_at_once() {
     let served = Served::start().await;
@@ -384,6 +384,8 @@ async fn a_disabled_or_deleted_account_is_out_at_once() {
     served
         .change_account(account.id, json!({"enabled": true}))
         .await;
+    assert_eq!(served.status_with(&token).await, 401);
+    let token = served.token_of(&account).await;
     assert_eq!(served.status_with(&token).await, 200);
     served.delete_account(account.id).await;
     assert_eq!(served.status_with(&token).await, 401);
@@ -407,6 +409,8 @@ async fn threat_d_an_account_with_source_networks_comes_from_nowhere_else() {
         ("127.0.0.2", false),
     ];
     for (networks, inside) in cases {
+        // A refusal that repeats one of the same minute is only counted.
+        served.clock.leap(MINUTE);
         served
             .change_account(account.id, json!({"ip_addresses": networks}))
             .await;

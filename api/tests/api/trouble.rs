@@ -13,6 +13,7 @@ use crate::served::{Differently, Served, answer, header};
 #[tokio::test]
 async fn a_database_that_is_gone_is_said_and_nothing_is_let_in() {
     let served = Served::start().await;
+    let not_remembered = served.token_of(&served.first).await;
     served.site.engine.store().clone().close().await;
     let written = served
         .call(Method::POST, "jump-group", Some(json!({"name": "g"})))
@@ -26,8 +27,19 @@ async fn a_database_that_is_gone_is_said_and_nothing_is_let_in() {
         (503, Some("server_error"))
     );
     // A token that is not remembered can't be looked up: that is no "yes" and no "no".
-    let unknown = format!("1.{}", "a".repeat(43));
-    assert_eq!(served.status_with(&unknown).await, 503);
+    assert_eq!(served.status_with(&not_remembered).await, 503);
+    // What was never given out is refused without a look-up, on every surface (threat M).
+    let never_given = format!("1.{}", "a".repeat(43));
+    assert_eq!(served.status_with(&never_given).await, 401);
+    for (method, path) in [
+        (Method::GET, "/api/console/v1/me"),
+        (Method::GET, "/api/openapi.json"),
+        (Method::POST, "/api/command"),
+        (Method::POST, "/api/reporting"),
+    ] {
+        let garbage = served.request(method, path).bearer_auth(&never_given);
+        assert_eq!(garbage.send().await.unwrap().status(), 401, "{path}");
+    }
     let world = served.site.engine.published().world.clone();
     assert!(world.jump_groups.is_empty());
 }

@@ -76,7 +76,6 @@ async fn who_proves_nothing_is_refused_counted_and_leaves_nothing_in_the_log() {
     let unknown = "0".repeat(32);
     let before = site.engine.published().tail.position;
     let no_installer = "The installer is not valid.";
-    let no_client = "The Jump Client does not exist.";
     let failed = "The Jump Client identification check failed. This may indicate that a new system has obtained the \
                   network address of the Jump Client you are attempting to access.";
     let cases = [
@@ -98,12 +97,12 @@ async fn who_proves_nothing_is_refused_counted_and_leaves_nothing_in_the_log() {
         (
             resuming(2, 77, &wrong),
             RefusedCode::IdentityNotValid,
-            no_client,
+            failed,
         ),
         (
             resuming(2, (1 << 32) + 1, &wrong),
             RefusedCode::IdentityNotValid,
-            no_client,
+            failed,
         ),
     ];
     let mut messages = Vec::new();
@@ -449,6 +448,27 @@ async fn a_client_that_was_removed_while_offline_learns_of_it_when_it_is_back() 
         (refused.code, refused.is_final),
         (RefusedCode::ClientRemoved, true)
     );
+}
+
+/// threat M: whether a client of that id is there, was there, or never was.
+#[tokio::test]
+async fn threat_m_a_stranger_does_not_learn_which_clients_there_were() {
+    let site = Site::still().await;
+    let (agent, ..) = site.registered(1).await;
+    agent.lose().await;
+    let (agent, ..) = site.registered(2).await;
+    agent.lose().await;
+    site.run(delete_client(CLIENT)).await;
+    let guess = Secret::new("a".repeat(43));
+    let mut answers = Vec::new();
+    for client in [1, 2, 3] {
+        let hello = resuming(1, client, &guess);
+        let refused = Played::hello(&site.hub, hello).await.refused().await;
+        answers.push((refused.code, refused.message));
+    }
+    assert_eq!(answers[0].0, RefusedCode::IdentityNotValid);
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
 }
 
 /// CLNT-36, threat M

@@ -49,8 +49,8 @@ pub fn check(world: &World, command: &Command, context: &Context) -> Result<(), 
                 permission: "Configuration API: Allow Access",
             })
         }
-        (For::RoleHolders | For::Approvers, Actor::User(_))
-        | (For::Approvers, Actor::Approver { .. }) => Ok(()),
+        (For::RoleHolders, Actor::User(_)) if context.role_holder().is_some() => Ok(()),
+        (For::Approvers, Actor::User(_)) | (For::Approvers, Actor::Approver { .. }) => Ok(()),
         (For::GroupEditors, Actor::User(user))
             if world
                 .users
@@ -77,8 +77,7 @@ fn is_import(command: &Command, context: &Context) -> bool {
 const fn stands_without_an_account(command: &Command) -> bool {
     matches!(
         command,
-        Command::User(user::Command::SignIn { .. } | user::Command::SignOut { .. })
-            | Command::Audit(_)
+        Command::User(user::Command::SignIn(_) | user::Command::SignOut { .. }) | Command::Audit(_)
     )
 }
 

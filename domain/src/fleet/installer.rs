@@ -12,7 +12,7 @@ use crate::ids::{
 };
 use crate::items::tag;
 use crate::record::{self, Field, Kind, Record, Reference, Write};
-use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, time};
+use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, time};
 
 mod handing_out;
 mod standing;
@@ -388,9 +388,9 @@ pub fn decide_record(
     let Some((id, event)) = record::decide(world, command, context)? else {
         return Ok(Vec::new());
     };
-    match (&event, context.actor()) {
-        (record::Event::Created(installer), Actor::User(user)) => {
-            standing::may_deploy(world, *user, installer.group())?;
+    match (&event, context.role_holder()) {
+        (record::Event::Created(installer), Some(user)) => {
+            standing::may_deploy(world, user, installer.group())?;
         }
         (record::Event::Created(_), _) => {}
         _ => {

@@ -12,7 +12,7 @@ use crate::ids::{JumpClientId, JumpClientInstallerId, JumpItemRef, KeyedHash, Li
 use crate::items::{custom_field, rights};
 use crate::record::{self, Record};
 use crate::site::agent_trust::Confirmed;
-use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
+use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
 mod facts;
 mod identity;
@@ -571,8 +571,8 @@ fn decide_change(
     let Some((id, event)) = record::decide(world, &command, context)? else {
         return nothing();
     };
-    if let (Actor::User(user), record::Event::Changed(changes)) = (context.actor(), &event) {
-        properties::may_change(world, *user, id, changes)?;
+    if let (Some(user), record::Event::Changed(changes)) = (context.role_holder(), &event) {
+        properties::may_change(world, user, id, changes)?;
     }
     happened(crate::Event::JumpClient(id, Event::Record(event)))
 }
@@ -626,8 +626,8 @@ fn decide_copy(
             "The selected jump_group_id is invalid.",
         ));
     }
-    if let Actor::User(user) = context.actor() {
-        rights::may_copy(world, *user, item, properties.group())?;
+    if let Some(user) = context.role_holder() {
+        rights::may_copy(world, user, item, properties.group())?;
     }
     let copy = JumpClientId(world.next_id(Properties::CATEGORY));
     let copied = Copied {
@@ -641,9 +641,9 @@ fn decide_copy(
 
 fn decide_delete(world: &World, id: JumpClientId, context: &Context) -> Decision {
     rights::seen(world, JumpItemRef::JumpClient(id), context)?;
-    if let Actor::User(user) = context.actor() {
+    if let Some(user) = context.role_holder() {
         let item = JumpItemRef::JumpClient(id);
-        permission::need(world, *user, item, JumpItemPermission::Remove)?;
+        permission::need(world, user, item, JumpItemPermission::Remove)?;
     }
     let Some((id, event)) = record::decide(world, &record::Command::Delete(id), context)? else {
         return nothing();

@@ -13,7 +13,7 @@ use crate::ids::{CustomFieldId, JumpItemRef};
 use crate::items::rights;
 use crate::record::{self, Field, Kind, Object, Record};
 use crate::world::names;
-use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
+use crate::{Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
 mod tests;
@@ -190,8 +190,8 @@ fn decide_set_values(
     if values.is_empty() {
         return nothing();
     }
-    if let Actor::User(user) = context.actor() {
-        permission::need(world, *user, item, JumpItemPermission::EditComments)?;
+    if let Some(user) = context.role_holder() {
+        permission::need(world, user, item, JumpItemPermission::EditComments)?;
     }
     happened(crate::Event::ItemCustomFields(item, ValuesSet { values }))
 }

@@ -4,7 +4,7 @@ use crate::access::permission::{self, Access};
 use crate::access::role::JumpItemPermission;
 use crate::ids::{JumpGroupRef, JumpItemRef, UserId};
 use crate::record::{Field, Kind};
-use crate::{Actor, Context, Refusal, World};
+use crate::{Context, Refusal, World};
 
 /// The body of every copy (config-api.md, `JumpItem`). Without a name the copy is called as its original is.
 pub const COPY_FIELDS: &[Field] = &[
@@ -43,9 +43,9 @@ pub fn permission_for(field: &str) -> JumpItemPermission {
 /// # Errors
 /// [`Refusal::item_gone`].
 pub fn seen(world: &World, item: JumpItemRef, context: &Context) -> Result<(), Refusal> {
-    let sees = match context.actor() {
-        Actor::User(user) => permission::access_to_item(world, *user, item).is_some(),
-        _ => world.has_item(item),
+    let sees = match context.role_holder() {
+        Some(user) => permission::access_to_item(world, user, item).is_some(),
+        None => world.has_item(item),
     };
     if sees {
         Ok(())

@@ -12,7 +12,7 @@ use crate::ids::{
 };
 use crate::items::{custom_field, rights, tag};
 use crate::record::{self, Field, Kind, Object, Purpose, Reading, Record, Reference};
-use crate::{Actor, Context, Decision, Refusal, Timestamp, World, happened, nothing};
+use crate::{Context, Decision, Refusal, Timestamp, World, happened, nothing};
 
 #[cfg(test)]
 mod tests;
@@ -232,9 +232,9 @@ fn decide_create(world: &World, body: &Object, context: &Context) -> Decision {
     let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
         return nothing();
     };
-    if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
-        rights::may_create(world, *user, made.group())?;
-        may_go_through(world, *user, made.jumpoint_id)?;
+    if let (Some(user), record::Event::Created(made)) = (context.role_holder(), &event) {
+        rights::may_create(world, user, made.group())?;
+        may_go_through(world, user, made.jumpoint_id)?;
     }
     happened(crate::Event::ShellJump(id, event))
 }
@@ -246,7 +246,7 @@ fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Contex
     let Some((id, event)) = record::decide::<ShellJump>(world, &command, context)? else {
         return nothing();
     };
-    if let (Actor::User(user), record::Event::Changed(changes)) = (context.actor(), &event) {
+    if let (Some(user), record::Event::Changed(changes)) = (context.role_holder(), &event) {
         let mut after = world.clone();
         record::apply(&mut after, id, &event, context.now);
         let target = after
@@ -254,7 +254,7 @@ fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Contex
             .ok_or_else(|| Refusal::item_gone(item))?;
         rights::may_change(
             world,
-            *user,
+            user,
             item,
             changes.keys().map(String::as_str),
             target,
@@ -262,7 +262,7 @@ fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Contex
         if let Some(through) = changes.get("jumpoint_id")
             && let Some(number) = through.new.as_u64().and_then(|id| u32::try_from(id).ok())
         {
-            may_go_through(world, *user, JumpointId(number))?;
+            may_go_through(world, user, JumpointId(number))?;
         }
     }
     happened(crate::Event::ShellJump(id, event))
@@ -271,8 +271,8 @@ fn decide_change(world: &World, id: ShellJumpId, body: &Object, context: &Contex
 fn decide_delete(world: &World, id: ShellJumpId, context: &Context) -> Decision {
     let item = JumpItemRef::ShellJump(id);
     rights::seen(world, item, context)?;
-    if let Actor::User(user) = context.actor() {
-        permission::need(world, *user, item, JumpItemPermission::Remove)?;
+    if let Some(user) = context.role_holder() {
+        permission::need(world, user, item, JumpItemPermission::Remove)?;
     }
     let Some((id, event)) =
         record::decide::<ShellJump>(world, &record::Command::Delete(id), context)?
@@ -289,9 +289,9 @@ fn decide_copy(world: &World, id: ShellJumpId, body: &Object, context: &Context)
     let reading = Reading::of(Purpose::Create, context);
     let asked = record::read_body(rights::COPY_FIELDS, &[], body, reading)?;
     let (copy, event) = record::decide_copy(world, original, &asked, context)?;
-    if let (Actor::User(user), record::Event::Created(made)) = (context.actor(), &event) {
-        rights::may_copy(world, *user, item, made.group())?;
-        may_go_through(world, *user, made.jumpoint_id)?;
+    if let (Some(user), record::Event::Created(made)) = (context.role_holder(), &event) {
+        rights::may_copy(world, user, item, made.group())?;
+        may_go_through(world, user, made.jumpoint_id)?;
     }
     let values = custom_field::copied(world, item, JumpItemRef::ShellJump(copy));
     let made = crate::Event::ShellJump(copy, event);

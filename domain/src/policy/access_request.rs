@@ -10,7 +10,8 @@ use crate::ids::{AccessRequestId, JumpGroupRef, JumpItemRef, JumpPolicyId, Lsid,
 use crate::policy::gates;
 use crate::policy::jump_policy::JumpPolicy;
 use crate::{
-    Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing, time,
+    Actor, Context, Decision, FieldErrors, Refusal, Surface, Timestamp, World, happened, nothing,
+    time,
 };
 
 pub mod approvers;
@@ -530,7 +531,7 @@ fn check_form(
 ) -> Result<Timestamp, Refusal> {
     let mut errors = FieldErrors::default();
     // The published API takes a request without a reason; people have to give one (APPR-04).
-    let may_be_silent = matches!(context.actor(), Actor::ApiAccount(_));
+    let may_be_silent = context.cause.surface == Surface::ConfigurationApi;
     if submit.reason.trim().is_empty() && !may_be_silent {
         errors.push("reason", "The reason field is required.");
     }

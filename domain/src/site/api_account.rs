@@ -2,7 +2,8 @@
 //! and the hours in which each was used from where.
 //!
 //! Tokens are rows of the `api_token` side table; one is good only while the account is enabled and its secret is the one the
-//! token was given under, so a new secret ends all tokens at once on every node (AUTH-09, AUTH-29).
+//! token was given under, so a new secret ends all tokens at once on every node (AUTH-09), and disabling the account ends
+//! them for good (AUTH-29).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -463,7 +464,14 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 /// Folds one event into the world.
 pub fn apply(world: &mut World, id: ApiAccountId, event: &Event, at: Timestamp) {
     match event {
-        Event::Record(event) => record::apply(world, id, event, at),
+        Event::Record(event) => {
+            record::apply(world, id, event, at);
+            let disabled = matches!(event, record::Event::Changed(changes)
+                if changes.get("enabled").is_some_and(|change| change.new == false));
+            if disabled {
+                world.end_tokens(id);
+            }
+        }
         Event::SecretRegenerated(regenerated) => {
             if let Some(account) = world.api_accounts.get_mut(&id) {
                 account.client_secret = Some(regenerated.client_secret.clone());

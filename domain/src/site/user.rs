@@ -2,7 +2,10 @@
 //!
 //! States: enabled ⇄ disabled. The password is a sealed secret; the record holds its reference.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::access::role;
 use crate::ids::{JumpItemRoleId, KeyedHash, SecretRef, UserId};
@@ -11,8 +14,12 @@ use crate::record::{self, Field, Kind, Record, Reference, Write};
 use crate::site::mail_address::is_address;
 use crate::{Actor, Context, Decision, FieldErrors, Refusal, Timestamp, World, happened, nothing};
 
+pub mod sign_in;
+
 #[cfg(test)]
 mod tests;
+
+use sign_in::{PasswordChanged, SignIn, SignInFailed, SignedIn};
 
 /// A user. Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -209,10 +216,10 @@ impl Record for User {
         Field::new("public_display_name", Kind::Name { min: 1, max: 64 }, "The name others see.").required(),
         Field::new("private_display_name", Kind::Name { min: 0, max: 64 }, "The name colleagues see; taken, and not returned: by it integrations tell the sister product.")
             .write_only(),
-        Field::new("password_expiration", Kind::Moment, "When the password must be changed.").nullable(),
+        Field::new("password_expiration", Kind::Moment, "From when on the password must be changed at the next sign-in.").nullable(),
         Field::new("email_address", Kind::Text { min: 0, max: 255 }, "Where mail goes.").filter(),
         Field::new("preferred_email_language", Kind::Language, "The language of mail."),
-        Field::new("two_factor_required", Kind::Boolean, "A second factor is needed to sign in."),
+        Field::new("two_factor_required", Kind::Boolean, "A second factor is needed to sign in; this version accepts only false."),
         Field::new("enabled", Kind::Boolean, "Whether the user may sign in."),
         Field::new("last_authentication", Kind::Moment, "When the user last signed in.").write(Write::Never).omitted(),
         Field::new("failed_logins", Kind::Integer { min: 0, max: 2_147_483_647 }, "Failed sign-ins since the last good one; 0 unlocks."),
@@ -348,12 +355,16 @@ impl Record for User {
 pub enum Command {
     /// Make, change or delete the user.
     Record(record::Command<User>),
-    /// The user shows a password; whoever hashed it says whether it was right.
-    SignIn {
-        /// Who signs in.
+    /// The user signs in, with a new password or without.
+    SignIn(SignIn),
+    /// Somebody else sets the password of the user.
+    SetPassword {
+        /// Whose.
         user: UserId,
-        /// Whether the password was right.
-        password_matches: bool,
+        /// The sealed hash of the new password.
+        password: SecretRef,
+        /// Whether the user must change it at the next sign-in.
+        reset_next_login: bool,
     },
     /// The user signs out.
     SignOut {
@@ -371,9 +382,9 @@ pub enum Command {
     },
 }
 
-/// A user signed in or out.
+/// A user signed out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Signed {}
+pub struct SignedOut {}
 
 /// An administrator's password was set by whoever holds the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -393,9 +404,13 @@ pub enum Event {
     /// The record itself.
     Record(record::Event<User>),
     /// Signed in to the console.
-    SignedIn(Signed),
+    SignedIn(SignedIn),
+    /// Showed a wrong password.
+    SignInFailed(SignInFailed),
     /// Signed out of the console.
-    SignedOut(Signed),
+    SignedOut(SignedOut),
+    /// Has another password.
+    PasswordChanged(PasswordChanged),
     /// The password was reset from the machine.
     AdministratorReset(AdministratorReset),
 }
@@ -407,7 +422,9 @@ impl Event {
         "UserChanged",
         "UserDeleted",
         "UserSignedIn",
+        "UserSignInFailed",
         "UserSignedOut",
+        "UserPasswordChanged",
         "AdministratorReset",
     ];
 
@@ -417,7 +434,9 @@ impl Event {
         match self {
             Self::Record(event) => event.stored_name(),
             Self::SignedIn(_) => "UserSignedIn",
+            Self::SignInFailed(_) => "UserSignInFailed",
             Self::SignedOut(_) => "UserSignedOut",
+            Self::PasswordChanged(_) => "UserPasswordChanged",
             Self::AdministratorReset(_) => "AdministratorReset",
         }
     }
@@ -429,8 +448,14 @@ impl Event {
     pub fn from_stored(name: &str, text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
         match name {
             "UserSignedIn" => serde_json::from_slice(text).map(|event| Some(Self::SignedIn(event))),
+            "UserSignInFailed" => {
+                serde_json::from_slice(text).map(|event| Some(Self::SignInFailed(event)))
+            }
             "UserSignedOut" => {
                 serde_json::from_slice(text).map(|event| Some(Self::SignedOut(event)))
+            }
+            "UserPasswordChanged" => {
+                serde_json::from_slice(text).map(|event| Some(Self::PasswordChanged(event)))
             }
             "AdministratorReset" => {
                 serde_json::from_slice(text).map(|event| Some(Self::AdministratorReset(event)))
@@ -447,10 +472,12 @@ impl Event {
 pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
     match command {
         Command::Record(command) => decide_record(world, command, context),
-        Command::SignIn {
+        Command::SignIn(command) => sign_in::decide(world, command, context),
+        Command::SetPassword {
             user,
-            password_matches,
-        } => decide_sign_in(world, *user, *password_matches),
+            password,
+            reset_next_login,
+        } => sign_in::decide_set_password(world, *user, password, *reset_next_login, context),
         Command::SignOut { user, sign_in } => decide_sign_out(world, *user, sign_in),
         Command::ResetAdministrator { user, password } => {
             decide_reset(world, *user, password, context)
@@ -461,21 +488,37 @@ pub fn decide(world: &World, command: &Command, context: &Context) -> Decision {
 /// Folds one event into the world.
 pub fn apply(world: &mut World, id: UserId, event: &Event, at: Timestamp) {
     match event {
-        Event::Record(event) => record::apply(world, id, event, at),
-        Event::SignedIn(_) => {
-            if let Some(user) = world.users.get_mut(&id) {
-                user.last_authentication = Some(at);
-                user.failed_logins = 0;
+        Event::Record(event) => {
+            record::apply(world, id, event, at);
+            if let record::Event::Changed(changes) = event {
+                apply_changes(world, id, changes);
             }
         }
+        Event::SignedIn(event) => sign_in::apply_signed_in(world, id, event, at),
+        Event::SignInFailed(event) => sign_in::apply_failed(world, id, event),
         Event::SignedOut(_) => {}
+        Event::PasswordChanged(event) => sign_in::apply_password(world, id, event),
         Event::AdministratorReset(reset) => {
             if let Some(user) = world.users.get_mut(&id) {
                 user.password = Some(reset.password.clone());
                 user.enabled = true;
                 user.failed_logins = 0;
             }
+            sign_in::forget_failures(world, id);
         }
+    }
+}
+
+/// What else changes with the record: who is disabled has no sign-in left, and who is unlocked or has a new password may try
+/// again from everywhere.
+fn apply_changes(world: &mut World, id: UserId, changes: &BTreeMap<String, record::Change>) {
+    let became =
+        |field: &str, value: Value| changes.get(field).is_some_and(|change| change.new == value);
+    if became("enabled", Value::Bool(false)) {
+        sign_in::end_all(world, id);
+    }
+    if became("failed_logins", Value::from(0)) || changes.contains_key("password") {
+        sign_in::forget_failures(world, id);
     }
 }
 
@@ -487,9 +530,17 @@ fn decide_record(world: &World, command: &record::Command<User>, context: &Conte
         // One key with wide power must not become everybody's password.
         return Err(Refusal::AdministratorNeeded);
     }
+    if let record::Command::Change(id, _) = command
+        && matches!(context.actor(), Actor::ApiAccount(_))
+        && world.users.get(id).is_some_and(|user| user.perm_admin)
+    {
+        // Nor may it take an administrator's name, mail address or access away (threat D).
+        return Err(Refusal::AdministratorsNotByApi);
+    }
     let Some((id, event)) = record::decide(world, command, context)? else {
         return Ok(Vec::new());
     };
+    check_enforced(&event)?;
     if ends_an_administrator(&event) && is_last_administrator(world, id) {
         return Err(Refusal::field(
             "enabled",
@@ -497,6 +548,35 @@ fn decide_record(world: &World, command: &record::Command<User>, context: &Conte
         ));
     }
     happened(crate::Event::User(id, Event::Record(event)))
+}
+
+/// Refuses to store what nothing enforces. A value that stays as it is may come back in a body.
+fn check_enforced(event: &record::Event<User>) -> Result<(), Refusal> {
+    let (two_factor_required, failed_logins) = match event {
+        record::Event::Created(user) => (user.two_factor_required, user.failed_logins != 0),
+        record::Event::Changed(changes) => {
+            let new = |field: &str| changes.get(field).map(|change| &change.new);
+            (
+                new("two_factor_required") == Some(&Value::Bool(true)),
+                new("failed_logins").is_some_and(|new| *new != 0),
+            )
+        }
+        record::Event::Deleted(_) => (false, false),
+    };
+    let mut errors = FieldErrors::default();
+    if two_factor_required {
+        errors.push(
+            "two_factor_required",
+            "The two_factor_required field must be false: this version asks for no second factor.",
+        );
+    }
+    if failed_logins {
+        errors.push(
+            "failed_logins",
+            "The failed_logins field can only be set to 0.",
+        );
+    }
+    errors.into_result(())
 }
 
 fn is_last_administrator(world: &World, id: UserId) -> bool {
@@ -508,10 +588,10 @@ fn is_last_administrator(world: &World, id: UserId) -> bool {
 }
 
 fn ends_an_administrator(event: &record::Event<User>) -> bool {
-    let off = |changes: &std::collections::BTreeMap<String, record::Change>, field: &str| {
+    let off = |changes: &BTreeMap<String, record::Change>, field: &str| {
         changes
             .get(field)
-            .is_some_and(|change| change.new == serde_json::Value::Bool(false))
+            .is_some_and(|change| change.new == Value::Bool(false))
     };
     match event {
         record::Event::Created(_) => false,
@@ -520,22 +600,11 @@ fn ends_an_administrator(event: &record::Event<User>) -> bool {
     }
 }
 
-fn decide_sign_in(world: &World, id: UserId, password_matches: bool) -> Decision {
-    let user = world.users.get(&id).ok_or(Refusal::SignInFailed)?;
-    if !password_matches || user.password.is_none() {
-        return Err(Refusal::SignInFailed);
-    }
-    if !user.enabled {
-        return Err(Refusal::UserDisabled);
-    }
-    happened(crate::Event::User(id, Event::SignedIn(Signed {})))
-}
-
 fn decide_sign_out(world: &World, id: UserId, sign_in: &KeyedHash) -> Decision {
     if !world.users.contains(&id) {
         return nothing();
     }
-    let signed_out = crate::Event::User(id, Event::SignedOut(Signed {}));
+    let signed_out = crate::Event::User(id, Event::SignedOut(SignedOut {}));
     let voided = ticket::voided_with_sign_in(world, id, sign_in);
     Ok(std::iter::once(signed_out).chain(voided).collect())
 }

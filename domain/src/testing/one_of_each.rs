@@ -46,7 +46,8 @@ use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::{TICKET_SYSTEM, TicketSystem};
 use crate::site::upgrade::Upgraded;
-use crate::site::user::{self, AdministratorReset, Signed, User};
+use crate::site::user::sign_in::{Origin, PasswordChanged, SignInFailed, SignedIn};
+use crate::site::user::{self, AdministratorReset, SignedOut, User};
 use crate::testing::{
     ADMINS, ALWAYS, ANNA, API, BERT, MONDAY, NODE, OPERATIONS, PC1, THURSDAYS, USERS, WEB_SERVERS,
     policy_member, policy_row, schedule, starting,
@@ -224,8 +225,34 @@ fn of_people() -> Vec<Event> {
             user::Event::Record(changed("perm_admin", true.into(), false.into())),
         ),
         Event::User(ANNA, user::Event::Record(deleted("anna"))),
-        Event::User(ANNA, user::Event::SignedIn(Signed {})),
-        Event::User(ANNA, user::Event::SignedOut(Signed {})),
+        Event::User(
+            ANNA,
+            user::Event::SignedIn(SignedIn {
+                origin: Origin {
+                    network: "192.0.2.0/24".to_owned(),
+                    device: Some("0123456789abcdef".to_owned()),
+                },
+            }),
+        ),
+        Event::User(
+            ANNA,
+            user::Event::SignInFailed(SignInFailed {
+                origin: Origin {
+                    network: "192.0.2.0/24".to_owned(),
+                    device: None,
+                },
+                in_a_row: 3,
+                at: MONDAY,
+            }),
+        ),
+        Event::User(ANNA, user::Event::SignedOut(SignedOut {})),
+        Event::User(
+            ANNA,
+            user::Event::PasswordChanged(PasswordChanged {
+                password: secret('d'),
+                reset_next_login: true,
+            }),
+        ),
         Event::User(
             ANNA,
             user::Event::AdministratorReset(AdministratorReset {
@@ -702,6 +729,8 @@ fn of_sessions_and_nodes() -> Vec<Event> {
                 first_at: MONDAY,
                 last_at: MONDAY.plus(time::SECOND),
                 sample: "invalid_client".to_owned(),
+                network: Some("192.0.2.0/24".to_owned()),
+                subject: Some("jump_client-1".to_owned()),
             }),
         ),
     ]

@@ -51,6 +51,7 @@ impl World {
         self.forget_startup_group(id);
         self.recent_items.remove(&id);
         self.requests_made.remove(&id);
+        self.sign_ins.remove(&id);
     }
 
     /// The API account with this client id.
@@ -73,6 +74,18 @@ impl World {
             self.api_accounts_by_client_id.remove(&account.client_id);
         }
         self.seen_from.remove(&id);
+        self.token_generations.remove(&id);
+    }
+
+    /// The generation of an account's tokens: those of an earlier one have ended (AUTH-29).
+    #[must_use]
+    pub fn token_generation(&self, account: ApiAccountId) -> u32 {
+        self.token_generations.get(&account).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn end_tokens(&mut self, account: ApiAccountId) {
+        let next = self.token_generation(account).saturating_add(1);
+        self.token_generations.insert(account, next);
     }
 
     /// Whether a use of `account` from `address` at `now` is the first of its hour.

@@ -1,6 +1,6 @@
 //! Refusals: which are written down before the answer, and that the answer carries the id.
 
-use domain::ids::{JumpClientId, Lsid, UserId};
+use domain::ids::{JumpClientId, Lsid, SecretRef, UserId};
 use domain::session::access_session;
 use domain::site::user;
 use domain::{Actor, Cause, Command, Event, Refusal, Surface, audit};
@@ -62,10 +62,11 @@ async fn only_some_refusals_are_written_down() {
     on_both(async |database| {
         let site = Site::with_fleet(database, How::default()).await;
         let end = || Command::AccessSession(access_session::Command::End { lsid: Lsid(1) });
-        let sign_in = || {
-            Command::User(user::Command::SignIn {
+        let set_password = || {
+            Command::User(user::Command::SetPassword {
                 user: UserId(1),
-                password_matches: false,
+                password: SecretRef("0".repeat(32)),
+                reset_next_login: true,
             })
         };
         let known = Actor::User(UserId(1));
@@ -78,7 +79,8 @@ async fn only_some_refusals_are_written_down() {
         // what is asked, by whom, whether it is written down
         let cases = [
             (end(), known.clone(), true),
-            (sign_in(), Actor::Stranger, true),
+            (set_password(), known.clone(), true),
+            (set_password(), Actor::Stranger, false),
             (create_group("Fleet"), known, false),
             (invalid_installer, Actor::NewJumpClient, false),
         ];
@@ -110,7 +112,8 @@ async fn refusals_of_a_batch_keep_the_order_of_decisions() {
                 let (_, event) = refused(
                     here,
                     start_session(JumpClientId(number)),
-                    Actor::User(UserId(1)),
+                    // So many of one caller are written down in a minute, and the others are counted.
+                    Actor::User(UserId(1 + number % 3)),
                 )
                 .await;
                 Err(event.expect("written down"))

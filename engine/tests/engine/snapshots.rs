@@ -10,6 +10,7 @@ use domain::fleet::jump_client;
 use domain::ids::{JumpClientId, JumpGroupId, JumpItemRoleId, Lsid, NodeEpoch, UserId};
 use domain::session::access_session;
 use domain::site::user;
+use domain::site::user::sign_in::{Origin, SignIn};
 use domain::{Command, Event, node, record};
 use engine::{FINGERPRINT, SnapshotError};
 use eventstore::SnapshotFile;
@@ -302,10 +303,11 @@ fn command(step: &Step, sessions: &[Lsid]) -> Option<Command> {
         Step::DeleteUser(number) => Command::User(user::Command::Record(record::Command::Delete(
             UserId(*number),
         ))),
-        Step::SignIn(password_matches) => Command::User(user::Command::SignIn {
-            user: ADMINISTRATOR,
-            password_matches: *password_matches,
-        }),
+        Step::SignIn(password_matches) => Command::User(user::Command::SignIn(SignIn::new(
+            ADMINISTRATOR,
+            *password_matches,
+            Origin::default(),
+        ))),
         Step::Register(number) => register(*number),
         Step::CheckIn(number, who) => check_in(JumpClientId(*number), &format!("who{who}")),
         Step::Connect(number, connection) => client(jump_client::Command::Connect {

@@ -186,7 +186,9 @@ impl ConsoleView {
             Event::User(id, event) => match event {
                 user::Event::Record(event) => self.apply_user(*id, event, world_after),
                 user::Event::SignedIn(_)
+                | user::Event::SignInFailed(_)
                 | user::Event::SignedOut(_)
+                | user::Event::PasswordChanged(_)
                 | user::Event::AdministratorReset(_) => {}
             },
             Event::Site(_)
@@ -728,7 +730,9 @@ mod tests {
         "TicketRequestTimedOut",
         "TicketRequestVoided",
         "UserSignedIn",
+        "UserSignInFailed",
         "UserSignedOut",
+        "UserPasswordChanged",
         "AdministratorReset",
         "ApiAccountCreated",
         "ApiAccountChanged",

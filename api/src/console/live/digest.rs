@@ -289,6 +289,8 @@ impl Digest {
                     });
                 }
             }
+            // Whoever guesses passwords has nobody's sign-in looked at.
+            Event::User(_, user::Event::SignInFailed(_)) => {}
             Event::User(id, event) => {
                 self.accounts.insert(*id);
                 if matches!(event, user::Event::Record(_)) {

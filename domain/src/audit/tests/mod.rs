@@ -4,6 +4,7 @@ use super::{ActionRefused, AttemptsRefused, Command, Event};
 use crate::ids::Lsid;
 use crate::session::access_session;
 use crate::site::user;
+use crate::site::user::sign_in::{Origin, SignIn};
 use crate::testing::{
     ADMIN, ANNA, MONDAY, PC1, WEB_SERVERS, add_member, end, first_start, given, start,
 };
@@ -44,6 +45,8 @@ fn the_attempts_of_a_minute_are_one_event_and_none_is_none() {
         first_at: MONDAY,
         last_at: MONDAY,
         sample: "invalid_client".to_owned(),
+        network: None,
+        subject: None,
     };
     given([])
         .when(ADMIN, Asked::Audit(Command::RecordAttempts(attempts(0))))
@@ -58,10 +61,7 @@ fn the_attempts_of_a_minute_are_one_event_and_none_is_none() {
 /// ROLE-31: every refused Jump action and sign-in is an event of its own.
 #[test]
 fn refused_jumps_and_sign_ins_are_recorded() {
-    let sign_in = user::Command::SignIn {
-        user: ANNA,
-        password_matches: false,
-    };
+    let sign_in = user::Command::SignIn(SignIn::new(ANNA, false, Origin::default()));
     let time_out = access_session::Command::TimeOut { lsid: Lsid(1) };
     for (command, name, subject, recorded) in [
         (

@@ -136,8 +136,8 @@ pub(super) fn handled<'w>(
 ) -> Result<&'w JumpClientInstaller, Refusal> {
     let gone = Refusal::not_found(<JumpClientInstaller as record::Record>::TITLE);
     let installer = world.installers.get(&id).ok_or(gone)?;
-    if let Actor::User(user) = context.actor() {
-        may_handle(world, *user, installer.group())?;
+    if let Some(user) = context.role_holder() {
+        may_handle(world, user, installer.group())?;
     }
     Ok(installer)
 }

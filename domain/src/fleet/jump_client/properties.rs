@@ -9,7 +9,7 @@ use crate::fleet::capacity;
 use crate::ids::{JumpClientId, JumpGroupId, JumpGroupRef, JumpItemRef, JumpPolicyId, UserId};
 use crate::items::{rights, tag};
 use crate::record::{self, Change, Field, Kind, Record, Reference, Write};
-use crate::{Actor, Context, Refusal, Timestamp, World};
+use crate::{Context, Refusal, Timestamp, World};
 
 /// What may be changed from outside (CLNT-48). Member names are those of the published schema (config-api.md 2.7).
 #[derive(
@@ -263,9 +263,9 @@ pub(super) fn decide_connection_type(
     if client.connection_type == to {
         return Ok(None);
     }
-    if let Actor::User(user) = context.actor() {
+    if let Some(user) = context.role_holder() {
         let needed = rights::permission_for(CONNECTION_TYPE.name);
-        permission::need(world, *user, JumpItemRef::JumpClient(id), needed)?;
+        permission::need(world, user, JumpItemRef::JumpClient(id), needed)?;
     }
     capacity::connection_type_allowed(&world.settings, to)?;
     capacity::room_to_become(world, client, to)?;

@@ -69,6 +69,26 @@ fn every_refusal() -> Vec<(Refusal, &'static str, RefusalClass)> {
             Forbidden,
         ),
         (
+            Refusal::SignInLocked { seconds: 5 },
+            "There were too many failed sign-ins. Try again in 5 second(s).",
+            Forbidden,
+        ),
+        (
+            Refusal::PasswordChangeRequired,
+            "Your password must be changed: sign in with a new_password beside the password.",
+            Forbidden,
+        ),
+        (
+            Refusal::OwnPassword,
+            "Change your own password by showing the present one.",
+            Forbidden,
+        ),
+        (
+            Refusal::AdministratorsNotByApi,
+            "This API cannot update administrators.",
+            Forbidden,
+        ),
+        (
             Refusal::UserDisabled,
             "This account has been disabled.",
             Forbidden,

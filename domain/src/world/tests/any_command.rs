@@ -23,6 +23,7 @@ use crate::site::custom_session_attribute::CustomSessionAttribute;
 use crate::site::settings::SiteSettings;
 use crate::site::team::{self, Team, TeamRole};
 use crate::site::ticket_system::TicketSystem;
+use crate::site::user::sign_in::{Origin, SignIn};
 use crate::site::user::{self, User};
 use crate::testing::{
     ADMIN, ADMINS, ALWAYS, ANNA, Asks, BERT, CARA, INSTALLER, OPERATIONS, PC1, SHARED, THURSDAYS,
@@ -254,10 +255,16 @@ fn of_people(choice: u32, a: u32, b: u32, c: u32, flag: bool) -> Command {
             sign_in: KeyedHash(format!("sign-in-{}", user.0)),
         }
         .into(),
-        18 => user::Command::SignIn {
+        18 => user::Command::SignIn(SignIn {
             user,
             password_matches: b > 1,
-        }
+            compared_with: None,
+            origin: Origin {
+                network: format!("192.0.{c}.0/24"),
+                device: None,
+            },
+            new_password: (a > 1).then(|| SecretRef(format!("{a}"))),
+        })
         .into(),
         19 => user::Command::ResetAdministrator {
             user,

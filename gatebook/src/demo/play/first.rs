@@ -2,7 +2,7 @@
 //! for an answer.
 
 use anyhow::{Context, Result, ensure};
-use api::console::badge::{self, BadgeText};
+use api::console::badge::{self, BadgeText, Grant};
 use connector::{approver_link, mail};
 use domain::fleet::jump_client::{self, Overrides, Register};
 use domain::ids::{JumpClientId, KeyedHash};
@@ -157,17 +157,25 @@ impl Player<'_> {
     /// A sign-in that lasts, so that a jump takes one call.
     pub(super) async fn badge(&self, person: usize) -> Result<SecretText> {
         let (user, ..) = self.people.get(person).context("there are people")?;
-        let password = {
+        let (password, generation) = {
             let published = self.site.engine.published();
+            let generation = published.world.sign_in_generation(*user);
             let user = published
                 .world
                 .users
                 .get(user)
                 .context("the user is there")?;
-            user.password.clone().context("the user has a password")?
+            let password = user.password.clone().context("the user has a password")?;
+            (password, generation)
         };
-        let badge = BadgeText::draw(*user, &self.site.fresh.draw());
-        let side = badge::hand_out(&badge, password, BADGE_LIFETIME, &self.site.sealer);
+        let badge = BadgeText::draw(*user, &self.site.sealer, &self.site.fresh.draw());
+        let grant = Grant {
+            password,
+            new_password: None,
+            generation,
+            lifetime: BADGE_LIFETIME,
+        };
+        let side = badge::hand_out(&badge, grant, &self.site.sealer);
         self.sign_in(person, Some(side)).await?;
         Ok(SecretText::new(badge.expose()))
     }

@@ -7,6 +7,7 @@ use domain::ids::{AccessRequestId, JumpClientId, JumpItemRef, Lsid};
 use domain::policy::access_request::{self, Submit};
 use domain::session::access_session;
 use domain::site::user;
+use domain::site::user::sign_in::{Origin, SignIn};
 use domain::{Actor, Cause, Command, Event, Refusal, Surface, Timestamp};
 use engine::{ExecuteError, Side};
 
@@ -17,10 +18,11 @@ use crate::demo::story::ApproverBy;
 impl Player<'_> {
     pub(super) async fn sign_in(&self, person: usize, side: Option<Side>) -> Result<()> {
         let (user, ..) = self.people[person];
-        let sign_in = Command::User(user::Command::SignIn {
+        let sign_in = Command::User(user::Command::SignIn(SignIn::new(
             user,
-            password_matches: true,
-        });
+            true,
+            Origin::of(IpAddr::V4(address_of(person))),
+        )));
         self.execute(sign_in, self.of_person(person), side)
             .await
             .map(drop)

@@ -42,7 +42,7 @@ fn signing_out_voids_what_waits_under_the_sign_in() {
         .when(ANNA, sign_out(ANNA, "key of elsewhere"))
         .then_something();
     assert!(started(&allowed(elsewhere)).is_some());
-    let signed_out = Happened::User(ANNA, user::Event::SignedOut(user::Signed {}));
+    let signed_out = Happened::User(ANNA, user::Event::SignedOut(user::SignedOut {}));
     let site = site
         .when(ANNA, sign_out(ANNA, "key of console"))
         .then([signed_out, happens(Event::Voided(Voided {}))]);

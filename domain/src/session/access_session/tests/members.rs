@@ -550,7 +550,10 @@ fn a_connection_keeps_its_number_until_a_new_sign_in() {
         .when(BERT, leave())
         .then_something()
         .after(SECOND);
-    let signed_in = Happened::User(BERT, site::user::Event::SignedIn(site::user::Signed {}));
+    let signed_in = Happened::User(
+        BERT,
+        site::user::Event::SignedIn(site::user::sign_in::SignedIn::default()),
+    );
     let site = site
         .and([signed_in])
         .when(BERT, jump())

@@ -314,3 +314,20 @@ fn networks_are_read_and_admit_what_lies_in_them() {
         assert!(!unreadable.admits(address("192.0.2.1")), "{wrong}");
     }
 }
+
+/// AUTH-29: tokens of an account that was disabled are of an earlier generation, also when it is enabled again.
+#[test]
+fn disabling_an_account_begins_a_new_generation_of_tokens() {
+    let site = given([]);
+    let renamed = site
+        .clone()
+        .when(ADMIN, change::<ApiAccount>(API, json!({"name": "renamed"})))
+        .then_something();
+    assert_eq!(renamed.world().token_generation(API), 0);
+    let again = site
+        .when(ADMIN, change::<ApiAccount>(API, json!({"enabled": false})))
+        .then_something()
+        .when(ADMIN, change::<ApiAccount>(API, json!({"enabled": true})))
+        .then_something();
+    assert_eq!(again.world().token_generation(API), 1);
+}
