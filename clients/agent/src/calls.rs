@@ -99,12 +99,17 @@ impl Calls {
         self.0.client_id.store(client_id, Ordering::Release);
     }
 
-    /// Begins to listen, where nobody does yet.
+    /// Begins to listen, where nobody does yet or any more.
     ///
     /// # Errors
     /// What the system says against it, such as that the port is taken.
     pub async fn listen(&self, address: SocketAddr) -> std::io::Result<()> {
-        if self.port() != 0 {
+        let is_heard = self
+            .0
+            .listening()
+            .as_ref()
+            .is_some_and(|listening| !listening.is_finished());
+        if self.port() != 0 && is_heard {
             return Ok(());
         }
         let listener = TcpListener::bind(address).await?;
@@ -198,6 +203,22 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// A listener that fell over is replaced when the client is with its site next.
+    #[tokio::test]
+    async fn a_listener_that_ended_is_begun_anew() {
+        let calls = Calls::default();
+        calls.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        calls.answer_as(7);
+        let listening = calls.0.listening().clone().expect("it listens");
+        listening.abort();
+        while !listening.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        calls.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let other = say(calls.port(), "{\"call\":8}\n").await;
+        assert_eq!(other, "{\"client_id\":7,\"coming\":false}\n");
     }
 
     /// CLNT-02: who is called comes; another is told who is here, and nonsense is told nothing.

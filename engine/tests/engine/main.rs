@@ -9,6 +9,7 @@
 mod batches;
 mod due_dates;
 mod failures;
+mod foreign;
 mod idempotency;
 mod nodes;
 mod races;
