@@ -26,7 +26,7 @@ use crate::first_start::{self, FirstStart, Keep};
 use crate::listen::{self, Bound, ConnectionCap, Listening};
 use crate::logging;
 use crate::mail_languages;
-use crate::maintenance::Maintenance;
+use crate::maintenance::{self, Maintenance};
 use crate::node::{Node, Pulse};
 use crate::opening::OpenSite;
 use crate::place::{self, Place};
@@ -101,6 +101,9 @@ pub async fn serve_site(
     };
     let outcome = serve_node(configuration, open, &mut node, parts, &mut signals).await;
     node.end().await;
+    if outcome.is_ok() {
+        maintenance::write_last_snapshot(&open.engine).await;
+    }
     outcome
 }
 

@@ -1,4 +1,5 @@
-//! A server whose writer has fallen over ends by itself, so that a supervisor starts it again.
+//! How a server ends: by itself, where its writer has fallen over, so that a supervisor starts it again; else with all that the
+//! next start needs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use gatebook::command_line::PlaceOptions;
 use gatebook::essential::TaskEnded;
 use gatebook::opening::OpenSite;
 use replay_tests::caller::Caller;
-use replay_tests::clocked::serve;
+use replay_tests::clocked::{ClockedSite, serve};
 use replay_tests::program::free_port;
-use replay_tests::stage::{SOON, until};
+use replay_tests::stage::{SOON, at, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -82,4 +83,22 @@ async fn a_server_without_its_writer_ends_and_says_why() -> Result<()> {
     ensure!(error.is::<TaskEnded>(), "{error:#}");
     ensure!(error.to_string().starts_with("the engine"), "{error:#}");
     Ok(())
+}
+
+/// What a stop in good order leaves: a snapshot of the whole log, `NodeStopped` included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_leaves_a_snapshot_of_all_that_is_in_the_log() -> Result<()> {
+    let begin = at("2026-03-05T10:00:00Z")?;
+    let site = ClockedSite::start(begin).await?;
+    let snapshots = site.folder()?.join("snapshots");
+    let database = site.stop().await?;
+    let store = database.open().await;
+    let head = store.head().await?.position;
+    store.close().await;
+    let newest = snapshots.join(format!("{head:020}.snapshot"));
+    ensure!(newest.is_file(), "{} is missing", newest.display());
+    // And it is one that a start begins with.
+    let site = ClockedSite::start_on(database, begin).await?;
+    site.administrator().await?;
+    site.stop().await.map(drop)
 }
