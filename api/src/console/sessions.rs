@@ -93,10 +93,7 @@ async fn get(
     let mails = || undelivered_mails::shown(world, about, is_administrator);
     if let Some(session) = session_of(world, user, lsid) {
         let now = site.engine.clock().now();
-        let mut shown = shown_in(world, user, lsid, session, now);
-        if session.member(user).is_some() || is_administrator {
-            shown["undelivered_mails"] = mails();
-        }
+        let shown = shown_in(world, user, lsid, session, now);
         return Ok(Answer::known(&known.0, shown));
     }
     // It is over, and who jumped still has to learn why it never came up (ERR-11), and that its mail was not delivered (POL-31).
@@ -210,7 +207,9 @@ fn shown_in(
         .jump_policy_id
         .and_then(|policy| jump_policy::ends_sessions_at(world, policy, now))
         .filter(|_| !session.schedule_overridden);
+    let about = mail_delivery::About::Session(lsid);
     let more = json!({
+        "undelivered_mails": undelivered_mails::shown(world, about, world.is_administrator(user)),
         "jump_policy_id": session.jump_policy_id,
         "members": members,
         "invitations": invitations,

@@ -437,7 +437,7 @@ async fn the_console_is_in_the_openapi_document() {
         assert!(operation.is_object(), "{method} {}", route.path);
         count += 1;
     }
-    assert_eq!(count, 123);
+    assert_eq!(count, 128);
     let text = document.to_string();
     for newer in ["asset_", "asset-", "Asset", "/asset"] {
         assert!(!text.contains(newer), "APIs keep the Jump names: {newer}");
@@ -474,6 +474,10 @@ async fn the_openapi_document_says_what_lists_and_jumps_answer() {
     assert_eq!(group.0, 1);
     let address = json!({"url": "https://access.example.com"});
     assert_eq!(admin.post("site-addresses", address).await.0, 201);
+    let machine = served.fleet("Databases").await.machine(1).await;
+    let _agent = Agent::of(&served.site.engine, Conduct::Establish);
+    let anna = served.jumper("anna").await;
+    let lsid = anna.jump(machine).await.to_string();
     let (_, document) = answer(
         served
             .request(Method::GET, "/api/openapi.json")
@@ -493,7 +497,9 @@ async fn the_openapi_document_says_what_lists_and_jumps_answer() {
             continue;
         }
         lists += 1;
-        let token = if route.path.starts_with("/api/console/") {
+        let token = if route.path.contains("{lsid}") {
+            &anna.token
+        } else if route.path.starts_with("/api/console/") {
             &admin.token
         } else {
             &served.token
@@ -501,7 +507,11 @@ async fn the_openapi_document_says_what_lists_and_jumps_answer() {
         let first: Vec<&str> = route
             .path
             .split('/')
-            .map(|part| if part.starts_with('{') { "1" } else { part })
+            .map(|part| match part {
+                "{lsid}" => &lsid,
+                part if part.starts_with('{') => "1",
+                part => part,
+            })
             .collect();
         let response = served
             .request(Method::GET, &first.join("/"))

@@ -9,7 +9,7 @@ use eventstore::{EventStore, ExpectedRevision, NewEvent, StreamAppend};
 use crate::support::{How, Site, assert_as_the_log, create_group, everything, on_both};
 
 /// Appends an event as another program would; answers its position.
-async fn append(store: &EventStore, stream: &str, name: &str, body: &[u8]) -> u64 {
+async fn append(store: &EventStore, stream: &str, name: &'static str, body: &[u8]) -> u64 {
     let event = NewEvent {
         id: uuid::Uuid::new_v4(),
         event_type: name.into(),

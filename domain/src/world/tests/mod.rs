@@ -140,7 +140,7 @@ fn the_commands_that_are_tried_reach_most_events() {
     let mut of_the_fleet = TestRunner::deterministic();
     let base = given(any_command::base());
     let mut names = std::collections::BTreeSet::new();
-    for _ in 0..200 {
+    for _ in 0..500 {
         let commands = prop::collection::vec(any_command::any_command(), 100..120);
         let mut asked = commands.new_tree(&mut runner).expect("commands").current();
         let fleet = prop::collection::vec(any_fleet::any_fleet_command(), 20);
@@ -153,7 +153,8 @@ fn the_commands_that_are_tried_reach_most_events() {
         .into_iter()
         .filter(|name| !names.contains(name))
         .collect();
-    // What only the first start does, what can't be asked for, what takes longer than these commands do, and refusals.
+    // What only the first start does, what can't be asked for, what takes longer than these commands do, what a node says of its
+    // clock, and refusals.
     assert_eq!(
         never,
         [
@@ -165,6 +166,8 @@ fn the_commands_that_are_tried_reach_most_events() {
             "MailSettingsCreated",
             "MailSettingsDeleted",
             "JumpClientLost",
+            "NodeClockFellBehind",
+            "NodeClockCaughtUp",
             "AccessReviewDue",
             "AccessReviewFinished",
             "ActionRefused",
