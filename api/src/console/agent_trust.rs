@@ -22,6 +22,7 @@ use crate::configuration::resource::PathId;
 use crate::console::BASE;
 use crate::console::administration::ACCESS;
 use crate::error::{JsonError, Problem};
+use crate::form;
 use crate::route::{About, Gives, Routes};
 use crate::site::{ShownCertificate, Site};
 
@@ -396,8 +397,9 @@ fn only_text(body: &Object, name: &'static str, others: &[&str]) -> Result<Strin
 fn may_cut_off(parts: &Parts) -> Result<bool, Problem> {
     let mut may = false;
     let mut errors = FieldErrors::default();
-    for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-        match (name.as_ref(), value.as_ref()) {
+    let query = form::query(parts.uri.query(), |_| false).map_err(Problem::invalid)?;
+    for (name, value) in query {
+        match (name.as_str(), value.as_str()) {
             ("cut_off", "true") => may = true,
             ("cut_off", "false") => may = false,
             ("cut_off", _) => errors.push("cut_off", "The cut_off must be true or false."),

@@ -264,12 +264,6 @@ fn standing(world: &World, user: UserId, other: UserId) -> Standing {
     standing
 }
 
-/// Whether `viewer` may see the personal list of `owner` (GRP-14, GRP-16, GRP-17).
-#[must_use]
-pub fn shares_personal_list(world: &World, viewer: UserId, owner: UserId) -> bool {
-    access_to_group(world, viewer, JumpGroupRef::Personal(owner)).is_some()
-}
-
 // --- items ---
 
 /// What `user` may do with `item`; none where they may not even see it.

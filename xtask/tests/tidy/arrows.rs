@@ -132,6 +132,9 @@ const DOMAIN_MAY_USE: &[&str] = &[
     "rkyv",
     "thiserror",
     "imbl",
+    // What a mail address is, and how its domain is written: both are pure functions of text.
+    "email_address",
+    "idna",
 ];
 
 /// A package as its manifest describes it.

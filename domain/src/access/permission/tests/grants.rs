@@ -7,7 +7,7 @@ use crate::access::group_policy::{self, GroupPolicy, Of, Row};
 use crate::access::jump_group::Membership;
 use crate::access::permission::{
     Effective, Grant, JumpMethod, Slot, access_to_group, effective, members_of_team, need,
-    role_in_team, shares_personal_list, teams_of, visible_groups,
+    role_in_team, teams_of, visible_groups,
 };
 use crate::access::role::{ADMINISTRATOR, JumpItemPermission, NO_ACCESS, START_SESSIONS_ONLY};
 use crate::ids::{
@@ -22,10 +22,15 @@ use crate::testing::{
     group_policy, jumpoint as a_jumpoint, member, person, policy, policy_member, policy_row, role,
     team, team_member, user,
 };
-use crate::{Event, Refusal};
+use crate::{Event, Refusal, World};
 
 const WEB: Of = Of::JumpGroup(WEB_SERVERS);
 const LAST: GroupPolicyId = GroupPolicyId(3);
+
+/// Whether one user sees the personal list of another.
+fn sees_list_of(world: &World, viewer: UserId, owner: UserId) -> bool {
+    access_to_group(world, viewer, JumpGroupRef::Personal(owner)).is_some()
+}
 
 fn in_web(role: impl Into<Option<JumpItemRoleId>>, policy: impl Into<Option<JumpPolicyId>>) -> Row {
     Row::JumpGroup(Membership {
@@ -351,11 +356,11 @@ fn the_team_slot_opens_the_lists_of_those_below() {
             expected,
             "{viewer:?} {owner:?}"
         );
-        assert_eq!(shares_personal_list(site.world(), ANNA, BERT), shown);
+        assert_eq!(sees_list_of(site.world(), ANNA, BERT), shown);
         assert_eq!(visible_groups(site.world(), ANNA).contains(&berts), shown);
         // No Access in the slot hides them (ROLE-15).
         let hidden = site.and([with_team_slot(ANNA, NO_ACCESS, NO_ACCESS)]);
-        assert!(!shares_personal_list(hidden.world(), ANNA, BERT));
+        assert!(!sees_list_of(hidden.world(), ANNA, BERT));
     }
 }
 
@@ -406,7 +411,7 @@ fn group_policies_put_users_into_teams() {
         members_of_team(world, OPERATIONS),
         [(ANNA, TeamRole::Manager), (BERT, TeamRole::Lead)]
     );
-    assert!(shares_personal_list(world, ANNA, BERT));
+    assert!(sees_list_of(world, ANNA, BERT));
     let direct = site
         .clone()
         .and([team_member(OPERATIONS, ANNA, TeamRole::Member)]);
@@ -414,7 +419,7 @@ fn group_policies_put_users_into_teams() {
         role_in_team(direct.world(), ANNA, OPERATIONS),
         Some(TeamRole::Member)
     );
-    assert!(!shares_personal_list(direct.world(), ANNA, BERT));
+    assert!(!sees_list_of(direct.world(), ANNA, BERT));
     let removed = site.and([policy_row(LAST, operations, Row::Removal)]);
     assert_eq!(role_in_team(removed.world(), ANNA, OPERATIONS), None);
     assert_eq!(
