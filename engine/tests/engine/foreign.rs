@@ -40,7 +40,7 @@ async fn started(store: &EventStore) -> Result<(), StartError> {
 async fn with_event(
     database: &TestDatabase,
     stream: &str,
-    name: &str,
+    name: &'static str,
     body: &[u8],
 ) -> (EventStore, u64) {
     let site = Site::new(database).await;
