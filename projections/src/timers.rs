@@ -630,6 +630,8 @@ mod tests {
         "MailRequeued",
         "MailDiscarded",
         "UserSignedIn",
+        "UserSignInFailed",
+        "UserPasswordChanged",
         "UserSignedOut",
         "AdministratorReset",
         "ApiAccountCreated",

@@ -39,6 +39,9 @@ async fn events_are_read_beside_a_running_server_by_what_they_are() {
         "data",
         "meta",
         "recorded_at",
+        "id",
+        "codec",
+        "leaf_hash",
     ];
     expected.sort_unstable();
     assert_eq!(names, expected);

@@ -567,6 +567,8 @@ mod tests {
         "UserCreated",
         "UserChanged",
         "UserSignedIn",
+        "UserSignInFailed",
+        "UserPasswordChanged",
         "UserSignedOut",
         "AdministratorReset",
         "ApiAccountCreated",
