@@ -61,7 +61,7 @@ async fn soak_threat_m_who_keeps_the_rules_is_never_refused() -> Result<()> {
     let lasts = lasts()?;
     let database = TestDatabase::sqlite();
     let site = Site::at(database.location(), database.directory())?;
-    let server = site.serve_by(&["env", "GATEBOOK_TRUSTED_PROXY=[\"127.0.0.1/32\"]"])?;
+    let server = site.serve_by(&["env", "GATEBOOK_TRUSTED_PROXY=127.0.0.1/32"])?;
     let fleet = Fleet::on(database, site).await?;
     let https = fleet.https();
     let agents = AGENTS.to_string();
