@@ -48,6 +48,8 @@ impl Stream {
 
     /// The next message; none where the stream ended.
     async fn next(&mut self) -> Option<Message> {
+        // Over all chunks: what only keeps the connection alive is no message.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
             if let Some((whole, rest)) = self.text.split_once("\n\n") {
                 let (whole, rest) = (whole.to_owned(), rest.to_owned());
@@ -66,7 +68,7 @@ impl Stream {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk())
+            let chunk = tokio::time::timeout_at(deadline, self.response.chunk())
                 .await
                 .expect("a message in time")
                 .expect("a whole stream")?;
@@ -87,12 +89,17 @@ impl Stream {
 
     /// Reads up to the first message of a kind.
     async fn until(&mut self, kind: &str) -> Message {
-        loop {
-            let message = self.next().await.expect("the stream goes on");
-            if message.kind == kind {
-                return message;
+        let found = async {
+            loop {
+                let message = self.next().await.expect("the stream goes on");
+                if message.kind == kind {
+                    return message;
+                }
             }
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found)
+            .await
+            .unwrap_or_else(|_| panic!("no {kind} in time"))
     }
 }
 
