@@ -64,7 +64,7 @@ fn show(username: &str, password: SecretText) -> Result<()> {
         username: username.to_owned(),
         password,
     };
-    output::result(serde_json::to_string(&shown)?)
+    output::result_shown_once(serde_json::to_string(&shown)?)
         .context("the new password can't be printed, and was not set")
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 /// flag beats the environment, the environment beats the file.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the log is damaged, foreign or of another version, 4
-/// the log can't be reached or written, 5 verification found faults.
+/// the log can't be reached or written, 5 verification found faults, 6 a part of the server ended by itself.
 #[derive(Parser)]
 #[command(name = "gatebook", version)]
 pub struct CommandLine {

@@ -80,7 +80,7 @@ impl Keep<'_> {
                 place::write_private(file, &text)
                     .with_context(|| format!("writing {}", file.display()))
             }
-            Self::Print => output::result(serde_json::to_string(credentials)?)
+            Self::Print => output::result_shown_once(serde_json::to_string(credentials)?)
                 .context("the first credentials can't be printed, and nothing was made"),
         }
     }

@@ -5,11 +5,11 @@
 //! everything else in the programs is held to this crate by the lints `print_stdout` and `print_stderr`.
 //!
 //! - [`log`]: the subscriber that writes log lines, and what never is one
-//! - [`message`], [`result`]
+//! - [`message`], [`result`], [`result_shown_once`]
 
 pub mod log;
 
 mod log_lines;
 mod streams;
 
-pub use streams::{message, result};
+pub use streams::{message, result, result_shown_once};

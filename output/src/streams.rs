@@ -18,3 +18,33 @@ pub fn result(text: impl Display) -> io::Result<()> {
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
+
+/// Writes a result that is shown once, as [`result`] does, and only where it can reach somebody.
+///
+/// # Errors
+/// As [`result`]; also where standard output is the null device, as it is for a program that was started with it closed.
+pub fn result_shown_once(text: impl Display) -> io::Result<()> {
+    if leads_to_null_device() {
+        return Err(io::Error::other(
+            "standard output is closed or leads to the null device",
+        ));
+    }
+    result(text)
+}
+
+#[cfg(unix)]
+fn leads_to_null_device() -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let device = |path| std::fs::metadata(path).map(|found| found.rdev());
+    match (device("/dev/stdout"), device("/dev/null")) {
+        (Ok(stdout), Ok(null)) => stdout == null,
+        // Without these names nobody can tell.
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn leads_to_null_device() -> bool {
+    false
+}

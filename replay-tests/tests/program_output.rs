@@ -119,6 +119,19 @@ async fn credentials_that_can_not_be_shown_are_not_put_in_place() -> Result<()> 
         anyhow::Ok(())
     };
     refused(on_full_stdout(&folder, &["init"])?, "nothing was made")?;
+    // As some supervisors start programs.
+    let closed = Command::new("sh")
+        .args(["-c", "exec \"$@\" >&-", "sh"])
+        .arg(built("gatebook", "GATEBOOK_BIN")?)
+        .args(["init", "--data"])
+        .arg(&folder)
+        .output()?;
+    let said = String::from_utf8_lossy(&closed.stderr);
+    ensure!(closed.status.code() == Some(1), "{}: {said}", closed.status);
+    ensure!(
+        said.contains("nothing was made") && said.contains("standard output is closed"),
+        "{said}"
+    );
     let store = database.open().await;
     ensure!(store.head().await?.position == 0, "the site was made");
     store.close().await;

@@ -225,6 +225,9 @@ pub fn read_password(
             "The {field} field must be at least {shortest} characters."
         )));
     }
+    if text.chars().all(char::is_whitespace) {
+        return Err(wrong(format!("The {field} field must not be only blanks.")));
+    }
     if length > PASSWORD_CHARS_MAX {
         return Err(wrong(format!(
             "The {field} field must not be longer than {PASSWORD_CHARS_MAX} characters."

@@ -220,6 +220,7 @@ async fn one_changes_ones_own_password_and_signs_in_anew() {
     for (present, new, status, what) in [
         ("wrong", "long enough for anna", 422, "password"),
         (PASSWORD, "short", 422, "new_password"),
+        (PASSWORD, "                    ", 422, "new_password"),
         (PASSWORD, PASSWORD, 422, "new_password"),
     ] {
         let (code, told) = by_bearer.post("me/password", change(present, new)).await;

@@ -59,6 +59,8 @@ fn at_and_beyond(field: &Field) -> (Vec<Value>, Vec<Value>) {
                 "\u{200f}",
                 "\u{200b}",
                 "\u{feff}a",
+                "a\u{2064}",
+                "a\u{e0041}",
                 " ",
                 "\u{a0}\u{3000}",
                 "\u{200d}",
