@@ -113,7 +113,11 @@ async fn list_anchors(
 ) -> Result<Answer<Vec<Value>>, JsonError> {
     let shown = site.shown_certificate.borrow().clone();
     let of = known.clone();
-    let rows = aside(move || anchor_rows(of.world(), &shown)).await?;
+    let clients = of.world().jump_clients.len();
+    let rows = site
+        .scans
+        .run(clients, move || anchor_rows(of.world(), &shown))
+        .await?;
     Ok(Answer::known(&known.0, rows))
 }
 
@@ -129,7 +133,11 @@ async fn add_anchor(
         .await?;
     let published = site.engine.published();
     let shown = site.shown_certificate.borrow().clone();
-    let rows = aside(move || anchor_rows(&published.world, &shown)).await?;
+    let clients = published.world.jump_clients.len();
+    let rows = site
+        .scans
+        .run(clients, move || anchor_rows(&published.world, &shown))
+        .await?;
     let is_it = |row: &Value| {
         let held = row["anchor"].as_str().unwrap_or_default();
         held.eq_ignore_ascii_case(anchor.trim())
@@ -172,8 +180,9 @@ async fn list_without_anchor(
     let listing = Listing::read(&parts, &[CUT_OFF], &site, &known)?;
     let list = &known.world().agent_trust.anchors;
     let needed = needed_version(list, anchor, &listing, "Trust anchor")?;
+    let clients = known.world().jump_clients.len();
     let answered = move || unconfirmed(&listing, &known, needed, |confirmed| confirmed.anchors);
-    Ok(aside(answered).await?)
+    Ok(site.scans.run(clients, answered).await?)
 }
 
 fn anchor_rows(world: &World, shown: &ShownCertificate) -> Vec<Value> {
@@ -195,9 +204,16 @@ fn anchor_rows(world: &World, shown: &ShownCertificate) -> Vec<Value> {
 
 // --- addresses ---
 
-async fn list_addresses(known: Known) -> Result<Answer<Vec<Value>>, JsonError> {
+async fn list_addresses(
+    State(site): State<Arc<Site>>,
+    known: Known,
+) -> Result<Answer<Vec<Value>>, JsonError> {
     let of = known.clone();
-    let rows = aside(move || address_rows(of.world())).await?;
+    let clients = of.world().jump_clients.len();
+    let rows = site
+        .scans
+        .run(clients, move || address_rows(of.world()))
+        .await?;
     Ok(Answer::known(&known.0, rows))
 }
 
@@ -224,7 +240,11 @@ async fn add_address(
         .execute(&caller, &change, Command::AgentTrust(add), None)
         .await?;
     let published = site.engine.published();
-    let rows = aside(move || address_rows(&published.world)).await?;
+    let clients = published.world.jump_clients.len();
+    let rows = site
+        .scans
+        .run(clients, move || address_rows(&published.world))
+        .await?;
     let asked = url.trim().trim_end_matches('/');
     let is_it = |row: &Value| {
         let held = row["url"].as_str().unwrap_or_default();
@@ -256,8 +276,9 @@ async fn list_without_address(
     let listing = Listing::read(&parts, &[CUT_OFF], &site, &known)?;
     let list = &known.world().agent_trust.addresses;
     let needed = needed_version(list, address, &listing, "Site address")?;
+    let clients = known.world().jump_clients.len();
     let answered = move || unconfirmed(&listing, &known, needed, |confirmed| confirmed.addresses);
-    Ok(aside(answered).await?)
+    Ok(site.scans.run(clients, answered).await?)
 }
 
 fn address_rows(world: &World) -> Vec<Value> {
@@ -364,14 +385,6 @@ fn created(
     let row = row.ok_or_else(|| Problem::not_found("Entry"))?;
     let location = format!("{BASE}/{path}/{}", row["id"]);
     Ok(Answer::created(done, location, row))
-}
-
-/// Looks at every Jump Client, which takes milliseconds on a large site: beside the tasks that serve others.
-async fn aside<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(look).await.map_err(|error| {
-        tracing::error!(%error, "a list could not be made");
-        Problem::internal()
-    })
 }
 
 fn invalid(field: &str, message: impl Into<String>) -> Problem {

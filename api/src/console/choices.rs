@@ -111,6 +111,16 @@ fn may_somewhere(world: &World, user: UserId, needed: JumpItemPermission) -> boo
         })
 }
 
+/// A policy of either kind, as one is chosen.
+fn policy_choice(id: u32, display_name: &str, code_name: &str, description: &str) -> Object {
+    object(json!({
+        "id": id,
+        "display_name": display_name,
+        "code_name": code_name,
+        "description": description,
+    }))
+}
+
 async fn jump_policies(
     State(site): State<Arc<Site>>,
     caller: Caller,
@@ -122,12 +132,12 @@ async fn jump_policies(
     let may = may_somewhere(world, user, JumpItemPermission::EditJumpPolicy);
     let policies = world.jump_policies.iter().filter(|_| may);
     Ok(listing.answer(&known, policies, |(id, policy)| {
-        object(json!({
-            "id": id,
-            "display_name": policy.display_name,
-            "code_name": policy.code_name,
-            "description": policy.description,
-        }))
+        policy_choice(
+            id.0,
+            &policy.display_name,
+            &policy.code_name,
+            &policy.description,
+        )
     }))
 }
 
@@ -142,12 +152,12 @@ async fn session_policies(
     let may = may_somewhere(world, user, JumpItemPermission::EditSessionPolicy);
     let policies = world.session_policies.iter().filter(|_| may);
     Ok(listing.answer(&known, policies, |(id, policy)| {
-        object(json!({
-            "id": id,
-            "display_name": policy.display_name,
-            "code_name": policy.code_name,
-            "description": policy.description,
-        }))
+        policy_choice(
+            id.0,
+            &policy.display_name,
+            &policy.code_name,
+            &policy.description,
+        )
     }))
 }
 
@@ -159,14 +169,25 @@ async fn invitable_users(
     parts: Parts,
 ) -> Result<Response, JsonError> {
     let (user, world) = (user_of(&caller)?, known.world());
-    let session = session_of(world, user, lsid).ok_or(Refusal::SessionNotActive)?;
+    session_of(world, user, lsid).ok_or(Refusal::SessionNotActive)?;
     let listing = Listing::read(&parts, &[], &site, &known)?;
+    // Each user is asked for by the permission function.
+    let users = world.users.len();
+    let answer = site
+        .scans
+        .run(users, move || invitable(&listing, &known, user, lsid));
+    Ok(answer.await?)
+}
+
+fn invitable(listing: &Listing, known: &Known, user: UserId, lsid: Lsid) -> Response {
+    let world = known.world();
+    let session = session_of(world, user, lsid).filter(|session| session.owner == user);
     let users = world.users.iter().filter(|(other, _)| {
-        session.owner == user && access_session::may_be_invited(world, session, **other)
+        session.is_some_and(|session| access_session::may_be_invited(world, session, **other))
     });
-    Ok(listing.answer(&known, users, |(id, user)| {
+    listing.answer(known, users, |(id, user)| {
         object(json!({"id": id, "name": user.public_display_name}))
-    }))
+    })
 }
 
 async fn report_events(

@@ -158,14 +158,20 @@ pub(crate) fn follow(
     events
 }
 
-/// Looks at sessions, in the order of their ids, as long as there is room for what follows and for one event more. Returns the
-/// first that was not looked at.
+/// Most sessions that one decision looks at: each costs some microseconds, and everybody waits for the one writer.
+const SESSIONS_LOOKED_AT_MAX: usize = 1_000;
+
+/// Looks at sessions, in the order of their ids, as long as there is room for what follows and for one event more, and at
+/// [`SESSIONS_LOOKED_AT_MAX`] at most. Returns the first that was not looked at.
 fn review_sessions(
     world: &World,
     sessions: impl Iterator<Item = Lsid>,
     events: &mut Vec<crate::Event>,
 ) -> Option<Lsid> {
-    for lsid in sessions {
+    for (looked_at, lsid) in sessions.enumerate() {
+        if looked_at >= SESSIONS_LOOKED_AT_MAX {
+            return Some(lsid);
+        }
         let Some(session) = world.sessions.get(&lsid) else {
             continue;
         };

@@ -611,6 +611,32 @@ fn what_does_not_fit_into_one_decision_is_continued() {
     .then_nothing();
 }
 
+/// A change that takes nothing away from 1,500 running sessions looks at no more of them at once than others can wait for.
+#[test]
+fn a_decision_looks_at_so_many_sessions_and_leaves_the_rest_to_the_next() {
+    let mut site = given([
+        person(ANNA),
+        group(WEB_SERVERS, "Web Servers"),
+        role(STARTERS, |role| role.perm_start = true),
+        member(WEB_SERVERS, ANNA, STARTERS),
+    ]);
+    for id in (1..=1_500).map(JumpClientId) {
+        site = site
+            .and(client(id, SHARED))
+            .and(session(Lsid(u128::from(id.0)), ANNA, id));
+    }
+    let more = change::<JumpItemRole>(STARTERS, json!({"perm_remove": true}));
+    let outcome = site.when(ADMIN, more);
+    let due = Happened::AccessReview(Review::Due(Due { from: Lsid(1_001) }));
+    assert_eq!(outcome.events()[1..], [due]);
+    let site = outcome.then_something();
+    let goes_on = crate::Command::AccessReview(Command::Continue);
+    let outcome = site.when(Actor::System, goes_on);
+    let finished = Happened::AccessReview(Review::Finished(Finished {}));
+    assert_eq!(outcome.events(), [finished]);
+    assert_eq!(outcome.then_something().world().sessions.len(), 1_500);
+}
+
 /// Only the program itself goes on with a review.
 #[test]
 fn nobody_else_asks_for_a_review() {
