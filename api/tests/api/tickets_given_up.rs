@@ -44,6 +44,8 @@ async fn leave(how: &str, desk: &Desk, anna: &Visitor<'_>) {
         "signs out" => {
             let (status, body) = anna.post("sign-out", json!({})).await;
             assert_eq!(status, 204, "{body}");
+            // In the same decision, not only when an answer comes.
+            assert_eq!(desk.served.count("TicketRequestVoided").await, 1);
         }
         "is signed out by one sign-in too many" => {
             for _ in 0..BADGES_MAX {
